@@ -1,0 +1,162 @@
+#!/bin/sh
+# A protein search over 3,136 real spectra, once as it is and once cut into chunks by Millpond: both must find the same.
+# README.md says what it needs. Ends with 0 and PASS, or with another code.
+#
+# From the environment:
+#   MILLPOND       the program (default: target/release/millpond of this repository, then the one in PATH)
+#   MILLPOND_HEAD  set: submit to that cluster, wait, fetch the results; unset: `millpond run`
+#   WORK           a folder that is kept; runs that share it share the inputs and the unsplit run (default: a temporary one)
+#   CHUNK          spectra in a chunk (200)
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+chunk=${CHUNK:-200}
+examples=/usr/share/doc/openms/examples
+mzmls="$examples/BSA/BSA1.mzML $examples/BSA/BSA2.mzML $examples/BSA/BSA3.mzML"
+fasta=$examples/TOPPAS/data/BSA_Identification/18Protein_SoCe_Tr_detergents_trace_target_decoy.fasta
+
+fail() {
+    echo "run.sh: $*" >&2
+    exit 1
+}
+
+find_millpond() {
+    built=$here/../../target/release/millpond
+    if [ -n "${MILLPOND:-}" ]; then
+        [ -x "$MILLPOND" ] || fail "MILLPOND=$MILLPOND is no program; build it, or name another"
+        echo "$MILLPOND"
+    elif [ -x "$built" ]; then
+        echo "$built"
+    else
+        command -v millpond || fail "no millpond found; run 'cargo build --release' in the repository, or set MILLPOND"
+    fi
+}
+
+# Installs Debian packages; says what to do where it can't.
+install_packages() {
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+        fail "$* is missing, a package of Debian's; install it as root with 'apt-get install $*'"
+    fi
+    echo "installing $*" >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" > "$work/apt.log" 2>&1 && return
+    apt-get update > "$work/apt.log" 2>&1 || true
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" > "$work/apt.log" 2>&1 \
+        || { tail -n 5 "$work/apt.log" >&2; fail "apt-get could not install $*"; }
+}
+
+# Prints where a file of openms-doc is: packed or not, in the system or unpacked into $work. Nothing if it is nowhere.
+locate() {
+    for candidate in "$1" "$1.gz" "$work/openms-doc$1" "$work/openms-doc$1.gz"; do
+        [ ! -f "$candidate" ] || { echo "$candidate"; return; }
+    done
+}
+
+# Images of Debian for containers leave /usr/share/doc out when they install a package: there it is unpacked by hand.
+unpack_openms_doc() {
+    (cd "$work" && apt-get download openms-doc > apt.log 2>&1 && dpkg-deb -x openms-doc_*.deb openms-doc && rm openms-doc_*.deb) \
+        || fail "apt-get could not download openms-doc; see $work/apt.log"
+}
+
+install_needs() {
+    command -v python3 > /dev/null || install_packages python3
+    command -v tandem > /dev/null || install_packages tandem-mass
+    [ -n "$(locate "$fasta")" ] || install_packages openms-doc
+    [ -n "$(locate "$fasta")" ] || unpack_openms_doc
+    for file in $mzmls "$fasta"; do
+        [ -n "$(locate "$file")" ] || fail "openms-doc holds no $file; Debian 12's version 2.6.0 does"
+    done
+}
+
+# Each result appears under its name only when it is complete, so that runs side by side can share them.
+make_spectra() {
+    [ ! -f "$work/spectra.mgf" ] || return 0
+    located=
+    for file in $mzmls; do located="$located $(locate "$file")"; done
+    # shellcheck disable=SC2086 # a list; the packages' paths have no blanks, and a $work with blanks is refused below
+    python3 "$here/mzml_to_mgf.py" $located > "$scratch/spectra.mgf"
+    mv "$scratch/spectra.mgf" "$work/spectra.mgf"
+}
+
+make_database() {
+    [ ! -f "$work/db.fasta" ] || return 0
+    gzip -cdf "$(locate "$fasta")" > "$scratch/db.fasta"
+    mv "$scratch/db.fasta" "$work/db.fasta"
+}
+
+# X!Tandem on the whole file, without Millpond.
+search_unsplit() {
+    [ ! -f "$work/direct.tsv" ] || return 0
+    mkdir "$scratch/direct" "$scratch/direct.out"
+    (cd "$scratch/direct" && THREADS=2 sh "$here/search.sh" "$work/spectra.mgf" "$work/db.fasta" "$here/psms.py" "$scratch/direct.out") \
+        2> "$scratch/direct.log" || { tail -n 5 "$scratch/direct.log" >&2; fail "the unsplit search failed"; }
+    mv "$scratch/direct.out/psms.tsv" "$work/direct.tsv"
+}
+
+# The job: `search run -o FILE` or `search submit`. Files that the tasks need travel with it; a worker has only X!Tandem and Python.
+search() {
+    verb=$1
+    shift
+    "$millpond" "$verb" --name proteomics --split "mgf:$chunk" --retries 2 \
+        --with "$work/db.fasta" --with "$here/search.sh" --with "$here/psms.py" "$@" "$work/spectra.mgf" \
+        -- sh '{with:search.sh}' '{input}' '{with:db.fasta}' '{with:psms.py}' '{output}'
+}
+
+# Both of these leave the job's exit code in $ended. The bundle of a job with failed tasks is looked into as well: it says why.
+search_on_cluster() {
+    job=$(search submit -q)
+    echo "submitted $job to $MILLPOND_HEAD"
+    ended=0
+    "$millpond" wait "$job" || ended=$?
+    "$millpond" results "$job" -o "$scratch/bundle.zip"
+}
+
+search_here() {
+    export XDG_STATE_HOME="$scratch/state"
+    ended=0
+    search run -o "$scratch/bundle.zip" || ended=$?
+}
+
+figures_if_known() {
+    for file in $mzmls "$fasta"; do
+        gzip -cdf "$(locate "$file")" | sha256sum | sed "s/ .*/  $(basename "$file")/"
+    done > "$scratch/SHA256SUMS"
+    if ! cmp -s "$scratch/SHA256SUMS" "$here/SHA256SUMS"; then
+        echo "note: these are not the files of Debian's openms-doc 2.6.0, so the known figures are not checked" >&2
+    elif [ "$chunk" = 200 ]; then
+        echo 134 55 108
+    fi
+}
+
+case ${WORK:-} in
+    '')
+        work=$(mktemp -d)
+        trap 'rm -rf "$work"' EXIT
+        ;;
+    *[[:space:]]*) fail "WORK=$WORK: choose a folder without blanks in its path" ;;
+    *)
+        mkdir -p "$WORK"
+        work=$(cd "$WORK" && pwd)
+        ;;
+esac
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+millpond=$(find_millpond)
+case $millpond in /*) ;; *) millpond=$PWD/$millpond ;; esac
+scratch=$(mktemp -d "$work/run.XXXXXX")
+install_needs
+make_spectra
+make_database
+search_unsplit
+spectra=$(grep -c '^BEGIN IONS' "$work/spectra.mgf")
+tasks=$(((spectra + chunk - 1) / chunk))
+echo "$spectra spectra, $(grep -c '^>' "$work/db.fasta") proteins, $tasks tasks"
+
+if [ -n "${MILLPOND_HEAD:-}" ]; then
+    search_on_cluster
+else
+    search_here
+fi
+[ -f "$scratch/bundle.zip" ] || fail "there is no bundle; millpond ended with $ended"
+# shellcheck disable=SC2046 # three figures, or none
+python3 "$here/compare.py" "$scratch/bundle.zip" "$work/direct.tsv" "$tasks" "$ended" $(figures_if_known)

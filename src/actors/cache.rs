@@ -1,0 +1,285 @@
+//! The Cache: chunks and shared files on a worker, by content. A piece is fetched once, however many tasks wait for it.
+//!
+//! ```text
+//! cache/<digest>/<name>                         a shared file
+//! cache/<digest>-<offset>-<len>-<header>/<name> a chunk
+//! ```
+//! A file is moved there only when it is whole. Pieces in use are pinned; of the others the least recently used go first.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
+
+use crate::domain::{Chunk, Digest, Error};
+
+use super::data_port::DataPort;
+
+/// Something to have at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Of which data set.
+    pub digest: Digest,
+    /// Which part; none for all of it.
+    pub chunk: Option<Chunk>,
+    /// The file's name; its ending matters to some programs.
+    pub name: String,
+}
+
+impl Piece {
+    fn key(&self) -> String {
+        match self.chunk {
+            None => self.digest.to_string(),
+            Some(Chunk { offset, len, header, .. }) => format!("{}-{offset}-{len}-{header}", self.digest),
+        }
+    }
+
+    fn ranges(&self) -> Vec<(u64, u64)> {
+        match self.chunk {
+            None => Vec::new(),
+            Some(Chunk { offset, len, header, .. }) => [(0, header), (offset, len)].into_iter().filter(|(_, len)| *len > 0).collect(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Entry {
+    file: Arc<OnceCell<u64>>,
+    pins: u32,
+    used: u64,
+    len: u64,
+}
+
+#[derive(Default)]
+struct Table {
+    entries: BTreeMap<(String, String), Entry>,
+    clock: u64,
+    bytes: u64,
+    last_temp: u64,
+}
+
+/// See the module.
+pub struct Cache {
+    dir: PathBuf,
+    max_bytes: u64,
+    port: Arc<dyn DataPort>,
+    table: Mutex<Table>,
+}
+
+/// A piece that stays while this is held.
+pub struct Pinned {
+    /// Where it is.
+    pub path: PathBuf,
+    key: (String, String),
+    cache: Arc<Cache>,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        self.cache.unpin(&self.key);
+    }
+}
+
+impl Cache {
+    /// An empty cache in a folder, which is made, or emptied.
+    pub fn new(dir: &Path, max_bytes: u64, port: Arc<dyn DataPort>) -> Result<Arc<Self>, Error> {
+        if dir.exists() {
+            std::fs::remove_dir_all(dir).map_err(|error| Error::io(dir, &error))?;
+        }
+        std::fs::create_dir_all(dir).map_err(|error| Error::io(dir, &error))?;
+        Ok(Arc::new(Self { dir: dir.to_owned(), max_bytes, port, table: Mutex::default() }))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // A panic under this lock would have to come from the map itself; the table is whole in any case.
+        self.table.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The piece, fetched if it is not there.
+    pub async fn get(self: &Arc<Self>, piece: &Piece) -> Result<Pinned, Error> {
+        let key = (piece.key(), piece.name.clone());
+        let file = {
+            let mut table = self.table();
+            table.clock += 1;
+            let used = table.clock;
+            let entry = table.entries.entry(key.clone()).or_default();
+            entry.pins += 1;
+            entry.used = used;
+            entry.file.clone()
+        };
+        let pinned = Pinned { path: self.dir.join(&key.0).join(&key.1), key, cache: self.clone() };
+        file.get_or_try_init(|| self.fetch(piece, &pinned)).await?;
+        Ok(pinned)
+    }
+
+    async fn fetch(&self, piece: &Piece, pinned: &Pinned) -> Result<u64, Error> {
+        let temp = {
+            let mut table = self.table();
+            table.last_temp += 1;
+            self.dir.join(format!("fetching-{}", table.last_temp))
+        };
+        let fetched = self.port.fetch(piece.digest, piece.ranges(), temp.clone()).await;
+        let fetched = match fetched {
+            Ok(len) => {
+                let (whole, digest, from, to) = (piece.chunk.is_none(), piece.digest, temp.clone(), pinned.path.clone());
+                let settled = tokio::task::spawn_blocking(move || settle(whole.then_some(digest), &from, &to)).await;
+                settled.unwrap_or_else(|_| Err(Error::internal("storing a fetched file broke off"))).map(|()| len)
+            }
+            Err(error) => Err(error),
+        };
+        match fetched {
+            Ok(len) => {
+                self.fetched(&pinned.key, len);
+                Ok(len)
+            }
+            Err(error) => {
+                let _ = std::fs::remove_file(&temp);
+                Err(error)
+            }
+        }
+    }
+
+    fn fetched(&self, key: &(String, String), len: u64) {
+        let mut table = self.table();
+        table.bytes += len;
+        if let Some(entry) = table.entries.get_mut(key) {
+            entry.len = len;
+        }
+        self.shrink(&mut table);
+    }
+
+    fn unpin(&self, key: &(String, String)) {
+        let mut table = self.table();
+        if let Some(entry) = table.entries.get_mut(key) {
+            entry.pins -= 1;
+            if entry.pins == 0 && entry.file.get().is_none() {
+                table.entries.remove(key);
+            }
+        }
+        self.shrink(&mut table);
+    }
+
+    fn shrink(&self, table: &mut Table) {
+        while table.bytes > self.max_bytes {
+            let idle = table.entries.iter().filter(|(_, entry)| entry.pins == 0).min_by_key(|(_, entry)| entry.used);
+            let Some(key) = idle.map(|(key, _)| key.clone()) else { return };
+            let Some(entry) = table.entries.remove(&key) else { return };
+            table.bytes = table.bytes.saturating_sub(entry.len);
+            let folder = self.dir.join(&key.0);
+            // Another name of the same content may share the folder, so only an empty one goes.
+            let _ = std::fs::remove_file(folder.join(&key.1));
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Checks a fetched file, if its digest is known, makes it read-only, and moves it to its place.
+fn settle(digest: Option<Digest>, from: &Path, to: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt;
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |error: std::io::Error| Error::io(&path, &error)
+    };
+    if let Some(digest) = digest {
+        let mut hasher = Sha256::new();
+        let mut file = std::fs::File::open(from).map_err(io(from))?;
+        std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(io(from))?;
+        let found = Digest(hasher.finalize().into());
+        if found != digest {
+            return Err(Error::corrupt(format!("a shared file arrived as {found} instead of {digest}")));
+        }
+    }
+    std::fs::set_permissions(from, std::fs::Permissions::from_mode(0o444)).map_err(io(from))?;
+    if let Some(folder) = to.parent() {
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
+    }
+    std::fs::rename(from, to).map_err(io(to))
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::actors::data_port::{BoxFuture, ResultHeader};
+    use crate::domain::ResultRef;
+
+    /// Serves `abcdefghij` as every data set.
+    #[derive(Default)]
+    struct Letters {
+        fetches: AtomicUsize,
+    }
+
+    impl DataPort for Letters {
+        fn fetch(&self, _: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, Error>> {
+            self.fetches.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async move {
+                let all = b"abcdefghij";
+                let ranges = if ranges.is_empty() { vec![(0, 10)] } else { ranges };
+                let bytes: Vec<u8> = ranges.iter().flat_map(|(at, len)| all[*at as usize..(*at + *len) as usize].to_vec()).collect();
+                std::fs::write(&to, &bytes).map_err(|error| Error::io(&to, &error))?;
+                Ok(bytes.len() as u64)
+            })
+        }
+
+        fn upload(&self, _: ResultHeader, _: PathBuf) -> BoxFuture<Result<ResultRef, Error>> {
+            Box::pin(async { Err(Error::internal("not here")) })
+        }
+    }
+
+    fn chunk(offset: u64, len: u64, header: u64) -> Piece {
+        let chunk = Chunk { offset, len, header, first_record: 0, records: 1 };
+        Piece { digest: Digest([1; 32]), chunk: Some(chunk), name: "x.txt".into() }
+    }
+
+    #[tokio::test]
+    async fn a_chunk_is_fetched_once_with_its_header_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let port = Arc::new(Letters::default());
+        let cache = Cache::new(&dir.path().join("cache"), 1000, port.clone()).unwrap();
+        let piece = chunk(5, 3, 2);
+        let (one, two) = tokio::join!(cache.get(&piece), cache.get(&piece));
+        assert_eq!(std::fs::read(&one.unwrap().path).unwrap(), b"abfgh");
+        assert_eq!(two.unwrap().path.file_name().unwrap(), "x.txt");
+        assert_eq!(port.fetches.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_in_use_makes_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(&dir.path().join("cache"), 8, Arc::new(Letters::default())).unwrap();
+        let first = cache.get(&chunk(0, 5, 0)).await.unwrap();
+        let second = cache.get(&chunk(5, 5, 0)).await.unwrap();
+        assert!(first.path.exists() && second.path.exists(), "pinned pieces stay, whatever the limit");
+        let (first_path, second_path) = (first.path.clone(), second.path.clone());
+        drop(first);
+        assert!(!first_path.exists());
+        drop(second);
+        assert!(second_path.exists(), "it fits");
+    }
+
+    #[tokio::test]
+    async fn a_shared_file_with_the_wrong_content_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(&dir.path().join("cache"), 100, Arc::new(Letters::default())).unwrap();
+        let piece = Piece { digest: Digest([1; 32]), chunk: None, name: "db".into() };
+        assert!(cache.get(&piece).await.is_err_and(|error| error.message.contains("instead of")));
+        let good = Piece { digest: Digest(Sha256::digest(b"abcdefghij").into()), ..piece };
+        assert!(cache.get(&good).await.is_ok());
+    }
+}

@@ -1,0 +1,34 @@
+//! How a worker's actors get and give bulk data, without knowing how it travels.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use crate::domain::wire::Lease;
+use crate::domain::{Digest, Error, Outcome, Packed, ResultRef, Timing, WorkerId};
+
+/// A future that can be moved between threads.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What goes before the bytes of a large result.
+#[derive(Clone, Debug)]
+pub struct ResultHeader {
+    /// Which attempt.
+    pub lease: Lease,
+    /// Who ran it.
+    pub worker: WorkerId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When.
+    pub timing: Timing,
+    /// What it left.
+    pub packed: Packed,
+}
+
+/// The head's stores, from a worker. On connections of its own, so that bulk data can't delay a kill.
+pub trait DataPort: Send + Sync {
+    /// Writes byte ranges `(offset, len)` of a data set one behind the other into a new file; without any, all of it. Returns the length.
+    fn fetch(&self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, Error>>;
+
+    /// Gives a result's packed bytes to the head; returns where they are once they are durable.
+    fn upload(&self, header: ResultHeader, from: PathBuf) -> BoxFuture<Result<ResultRef, Error>>;
+}

@@ -1,0 +1,180 @@
+//! The head as services use it: one method per verb, each a message to the actor that answers it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ractor::ActorRef;
+use tokio::sync::mpsc;
+
+use crate::blobs::{DatasetStore, Reservation, Segment, Stored};
+use crate::domain::verb::Verb;
+use crate::domain::wire::{Hello, ToWorker};
+use crate::domain::{Digest, Epoch, Error, JobId, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
+use crate::engine::explain::Explanation;
+use crate::limits;
+
+use super::ask::ask;
+use super::bundler::{self, Bundle, BundlerMsg};
+use super::ingest::{DatasetEntry, IngestMsg};
+use super::job::{JobSnapshot, VerbAnswer};
+use super::journal::JournalRef;
+use super::proxy::ProxyMsg;
+use super::supervisor::{JobStatus, Submission, SupervisorMsg, WorkerStatus};
+use super::watch::{self, JobEvent, WatchMsg};
+
+/// A running head's doors. Cheap to clone.
+#[derive(Clone)]
+pub struct Head {
+    /// Of this start.
+    pub epoch: Epoch,
+    /// When it started.
+    pub started: WallTime,
+    pub(super) data_dir: PathBuf,
+    pub(super) journal: JournalRef,
+    pub(super) supervisor: ActorRef<SupervisorMsg>,
+    pub(super) ingest: ActorRef<IngestMsg>,
+    pub(super) bundler: ActorRef<BundlerMsg>,
+    pub(super) watch: ActorRef<WatchMsg>,
+    /// Stored data sets.
+    pub datasets: Arc<DatasetStore>,
+}
+
+impl Head {
+    /// Takes a job in; returns once it is durable.
+    pub async fn submit(&self, submission: Submission) -> Result<JobStatus, Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::Submit(Box::new(submission), reply)).await?
+    }
+
+    /// The rule for a data set whose submitter states none: a few chunks per slot.
+    pub async fn default_rule(&self, name: &str) -> Result<SplitRule, Error> {
+        let (_, slots) = self.slots().await?;
+        Ok(SplitRule::for_name(name, slots.max(1).saturating_mul(4)))
+    }
+
+    /// Connected workers and their slots.
+    pub async fn slots(&self) -> Result<(u32, u32), Error> {
+        ask(&self.supervisor, SupervisorMsg::Slots).await
+    }
+
+    /// One job.
+    pub async fn job(&self, job: JobId) -> Result<JobStatus, Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::Get(job, reply)).await?
+    }
+
+    /// Jobs, newest first.
+    pub async fn jobs(&self, owner: Option<String>, live: bool, before: Option<JobId>, limit: usize) -> Result<Vec<JobStatus>, Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::List { owner, live, before, limit, reply }).await
+    }
+
+    /// One job with its inside.
+    pub async fn snapshot(&self, job: JobId) -> Result<JobSnapshot, Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::Snapshot(job, reply)).await?
+    }
+
+    /// Steers a job; returns once the verb is durable and its fences are answered or timed out.
+    pub async fn verb(&self, job: JobId, verb: Verb, reason: String) -> VerbAnswer {
+        ask(&self.supervisor, |reply| SupervisorMsg::Verb { job, verb, reason, reply }).await?
+    }
+
+    /// Why a job is where it is.
+    pub async fn explain(&self, job: JobId) -> Result<(JobStatus, Explanation), Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::Explain(job, reply)).await?
+    }
+
+    /// What happens to a job from a cursor on.
+    pub async fn watch(&self, job: JobId, cursor: u64) -> Result<mpsc::Receiver<JobEvent>, Error> {
+        let status = self.job(job).await?;
+        let (out, events) = watch::queue();
+        let message = WatchMsg::Subscribe { cursor, job: Box::new(status), out };
+        self.watch.cast(message).map_err(|_| Error::unavailable("the head is shutting down"))?;
+        Ok(events)
+    }
+
+    /// All workers ever attached.
+    pub async fn workers(&self) -> Result<Vec<WorkerStatus>, Error> {
+        ask(&self.supervisor, SupervisorMsg::Workers).await
+    }
+
+    /// Lets a worker finish and leave, or, false, take tasks again.
+    pub async fn drain(&self, worker: WorkerId, drain: bool) -> Result<WorkerStatus, Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::Drain(worker, drain, reply)).await??;
+        let workers = self.workers().await?;
+        workers.into_iter().find(|status| status.info.id == worker).ok_or_else(|| Error::not_found(format!("there is no worker {worker}")))
+    }
+
+    /// Lets a worker in.
+    pub async fn attach(&self, hello: Hello, out: mpsc::Sender<ToWorker>) -> Result<ActorRef<ProxyMsg>, Error> {
+        let attach = |reply| SupervisorMsg::Attach(Box::new(super::supervisor::Attaching { hello, out, reply }));
+        ask(&self.supervisor, attach).await?
+    }
+
+    /// Notes stored bytes as a data set; returns once that is durable.
+    pub async fn add_dataset(&self, stored: Stored, name: String) -> Result<DatasetEntry, Error> {
+        let added = ask(&self.ingest, |reply| IngestMsg::Add { stored, name, reply }).await??;
+        let _ = self.supervisor.cast(SupervisorMsg::DatasetAdded(added.0));
+        Ok(added)
+    }
+
+    /// One stored data set.
+    pub async fn dataset(&self, digest: Digest) -> Result<DatasetEntry, Error> {
+        let found = self.journal.read(move |ledger| ledger.datasets.get(&digest).cloned()).await?;
+        found.map(|record| (digest, record)).ok_or_else(|| Error::not_found(format!("there is no data set {digest}")))
+    }
+
+    /// All stored data sets.
+    pub async fn all_datasets(&self) -> Result<Vec<DatasetEntry>, Error> {
+        self.journal.read(|ledger| ledger.datasets.iter().map(|(digest, record)| (*digest, record.clone())).collect()).await
+    }
+
+    /// The bundle of a job as it is, or, with the etag of an earlier download, that one.
+    pub async fn bundle(&self, job: JobId, etag: &str) -> Result<Arc<Bundle>, Error> {
+        if !etag.is_empty() {
+            let etag = etag.to_owned();
+            if let Some(bundle) = ask(&self.bundler, |reply| BundlerMsg::Find { job, etag, reply }).await? {
+                return Ok(bundle);
+            }
+        }
+        let snapshot = self.snapshot(job).await?;
+        let workers = self.workers().await?;
+        let workers: BTreeMap<WorkerId, String> =
+            workers.into_iter().map(|status| (status.info.id, format!("{} {}", status.info.id, status.info.host))).collect();
+        ask(&self.bundler, |reply| BundlerMsg::Make { job: Box::new(snapshot), workers, reply }).await?
+    }
+
+    /// The description of a task's result, where its bytes begin, and the files they are in; none while it has none.
+    pub async fn result(&self, job: &JobSnapshot, no: TaskNo) -> Result<Option<TaskResult>, Error> {
+        if !job.record.is_final(no) {
+            return Ok(None);
+        }
+        let files = bundler::files_of(&self.data_dir, job)?;
+        let Some(result) = files.find(no)? else { return Ok(None) };
+        let (meta, data_offset) = files.segment.read_meta(result)?;
+        Ok(Some(TaskResult { meta, data_offset, files }))
+    }
+
+    /// Room for a large result in its job's segment.
+    pub async fn reserve(&self, job: JobId, meta: &ResultMeta) -> Result<(Reservation, Arc<Segment>), Error> {
+        let snapshot = self.snapshot(job).await?;
+        if snapshot.record.ended.is_some() {
+            return Err(Error::conflict(format!("{job} has ended: its results are complete")));
+        }
+        let files = snapshot.files.ok_or_else(|| Error::conflict(format!("{job} has ended: its results are complete")))?;
+        Ok((files.segment.reserve(meta)?, files.segment.clone()))
+    }
+
+    /// Transfers at once.
+    pub fn transfers_max(&self) -> usize {
+        limits::TRANSFERS_MAX
+    }
+}
+
+/// A task's stored result.
+pub struct TaskResult {
+    /// What it is.
+    pub meta: ResultMeta,
+    /// Where its packed bytes begin in the segment.
+    pub data_offset: u64,
+    /// The files.
+    pub files: Arc<super::job_store::JobStore>,
+}

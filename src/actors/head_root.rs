@@ -1,0 +1,184 @@
+//! The HeadRoot: opens the data folder, begins an epoch, starts the other actors, and stops the head when one it can't do without fails.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::watch;
+
+use crate::blobs::DatasetStore;
+use crate::domain::Error;
+use crate::store::{SledStore, Store};
+
+use super::bundler::Bundler;
+use super::clock::{Clock, wall_now};
+use super::head::Head;
+use super::ingest::{Ingest, IngestArgs};
+use super::job_store::JobStore;
+use super::journal::{self, Journal, JournalArgs, JournalRef, Replayed};
+use super::supervisor::{JobSupervisor, SupervisorArgs};
+use super::watch::{Watch, WatchArgs};
+
+/// Chunk indexes, below the data folder.
+pub(super) const CHUNKS_DIR: &str = "chunks";
+
+/// What a head is started with.
+#[derive(Clone, Debug)]
+pub struct HeadOptions {
+    /// All its state.
+    pub data_dir: PathBuf,
+    /// How long a started head waits for the workers it knew.
+    pub reattach: Duration,
+}
+
+/// The root's state: only its children.
+pub struct RootState {
+    head: Head,
+    failed: watch::Sender<Option<String>>,
+}
+
+/// Asks for the head.
+pub enum RootMsg {
+    /// The head as others use it.
+    Head(ractor::RpcReplyPort<Head>),
+}
+
+/// See the module.
+pub struct HeadRoot;
+
+/// What the root starts from.
+pub struct RootArgs {
+    options: HeadOptions,
+    failed: watch::Sender<Option<String>>,
+}
+
+/// A running head.
+pub struct RunningHead {
+    /// As services use it.
+    pub head: Head,
+    /// Says why, if the head had to stop.
+    pub failed: watch::Receiver<Option<String>>,
+    root: ActorRef<RootMsg>,
+    ended: tokio::task::JoinHandle<()>,
+}
+
+impl HeadRoot {
+    /// Starts a head on its data folder.
+    ///
+    /// `Conflict` if another head uses the folder; `Corrupt` if its journal is damaged.
+    pub async fn start(options: HeadOptions) -> Result<RunningHead, Error> {
+        let (failed, watch) = watch::channel(None);
+        let started = Self::spawn(None, Self, RootArgs { options, failed }).await;
+        let (root, ended) = started.map_err(|error| from_spawn(&error))?;
+        let head = super::ask::ask(&root, RootMsg::Head).await?;
+        Ok(RunningHead { head, failed: watch, root, ended })
+    }
+}
+
+/// An actor that can't start says why as text only; the kind goes with the first word we put there.
+fn from_spawn(error: &ractor::SpawnErr) -> Error {
+    let text = match error {
+        ractor::SpawnErr::StartupFailed(why) => match why.downcast_ref::<Error>() {
+            Some(error) => return error.clone(),
+            None => why.to_string(),
+        },
+        other => other.to_string(),
+    };
+    Error::internal(text)
+}
+
+impl RunningHead {
+    /// Stops everything. What was acknowledged is on disk.
+    pub async fn stop(self) {
+        let _ = self.root.stop_children_and_wait(None, None).await;
+        self.root.stop(None);
+        let _ = self.ended.await;
+    }
+}
+
+impl Actor for HeadRoot {
+    type Msg = RootMsg;
+    type State = RootState;
+    type Arguments = RootArgs;
+
+    async fn pre_start(&self, myself: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
+        let RootArgs { options, failed } = args;
+        let data_dir = options.data_dir.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&data_dir)).await??;
+        let Opened { store, epoch, last_seq, ledger, datasets } = opened;
+        let (clock, cell) = (Clock::start(), myself.get_cell());
+        let journal_args = JournalArgs { store, epoch, last_seq, ledger: ledger.clone() };
+        let (journal, _) = Journal::spawn_linked(None, Journal, journal_args, cell.clone()).await?;
+        let journal = JournalRef::new(journal, Arc::new(options.data_dir.clone()));
+        let late = Arc::new(OnceLock::new());
+        let (watch, _) = Watch::spawn_linked(None, Watch, WatchArgs { epoch, supervisor: late.clone() }, cell.clone()).await?;
+        let chunks_dir = options.data_dir.join(CHUNKS_DIR);
+        let ingest_args = IngestArgs { datasets: datasets.clone(), chunks_dir, journal: journal.clone() };
+        let (ingest, _) = Ingest::spawn_linked(None, Ingest, ingest_args, cell.clone()).await?;
+        let (bundler, _) = Bundler::spawn_linked(None, Bundler, options.data_dir.clone(), cell.clone()).await?;
+        let args = SupervisorArgs {
+            epoch,
+            ledger,
+            data_dir: options.data_dir.clone(),
+            journal: journal.clone(),
+            ingest: ingest.clone(),
+            watch: watch.clone(),
+            clock,
+            reattach: options.reattach,
+        };
+        let (supervisor, _) = JobSupervisor::spawn_linked(None, JobSupervisor, args, cell).await?;
+        let _ = late.set(supervisor.clone());
+        let head = Head { epoch, started: wall_now(), data_dir: options.data_dir, journal, supervisor, ingest, bundler, watch, datasets };
+        Ok(RootState { head, failed })
+    }
+
+    async fn handle(&self, _: ActorRef<RootMsg>, message: RootMsg, state: &mut RootState) -> Result<(), ActorProcessingErr> {
+        let RootMsg::Head(reply) = message;
+        let _ = reply.send(state.head.clone());
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<RootMsg>,
+        event: SupervisionEvent,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(_, error) = event {
+            // The journal, the supervisor and the rest hold what nothing else can give back: a new start reads it from the disk.
+            tracing::error!(%error, "a part of the head that it can't do without has failed: the head stops");
+            let _ = state.failed.send(Some(error.to_string()));
+            myself.stop_children(None);
+        }
+        Ok(())
+    }
+}
+
+struct Opened {
+    store: Box<dyn Store>,
+    epoch: crate::domain::Epoch,
+    last_seq: u64,
+    ledger: crate::engine::Ledger,
+    datasets: Arc<DatasetStore>,
+}
+
+/// Opens the store, begins an epoch, replays the journal, and puts a snapshot in the place of its tail.
+fn open(data_dir: &std::path::Path) -> Result<Opened, Error> {
+    let mut store: Box<dyn Store> = Box::new(SledStore::open(data_dir)?);
+    let epoch = store.acquire(&format!("millpond-head {} pid {}", env!("CARGO_PKG_VERSION"), std::process::id()))?;
+    let Replayed { ledger, last_seq, ends } = journal::load(store.as_mut())?;
+    let mut files = std::collections::BTreeMap::new();
+    for (job, end) in &ends {
+        if !files.contains_key(job) {
+            files.insert(*job, JobStore::open(data_dir, *job)?);
+        }
+        files.get(job).map_or(Ok(()), |files| files.note(end))?;
+    }
+    files.values().try_for_each(|files| files.index.sync())?;
+    if !ends.is_empty() {
+        journal::snapshot(store.as_mut(), epoch, last_seq, &ledger)?;
+    }
+    let datasets = Arc::new(DatasetStore::open(&data_dir.join("datasets"))?);
+    Ok(Opened { store, epoch, last_seq, ledger, datasets })
+}

@@ -1,0 +1,132 @@
+//! Ingest: data sets in, and split. Child of the HeadRoot. Never waits behind tasks: it has threads of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::sync::Semaphore;
+
+use crate::blobs::{ChunkIndex, ChunkIndexWriter, Dataset, DatasetStore, Stored};
+use crate::domain::entry::Entry;
+use crate::domain::{Digest, Error, SplitRule, WallTime};
+use crate::engine::ledger::DatasetRecord;
+use crate::split::Splitter;
+
+use super::clock::wall_now;
+use super::job::JobMsg;
+use super::journal::JournalRef;
+
+/// Data sets that are split at once.
+const SPLITS_MAX: usize = 2;
+/// What is read of a data set at once, in bytes.
+const READ_BYTES: usize = 1 << 20;
+
+/// A data set as it is answered.
+pub type DatasetEntry = (Digest, DatasetRecord);
+
+/// What Ingest is told.
+pub enum IngestMsg {
+    /// Split a data set, and tell the job.
+    Split {
+        /// Which.
+        digest: Digest,
+        /// How.
+        rule: SplitRule,
+        /// Whom to tell.
+        job: ActorRef<JobMsg>,
+    },
+    /// Bytes are stored: note them; answered once that is durable.
+    Add {
+        /// The bytes.
+        stored: Stored,
+        /// The file's name.
+        name: String,
+        /// The answer.
+        reply: RpcReplyPort<Result<DatasetEntry, Error>>,
+    },
+}
+
+/// What Ingest starts from.
+pub struct IngestArgs {
+    /// The stored data sets.
+    pub datasets: Arc<DatasetStore>,
+    /// Where chunk indexes are kept.
+    pub chunks_dir: PathBuf,
+    /// Where facts become durable.
+    pub journal: JournalRef,
+}
+
+/// Its state.
+pub struct IngestState {
+    args: IngestArgs,
+    splits: Arc<Semaphore>,
+}
+
+/// See the module.
+pub struct Ingest;
+
+impl Actor for Ingest {
+    type Msg = IngestMsg;
+    type State = IngestState;
+    type Arguments = IngestArgs;
+
+    async fn pre_start(&self, _: ActorRef<IngestMsg>, args: IngestArgs) -> Result<IngestState, ActorProcessingErr> {
+        std::fs::create_dir_all(&args.chunks_dir).map_err(|error| Error::io(&args.chunks_dir, &error))?;
+        Ok(IngestState { args, splits: Arc::new(Semaphore::new(SPLITS_MAX)) })
+    }
+
+    async fn handle(&self, _: ActorRef<IngestMsg>, message: IngestMsg, state: &mut IngestState) -> Result<(), ActorProcessingErr> {
+        match message {
+            IngestMsg::Split { digest, rule, job } => {
+                let path = state.args.chunks_dir.join(ChunkIndex::file_name(digest, rule));
+                let (datasets, splits) = (state.args.datasets.clone(), state.splits.clone());
+                tokio::spawn(async move {
+                    let _permit = splits.acquire_owned().await;
+                    let split = tokio::task::spawn_blocking(move || chunk_index(&datasets, digest, rule, &path)).await;
+                    let split = split.unwrap_or_else(|_| Err(Error::internal("the split broke off: this is a mistake in Millpond")));
+                    let _ = job.cast(JobMsg::Split(split.map(Arc::new)));
+                });
+            }
+            IngestMsg::Add { stored, name, reply } => add(&state.args.journal, &stored, name, reply),
+        }
+        Ok(())
+    }
+}
+
+fn add(journal: &JournalRef, stored: &Stored, name: String, reply: RpcReplyPort<Result<DatasetEntry, Error>>) {
+    let Stored { digest, len } = *stored;
+    let at: WallTime = wall_now();
+    let record = DatasetRecord { name: name.clone(), len, at };
+    journal.append(Entry::DatasetAdded { digest, name, len, at }, None, move || {
+        let _ = reply.send(Ok((digest, record)));
+    });
+}
+
+/// The chunks of a data set by a rule: split now, or before.
+fn chunk_index(datasets: &DatasetStore, digest: Digest, rule: SplitRule, path: &std::path::Path) -> Result<ChunkIndex, Error> {
+    if let Ok(index) = ChunkIndex::open(path) {
+        return Ok(index);
+    }
+    let dataset = datasets.open_dataset(digest)?;
+    let mut writer = ChunkIndexWriter::create(path)?;
+    split(&dataset, rule, &mut writer)?;
+    writer.finish()
+}
+
+fn split(dataset: &Dataset, rule: SplitRule, writer: &mut ChunkIndexWriter) -> Result<(), Error> {
+    let mut splitter = Splitter::new(rule, dataset.len());
+    let mut buffer = vec![0; READ_BYTES];
+    let mut chunks = Vec::new();
+    let mut offset = 0;
+    loop {
+        let read = dataset.read_at(offset, &mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        offset += read as u64;
+        splitter.feed(&buffer[..read], &mut chunks)?;
+        chunks.drain(..).try_for_each(|chunk| writer.push(&chunk))?;
+    }
+    splitter.finish(&mut chunks)?;
+    chunks.iter().try_for_each(|chunk| writer.push(chunk))
+}

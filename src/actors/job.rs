@@ -1,0 +1,321 @@
+//! A JobActor: one job's machine, its reply ports, its files. Child of the JobSupervisor, which restarts it from the journal if it fails.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use crate::blobs::ChunkIndex;
+use crate::domain::entry::{Entry, JobEntry};
+use crate::domain::verb::{Verb, VerbReply};
+use crate::domain::wire::{Finished, JobInfo, Lease, ResultBytes, ToWorker, Verdict};
+use crate::domain::{Attempt, Epoch, Error, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskNo, WorkerId};
+use crate::engine::session::{Delivery, SessionEvent};
+use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView};
+
+use super::clock::Clock;
+use super::job_store::JobStore;
+use super::journal::JournalRef;
+use super::proxy::ProxyMsg;
+use super::supervisor::SupervisorMsg;
+use super::watch::WatchMsg;
+
+/// What came of a verb, with the job as it is after it.
+pub type VerbAnswer = Result<(VerbReply, JobView), Error>;
+
+/// What a job is told.
+pub enum JobMsg {
+    /// Something for the machine that needs nothing else.
+    Event(JobEvent),
+    /// Something for the machine that names a session which the job may not know yet.
+    FromSession(JobEvent, ActorRef<ProxyMsg>),
+    /// An attempt ended; its bytes must be stored first.
+    Finished(SessionId, WorkerId, Box<Finished>),
+    /// The data set is split, or can't be.
+    Split(Result<Arc<ChunkIndex>, Error>),
+    /// A person steers the job.
+    Verb {
+        /// What.
+        verb: Verb,
+        /// Why, in the person's words.
+        reason: String,
+        /// The answer, once it is durable and the fences are answered.
+        reply: RpcReplyPort<VerbAnswer>,
+    },
+    /// The job with its inside, for listings and bundles.
+    Snapshot(RpcReplyPort<JobSnapshot>),
+    /// The supervisor has taken the final state over: end.
+    Retire,
+}
+
+/// A task in a worker's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutTask {
+    /// Which.
+    pub no: TaskNo,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Where.
+    pub worker: WorkerId,
+    /// Whether its process has started.
+    pub started: bool,
+}
+
+/// A job at one moment.
+#[derive(Clone, Debug)]
+pub struct JobSnapshot {
+    /// As the journal has it, or a moment ahead.
+    pub record: JobRecord,
+    /// What is in workers' hands.
+    pub out: Vec<OutTask>,
+    /// As others see it.
+    pub view: JobView,
+    /// Its chunks, if it has a data set and is split.
+    pub chunks: Option<Arc<ChunkIndex>>,
+    /// Its results.
+    pub files: Option<Arc<JobStore>>,
+}
+
+/// What a job starts from.
+pub struct JobArgs {
+    /// Of this start of the head.
+    pub epoch: Epoch,
+    /// As the journal has it.
+    pub record: JobRecord,
+    /// Workers that may still run its tasks from before.
+    pub known: std::collections::BTreeSet<WorkerId>,
+    /// Its results.
+    pub files: Arc<JobStore>,
+    /// Where facts become durable.
+    pub journal: JournalRef,
+    /// The parent.
+    pub supervisor: ActorRef<SupervisorMsg>,
+    /// Told of failed tasks.
+    pub watch: ActorRef<WatchMsg>,
+    /// The process's clocks.
+    pub clock: Clock,
+}
+
+/// A job's state.
+pub struct JobActorState {
+    id: JobId,
+    epoch: Epoch,
+    machine: JobMachine,
+    files: Arc<JobStore>,
+    chunks: Option<Arc<ChunkIndex>>,
+    info: Option<Arc<JobInfo>>,
+    journal: JournalRef,
+    supervisor: ActorRef<SupervisorMsg>,
+    watch: ActorRef<WatchMsg>,
+    clock: Clock,
+    proxies: BTreeMap<SessionId, ActorRef<ProxyMsg>>,
+    replies: BTreeMap<u64, RpcReplyPort<VerbAnswer>>,
+    last_ticket: u64,
+    /// The view that the supervisor has.
+    told: Option<JobView>,
+}
+
+/// See the module.
+pub struct JobActor;
+
+impl Actor for JobActor {
+    type Msg = JobMsg;
+    type State = JobActorState;
+    type Arguments = JobArgs;
+
+    async fn pre_start(&self, _: ActorRef<JobMsg>, args: JobArgs) -> Result<JobActorState, ActorProcessingErr> {
+        Ok(JobActorState {
+            id: args.record.id,
+            epoch: args.epoch,
+            machine: JobMachine::new(args.record, args.epoch, args.known),
+            files: args.files,
+            chunks: None,
+            info: None,
+            journal: args.journal,
+            supervisor: args.supervisor,
+            watch: args.watch,
+            clock: args.clock,
+            proxies: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            last_ticket: 0,
+            told: None,
+        })
+    }
+
+    async fn post_start(&self, myself: ActorRef<JobMsg>, state: &mut JobActorState) -> Result<(), ActorProcessingErr> {
+        state.event(&myself, JobEvent::Tick)
+    }
+
+    async fn handle(&self, myself: ActorRef<JobMsg>, message: JobMsg, state: &mut JobActorState) -> Result<(), ActorProcessingErr> {
+        match message {
+            JobMsg::Event(JobEvent::SessionLost(session)) => {
+                state.event(&myself, JobEvent::SessionLost(session))?;
+                state.proxies.remove(&session);
+            }
+            JobMsg::Event(event) => state.event(&myself, event)?,
+            JobMsg::FromSession(event, proxy) => {
+                if let JobEvent::Granted { session, .. } | JobEvent::Claimed { session, .. } = &event {
+                    state.proxies.insert(*session, proxy);
+                }
+                state.event(&myself, event)?;
+            }
+            JobMsg::Finished(session, worker, finished) => state.finished(&myself, session, worker, *finished)?,
+            JobMsg::Split(Ok(chunks)) => {
+                let total = chunks.len();
+                state.chunks = Some(chunks);
+                state.event(&myself, JobEvent::SplitDone(total))?;
+            }
+            JobMsg::Split(Err(error)) => state.event(&myself, JobEvent::SplitFailed(error.message))?,
+            JobMsg::Verb { verb, reason, reply } => {
+                state.last_ticket += 1;
+                state.replies.insert(state.last_ticket, reply);
+                state.event(&myself, JobEvent::Verb { ticket: state.last_ticket, verb, reason })?;
+            }
+            JobMsg::Snapshot(reply) => {
+                let _ = reply.send(state.snapshot());
+            }
+            JobMsg::Retire => myself.stop(None),
+        }
+        Ok(())
+    }
+}
+
+impl JobActorState {
+    fn snapshot(&self) -> JobSnapshot {
+        let out = self.machine.all_out().map(|(no, attempt, worker, started)| OutTask { no, attempt, worker, started }).collect();
+        JobSnapshot {
+            record: self.machine.record().clone(),
+            out,
+            view: self.machine.view(),
+            chunks: self.chunks.clone(),
+            files: Some(self.files.clone()),
+        }
+    }
+
+    fn event(&mut self, myself: &ActorRef<JobMsg>, event: JobEvent) -> Result<(), ActorProcessingErr> {
+        let effects = self.machine.on_event(event, self.clock.now());
+        for effect in effects {
+            self.perform(myself, effect)?;
+        }
+        self.tell_supervisor();
+        Ok(())
+    }
+
+    fn tell_supervisor(&mut self) {
+        let view = self.machine.view();
+        if self.told.as_ref() != Some(&view) {
+            let _ = self.supervisor.cast(SupervisorMsg::JobChanged(Box::new(view.clone())));
+            self.told = Some(view);
+        }
+    }
+
+    /// Stores what the attempt left, then tells the machine.
+    fn finished(
+        &mut self,
+        myself: &ActorRef<JobMsg>,
+        session: SessionId,
+        worker: WorkerId,
+        finished: Finished,
+    ) -> Result<(), ActorProcessingErr> {
+        let Finished { lease, outcome, timing, packed, bytes } = finished;
+        let meta = ResultMeta { no: lease.no, attempt: lease.attempt, worker, outcome: outcome.clone(), timing, packed };
+        let stored = match bytes {
+            ResultBytes::Inline(bytes) => self.files.segment.append(&meta, &bytes).map(|result| (outcome, result)),
+            ResultBytes::Stored(result) if self.holds(result, &lease) => Ok((outcome, result)),
+            ResultBytes::Stored(_) => {
+                let reason = "its stored result can't be found at the head".to_owned();
+                let outcome = Outcome::OutputMissing { reason };
+                let meta = ResultMeta { outcome: outcome.clone(), packed: Packed::default(), ..meta };
+                self.files.segment.append(&meta, &[]).map(|result| (outcome, result))
+            }
+        };
+        match stored {
+            Ok((outcome, result)) => self.event(myself, JobEvent::Finished { session, worker, lease, outcome, timing, result }),
+            Err(error) => {
+                // Not acknowledged: the worker keeps the result, and offers it again when it reconnects.
+                tracing::error!(job = %self.id, task = lease.no.0, %error, "a result could not be stored");
+                Ok(())
+            }
+        }
+    }
+
+    fn holds(&self, result: ResultRef, lease: &Lease) -> bool {
+        self.files.segment.read_meta(result).is_ok_and(|(meta, _)| meta.no == lease.no && meta.attempt == lease.attempt)
+    }
+
+    fn to_session(&self, session: SessionId, message: ProxyMsg) {
+        // A session that is gone loses this; the supervisor tells us so in SessionLost.
+        if let Some(proxy) = self.proxies.get(&session) {
+            let _ = proxy.cast(message);
+        }
+    }
+
+    fn perform(&mut self, myself: &ActorRef<JobMsg>, effect: JobEffect) -> Result<(), ActorProcessingErr> {
+        match effect {
+            JobEffect::Deliver { grant, session, runs } => {
+                let runs = runs.into_iter().map(|(no, attempt)| self.delivery(no, attempt)).collect::<Result<Vec<_>, Error>>()?;
+                let message = ProxyMsg::Deliver { grant, job: self.id, actor: myself.clone(), info: self.info(), runs };
+                self.to_session(session, message);
+            }
+            JobEffect::Fence(session, fence) => self.to_session(session, ProxyMsg::Event(SessionEvent::Fence(fence, self.id))),
+            JobEffect::Stop(session, lease, grace) => self.pass(session, ToWorker::Stop(lease, grace)),
+            JobEffect::Verdict(session, lease, Verdict::Stop) => self.pass(session, ToWorker::Verdict(lease, Verdict::Stop)),
+            JobEffect::Verdict(session, lease, verdict) => {
+                let lease = Lease { epoch: self.epoch, ..lease };
+                let message = ProxyMsg::Adopt { lease, verdict, actor: myself.clone(), info: self.info() };
+                self.to_session(session, message);
+            }
+            JobEffect::Ack(session, lease) => self.pass(session, ToWorker::Ack(vec![lease])),
+            JobEffect::Persist(seq, entry) => self.persist(myself, seq, entry)?,
+            JobEffect::Reply(ticket, outcome) => {
+                if let Some(reply) = self.replies.remove(&ticket) {
+                    let view = self.machine.view();
+                    let answer = outcome.map(|reply| (reply, view)).map_err(|refused| refused.error(self.id));
+                    let _ = reply.send(answer);
+                }
+            }
+            JobEffect::Wake(at) => {
+                let wait = at.since(self.clock.now().mono) + Duration::from_millis(1);
+                drop(myself.send_after(wait, || JobMsg::Event(JobEvent::Tick)));
+            }
+            JobEffect::TaskFailed(no, outcome) => {
+                let _ = self.watch.cast(WatchMsg::TaskFailed { job: self.id, index: self.machine.record().spec.index_of(no), outcome });
+            }
+            JobEffect::Ended(_) => {
+                let _ = self.supervisor.cast(SupervisorMsg::JobEnded(Box::new(self.snapshot())));
+            }
+        }
+        Ok(())
+    }
+
+    fn pass(&self, session: SessionId, message: ToWorker) {
+        self.to_session(session, ProxyMsg::Event(SessionEvent::Pass(message)));
+    }
+
+    fn delivery(&self, no: TaskNo, attempt: Attempt) -> Result<Delivery, Error> {
+        let chunk = self.chunks.as_ref().map(|chunks| chunks.get(no)).transpose()?;
+        Ok(Delivery { lease: Lease { job: self.id, no, attempt, epoch: self.epoch }, chunk })
+    }
+
+    fn info(&mut self) -> Arc<JobInfo> {
+        let record = self.machine.record();
+        let info = || Arc::new(JobInfo { job: record.id, spec: record.spec.as_ref().clone(), total: record.total.unwrap_or(0) });
+        self.info.get_or_insert_with(info).clone()
+    }
+
+    fn persist(&mut self, myself: &ActorRef<JobMsg>, seq: u64, entry: JobEntry) -> Result<(), Error> {
+        let files = match &entry {
+            JobEntry::TaskEnded(end) => {
+                self.files.note(end)?;
+                Some(self.files.clone())
+            }
+            _ => None,
+        };
+        let myself = myself.clone();
+        self.journal.append(Entry::Job(self.id, entry), files, move || {
+            let _ = myself.cast(JobMsg::Event(JobEvent::Durable(seq)));
+        });
+        Ok(())
+    }
+}

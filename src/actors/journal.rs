@@ -1,0 +1,285 @@
+//! The Journal: makes facts durable, many in one sync, and keeps what they add up to. Child of the HeadRoot, which stops the head if it fails.
+//!
+//! While one batch is on its way to the disk the next one gathers. A batch's order on disk: first the result bytes that its entries refer
+//! to, then the batch; only then is anybody told. So an acknowledged result is there after any crash.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::codec;
+use crate::domain::entry::{ENTRY_VERSION, Entry, JobEntry};
+use crate::domain::{Epoch, Error, JobId, TaskEnd};
+use crate::engine::Ledger;
+use crate::engine::ledger::LedgerPart;
+use crate::limits;
+use crate::store::{Appended, BATCH_MAX_BYTES, Store};
+
+use super::job_store::JobStore;
+
+/// Told once an entry is durable.
+pub type Done = Box<dyn FnOnce() + Send>;
+
+/// Batches after which a snapshot is taken and older batches are dropped.
+const SNAPSHOT_EVERY_BATCHES: u64 = 4096;
+/// A batch stays below this, so that it surely fits a store's.
+const BATCH_TARGET_BYTES: usize = BATCH_MAX_BYTES / 2;
+
+/// What the journal is told.
+pub enum JournalMsg {
+    /// Make this durable, then tell.
+    Append {
+        /// The fact.
+        entry: Entry,
+        /// Files that must be synced before it.
+        files: Option<Arc<JobStore>>,
+        /// Whom to tell.
+        done: Option<Done>,
+    },
+    /// Look at what is durable.
+    Read(Box<dyn FnOnce(&Ledger) + Send>),
+    /// A batch is on disk, or not.
+    Committed(Box<Committed>),
+}
+
+/// The store comes back from the disk thread.
+pub struct Committed {
+    store: Box<dyn Store>,
+    outcome: Result<Appended, Error>,
+    batch: Vec<Pending>,
+}
+
+struct Pending {
+    entry: Entry,
+    files: Option<Arc<JobStore>>,
+    done: Option<Done>,
+}
+
+/// What the journal starts from.
+pub struct JournalArgs {
+    /// The store, with the epoch acquired.
+    pub store: Box<dyn Store>,
+    /// Ours.
+    pub epoch: Epoch,
+    /// The number of the last batch.
+    pub last_seq: u64,
+    /// What is in the store.
+    pub ledger: Ledger,
+}
+
+/// The journal's state.
+pub struct JournalState {
+    store: Option<Box<dyn Store>>,
+    epoch: Epoch,
+    last_seq: u64,
+    last_snapshot: u64,
+    ledger: Ledger,
+    pending: Vec<Pending>,
+    /// Jobs whose result index must be synced before the next snapshot.
+    unsynced: BTreeMap<JobId, Arc<JobStore>>,
+}
+
+/// See the module.
+pub struct Journal;
+
+/// What a store adds up to.
+pub struct Replayed {
+    /// All durable state.
+    pub ledger: Ledger,
+    /// The number of the last batch.
+    pub last_seq: u64,
+    /// The task ends behind the snapshot: where their results lie must be noted again.
+    pub ends: Vec<(JobId, TaskEnd)>,
+}
+
+/// Reads a store: the snapshot and what came after it.
+pub fn load(store: &mut dyn Store) -> Result<Replayed, Error> {
+    let loaded = store.load()?;
+    let mut ledger = Ledger::default();
+    let mut last_seq = 0;
+    if let Some((seq, parts)) = loaded.snapshot {
+        last_seq = seq;
+        for part in parts {
+            ledger.put(decode::<LedgerPart>(&part)?);
+        }
+    }
+    let mut ends = Vec::new();
+    for (seq, batch) in loaded.tail {
+        last_seq = seq;
+        for entry in decode::<Vec<Entry>>(&batch).map_err(|error| error.context(format!("journal batch {seq}")))? {
+            if let Entry::Job(job, JobEntry::TaskEnded(end)) = &entry {
+                ends.push((*job, end.clone()));
+            }
+            ledger.apply(&entry);
+        }
+    }
+    Ok(Replayed { ledger, last_seq, ends })
+}
+
+fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let (version, value) = codec::decode(bytes, BATCH_MAX_BYTES)?;
+    if version != ENTRY_VERSION {
+        return Err(Error::corrupt(format!(
+            "the journal is of version {version}, this head reads {ENTRY_VERSION}: use the head that wrote it"
+        )));
+    }
+    Ok(value)
+}
+
+/// Writes a snapshot of the ledger and drops the batches that it covers.
+pub fn snapshot(store: &mut dyn Store, epoch: Epoch, seq: u64, ledger: &Ledger) -> Result<(), Error> {
+    let mut failed = None;
+    let mut parts = ledger.parts().map_while(|part| codec::encode(ENTRY_VERSION, &part).map_err(|error| failed = Some(error)).ok());
+    let taken = store.snapshot(epoch, seq, &mut parts)?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    fenced(taken)?;
+    fenced(store.truncate(epoch, seq)?)
+}
+
+fn fenced(appended: Appended) -> Result<(), Error> {
+    match appended {
+        Appended::Durable => Ok(()),
+        Appended::Fenced => Err(Error::conflict("another head has taken over this journal: this one stops")),
+    }
+}
+
+impl Actor for Journal {
+    type Msg = JournalMsg;
+    type State = JournalState;
+    type Arguments = JournalArgs;
+
+    async fn pre_start(&self, _: ActorRef<JournalMsg>, args: JournalArgs) -> Result<JournalState, ActorProcessingErr> {
+        Ok(JournalState {
+            store: Some(args.store),
+            epoch: args.epoch,
+            last_seq: args.last_seq,
+            last_snapshot: args.last_seq,
+            ledger: args.ledger,
+            pending: Vec::new(),
+            unsynced: BTreeMap::new(),
+        })
+    }
+
+    async fn handle(&self, myself: ActorRef<JournalMsg>, message: JournalMsg, state: &mut JournalState) -> Result<(), ActorProcessingErr> {
+        match message {
+            JournalMsg::Append { entry, files, done } => state.pending.push(Pending { entry, files, done }),
+            JournalMsg::Read(look) => look(&state.ledger),
+            JournalMsg::Committed(committed) => state.committed(*committed)?,
+        }
+        state.commit(&myself);
+        Ok(())
+    }
+}
+
+impl JournalState {
+    /// Sends what has gathered to the disk, if it is free.
+    fn commit(&mut self, myself: &ActorRef<JournalMsg>) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let Some(mut store) = self.store.take() else { return };
+        let batch = self.take_batch();
+        let (epoch, seq) = (self.epoch, self.last_seq + 1);
+        let parts = (seq - self.last_snapshot > SNAPSHOT_EVERY_BATCHES).then(|| self.ledger.clone());
+        let indexes = if parts.is_some() { std::mem::take(&mut self.unsynced) } else { BTreeMap::new() };
+        if parts.is_some() {
+            self.last_snapshot = seq - 1;
+        }
+        let myself = myself.clone();
+        tokio::task::spawn_blocking(move || {
+            let outcome = write(store.as_mut(), epoch, seq, &batch, parts, indexes);
+            // Fails only when the journal is gone, and then nobody waits.
+            let _ = myself.cast(JournalMsg::Committed(Box::new(Committed { store, outcome, batch })));
+        });
+    }
+
+    fn take_batch(&mut self) -> Vec<Pending> {
+        let mut bytes = 0;
+        let size = |pending: &Pending| match &pending.entry {
+            Entry::JobSubmitted(_) => 4 * limits::COMMAND_MAX_BYTES,
+            _ => 1024,
+        };
+        let fits = self.pending.iter().take(limits::COMMIT_ENTRIES_MAX).take_while(|pending| {
+            bytes += size(pending);
+            bytes <= BATCH_TARGET_BYTES
+        });
+        let count = fits.count().max(1);
+        let rest = self.pending.split_off(count);
+        std::mem::replace(&mut self.pending, rest)
+    }
+
+    fn committed(&mut self, committed: Committed) -> Result<(), ActorProcessingErr> {
+        let Committed { store, outcome, batch } = committed;
+        fenced(outcome?)?;
+        self.store = Some(store);
+        self.last_seq += 1;
+        for pending in batch {
+            self.ledger.apply(&pending.entry);
+            if let Some(files) = pending.files {
+                self.unsynced.insert(files.job, files);
+            }
+            if let Some(done) = pending.done {
+                done();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(
+    store: &mut dyn Store,
+    epoch: Epoch,
+    seq: u64,
+    batch: &[Pending],
+    before: Option<Ledger>,
+    indexes: BTreeMap<JobId, Arc<JobStore>>,
+) -> Result<Appended, Error> {
+    if let Some(ledger) = before {
+        indexes.values().try_for_each(|files| files.index.sync())?;
+        snapshot(store, epoch, seq - 1, &ledger)?;
+    }
+    let files: BTreeMap<JobId, &Arc<JobStore>> =
+        batch.iter().filter_map(|pending| pending.files.as_ref()).map(|files| (files.job, files)).collect();
+    files.values().try_for_each(|files| files.segment.sync())?;
+    let entries: Vec<&Entry> = batch.iter().map(|pending| &pending.entry).collect();
+    store.append(epoch, seq, &codec::encode(ENTRY_VERSION, &entries)?)
+}
+
+/// The journal as the other actors use it.
+#[derive(Clone)]
+pub struct JournalRef {
+    actor: ActorRef<JournalMsg>,
+    /// For log lines of entries that came too late.
+    data_dir: Arc<PathBuf>,
+}
+
+impl JournalRef {
+    /// Of a running journal.
+    pub fn new(actor: ActorRef<JournalMsg>, data_dir: Arc<PathBuf>) -> Self {
+        Self { actor, data_dir }
+    }
+
+    /// The data folder that the journal lies in.
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.data_dir
+    }
+
+    /// Makes an entry durable, then calls `done`. If the journal has failed `done` is never called: nothing is acknowledged.
+    pub fn append(&self, entry: Entry, files: Option<Arc<JobStore>>, done: impl FnOnce() + Send + 'static) {
+        let _ = self.actor.cast(JournalMsg::Append { entry, files, done: Some(Box::new(done)) });
+    }
+
+    /// Looks at what is durable.
+    pub async fn read<T: Send + 'static>(&self, look: impl FnOnce(&Ledger) -> T + Send + 'static) -> Result<T, Error> {
+        super::ask::ask(&self.actor, |port| {
+            JournalMsg::Read(Box::new(move |ledger| {
+                let _ = port.send(look(ledger));
+            }))
+        })
+        .await
+    }
+}

@@ -1,0 +1,33 @@
+//! Floor 3: the actors. Each wraps a machine of `engine/` and performs its effects, or owns one kind of I/O.
+//!
+//! ```text
+//! head:   HeadRoot ─ Journal · JobSupervisor ─ JobActor per job, WorkerProxy per session · Ingest · Bundler · Watch
+//! worker: WorkerRoot ─ WorkerActor ─ Runner per slot · Cache          (the Link to the head is in rpc/)
+//! ```
+//! Invariant: nothing here knows gRPC or HTTP: sessions are channels of domain messages. Nothing here decides what a machine could.
+//!
+//! An `Err` out of `handle` means "my state can't be trusted": the actor ends, and its supervisor says what becomes of that.
+
+mod ask;
+pub mod bundler;
+pub mod cache;
+pub mod clock;
+pub mod data_port;
+pub mod head;
+pub mod head_root;
+pub mod ingest;
+pub mod job;
+pub mod job_store;
+pub mod journal;
+pub mod prepare;
+pub mod proxy;
+pub mod result_box;
+pub mod runner;
+pub mod supervisor;
+pub mod watch;
+pub mod worker;
+pub mod worker_root;
+
+pub use head::Head;
+pub use head_root::{HeadOptions, HeadRoot};
+pub use worker_root::{WorkerOptions, WorkerRoot};

@@ -1,0 +1,62 @@
+//! What a task needs before its process can start: its chunk and the shared files, at hand and pinned.
+
+use std::sync::Arc;
+
+use crate::domain::wire::{JobInfo, Lease};
+use crate::domain::{Chunk, Error, ErrorKind, Input};
+use crate::engine::slot_table::Preparation;
+
+use super::cache::{Cache, Piece, Pinned};
+
+/// Pinned inputs of one task.
+#[derive(Default)]
+pub struct Inputs {
+    /// The chunk.
+    pub input: Option<Pinned>,
+    /// The shared files, by name.
+    pub with: Vec<(String, Pinned)>,
+}
+
+/// Gets a task's inputs.
+pub async fn prepare(cache: Arc<Cache>, info: Arc<JobInfo>, lease: Lease, chunk: Option<Chunk>) -> Result<Inputs, Error> {
+    let mut inputs = Inputs::default();
+    if let (Input::Dataset { digest, name, .. }, Some(chunk)) = (&info.spec.input, chunk) {
+        let piece = Piece { digest: *digest, chunk: Some(chunk), name: chunk_name(name, info.spec.index_of(lease.no)) };
+        inputs.input = Some(cache.get(&piece).await?);
+    }
+    for file in &info.spec.with {
+        let piece = Piece { digest: file.digest, chunk: None, name: file.name.clone() };
+        inputs.with.push((file.name.clone(), cache.get(&piece).await?));
+    }
+    Ok(inputs)
+}
+
+/// `spectra-000042.mgf`: the data set's own ending stays, since programs look at it.
+fn chunk_name(name: &str, index: u64) -> String {
+    match name.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() => format!("{stem}-{index:06}.{ending}"),
+        _ => format!("{name}-{index:06}"),
+    }
+}
+
+/// What a failed preparation means for the task: given back if another try, or another worker, may do better.
+pub fn verdict(error: &Error) -> Preparation {
+    match error.kind {
+        ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Exhausted => Preparation::Declined,
+        ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::Corrupt | ErrorKind::Internal => {
+            Preparation::Failed
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_keeps_the_ending_of_its_data_set() {
+        assert_eq!(chunk_name("a.b.mgf", 7), "a.b-000007.mgf");
+        assert_eq!(chunk_name("words", 1_234_567), "words-1234567");
+        assert_eq!(chunk_name(".hidden", 0), ".hidden-000000");
+    }
+}

@@ -1,0 +1,229 @@
+//! A WorkerProxy: one attached worker's session, and the channel to its stream. Child of the JobSupervisor; its end is the session's end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::domain::wire::{FromWorker, JobInfo, Lease, ToWorker, Verdict};
+use crate::domain::{GrantId, JobId};
+use crate::engine::session::{Delivery, SessionEvent};
+use crate::engine::{JobEvent, Session, SessionEffect};
+use crate::limits;
+
+use super::clock::Clock;
+use super::job::JobMsg;
+use super::supervisor::SupervisorMsg;
+
+/// What a proxy is told.
+pub enum ProxyMsg {
+    /// A job answers a grant.
+    Deliver {
+        /// The grant.
+        grant: GrantId,
+        /// Which job.
+        job: JobId,
+        /// Where to tell it what comes of them.
+        actor: ActorRef<JobMsg>,
+        /// What the worker must know of it.
+        info: Arc<JobInfo>,
+        /// The runs.
+        runs: Vec<Delivery>,
+    },
+    /// A job takes a held attempt, or its result, on.
+    Adopt {
+        /// Under the new epoch.
+        lease: Lease,
+        /// Adopt or Send.
+        verdict: Verdict,
+        /// Where to tell it what comes of it.
+        actor: ActorRef<JobMsg>,
+        /// What the worker must know of it.
+        info: Arc<JobInfo>,
+    },
+    /// Something for the machine that needs nothing else.
+    Event(SessionEvent),
+    /// The worker said something. The permit is room in its queue.
+    Said(FromWorker, OwnedSemaphorePermit),
+    /// The worker's stream has ended.
+    StreamEnded,
+    /// A newer session of the same worker takes its place.
+    Replaced,
+    /// A job's actor was restarted: claim for it what the worker holds of it.
+    Reclaim(JobId, ActorRef<JobMsg>),
+    /// What the worker holds.
+    Describe(RpcReplyPort<Description>),
+    /// Time has passed.
+    Tick,
+}
+
+/// A session as shown to people.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Slots announced as free.
+    pub free: u32,
+    /// Takes no more tasks.
+    pub draining: bool,
+    /// What it holds, and whether each has started.
+    pub leases: Vec<(Lease, bool)>,
+}
+
+/// What a proxy starts from.
+pub struct ProxyArgs {
+    /// The machine.
+    pub session: Session,
+    /// The first message.
+    pub welcome: ToWorker,
+    /// To the worker's stream.
+    pub out: mpsc::Sender<ToWorker>,
+    /// The parent.
+    pub supervisor: ActorRef<SupervisorMsg>,
+    /// The process's clocks.
+    pub clock: Clock,
+}
+
+/// A proxy's state.
+pub struct ProxyState {
+    session: Session,
+    out: mpsc::Sender<ToWorker>,
+    supervisor: ActorRef<SupervisorMsg>,
+    jobs: BTreeMap<JobId, (ActorRef<JobMsg>, Arc<JobInfo>)>,
+    clock: Clock,
+    over: bool,
+}
+
+/// See the module.
+pub struct WorkerProxy;
+
+impl Actor for WorkerProxy {
+    type Msg = ProxyMsg;
+    type State = ProxyState;
+    type Arguments = ProxyArgs;
+
+    async fn pre_start(&self, myself: ActorRef<ProxyMsg>, args: ProxyArgs) -> Result<ProxyState, ActorProcessingErr> {
+        let ProxyArgs { session, welcome, out, supervisor, clock } = args;
+        let mut state = ProxyState { session, out, supervisor, jobs: BTreeMap::new(), clock, over: false };
+        state.send(&myself, welcome);
+        myself.send_interval(limits::HEARTBEAT_EVERY / 2, || ProxyMsg::Tick);
+        Ok(state)
+    }
+
+    async fn handle(&self, myself: ActorRef<ProxyMsg>, message: ProxyMsg, state: &mut ProxyState) -> Result<(), ActorProcessingErr> {
+        if state.over {
+            return Ok(());
+        }
+        match message {
+            ProxyMsg::Deliver { grant, job, actor, info, runs } => {
+                let needs = info.spec.needs.clone();
+                state.jobs.insert(job, (actor, info));
+                state.event(&myself, SessionEvent::Deliver { grant, job, needs, runs });
+            }
+            ProxyMsg::Adopt { lease, verdict, actor, info } => {
+                let needs = info.spec.needs.clone();
+                // The worker may be a new process that knows its results only by their files.
+                state.send(&myself, ToWorker::Job(info.clone()));
+                state.jobs.insert(lease.job, (actor, info));
+                state.event(&myself, SessionEvent::Adopted(lease, needs));
+                state.send(&myself, ToWorker::Verdict(lease, verdict));
+            }
+            ProxyMsg::Event(event) => state.event(&myself, event),
+            ProxyMsg::Said(message, _permit) => state.said(&myself, message),
+            ProxyMsg::StreamEnded => state.end(&myself, false),
+            ProxyMsg::Replaced => {
+                state.over = true;
+                myself.stop(None);
+            }
+            ProxyMsg::Reclaim(job, actor) => state.reclaim(&myself, job, &actor),
+            ProxyMsg::Describe(reply) => {
+                let session = &state.session;
+                let description =
+                    Description { free: session.free_announced(), draining: session.is_draining(), leases: session.leases().collect() };
+                let _ = reply.send(description);
+            }
+            ProxyMsg::Tick => {
+                state.send(&myself, ToWorker::Heartbeat);
+                state.event(&myself, SessionEvent::Tick);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ProxyState {
+    fn said(&mut self, myself: &ActorRef<ProxyMsg>, message: FromWorker) {
+        let finished = match &message {
+            FromWorker::Finished(finished) => Some(finished.clone()),
+            _ => None,
+        };
+        self.event(myself, SessionEvent::Said(message));
+        let Some(finished) = finished else { return };
+        let (session, worker) = (self.session.id(), self.session.worker());
+        let message = JobMsg::Finished(session, worker, finished.clone());
+        let told = self.jobs.get(&finished.lease.job).is_some_and(|(job, _)| job.cast(message).is_ok());
+        if !told {
+            // The job has ended, or is from another session: the supervisor knows.
+            let _ = self.supervisor.cast(SupervisorMsg::LateResult(session, worker, finished));
+        }
+    }
+
+    fn event(&mut self, myself: &ActorRef<ProxyMsg>, event: SessionEvent) {
+        for effect in self.session.on_event(event, self.clock.now()) {
+            self.perform(myself, effect);
+        }
+    }
+
+    fn perform(&mut self, myself: &ActorRef<ProxyMsg>, effect: SessionEffect) {
+        let id = self.session.id();
+        match effect {
+            SessionEffect::Send(message) => self.send(myself, message),
+            SessionEffect::Introduce(job) => {
+                if let Some((_, info)) = self.jobs.get(&job) {
+                    self.send(myself, ToWorker::Job(info.clone()));
+                }
+            }
+            SessionEffect::Returned(job, leases) => self.tell_job(job, JobEvent::Returned(id, leases)),
+            SessionEffect::Started(job, leases) => self.tell_job(job, JobEvent::Started(id, leases)),
+            SessionEffect::Fenced { job, fence, started, dropped } => {
+                self.tell_job(job, JobEvent::Fenced { fence, session: id, started, dropped });
+            }
+            SessionEffect::Room { room, free, settled } => {
+                let _ = self.supervisor.cast(SupervisorMsg::Room { session: id, room, free, settled });
+            }
+            SessionEffect::Over { goodbye } => self.end(myself, goodbye),
+        }
+    }
+
+    fn tell_job(&self, job: JobId, event: JobEvent) {
+        if let Some((actor, _)) = self.jobs.get(&job) {
+            let _ = actor.cast(JobMsg::Event(event));
+        }
+    }
+
+    /// Puts a message into the worker's stream. A worker that does not read until the stream is full is lost: nothing is ever skipped.
+    fn send(&mut self, myself: &ActorRef<ProxyMsg>, message: ToWorker) {
+        if !self.over && self.out.try_send(message).is_err() {
+            self.end(myself, false);
+        }
+    }
+
+    fn end(&mut self, myself: &ActorRef<ProxyMsg>, goodbye: bool) {
+        if !self.over {
+            self.over = true;
+            let _ = self.supervisor.cast(SupervisorMsg::SessionClosed { session: self.session.id(), goodbye });
+            myself.stop(None);
+        }
+    }
+
+    fn reclaim(&mut self, myself: &ActorRef<ProxyMsg>, job: JobId, actor: &ActorRef<JobMsg>) {
+        let (session, worker) = (self.session.id(), self.session.worker());
+        if let Some((_, info)) = self.jobs.remove(&job) {
+            self.jobs.insert(job, (actor.clone(), info));
+        }
+        for (lease, _) in self.session.leases().filter(|(lease, _)| lease.job == job) {
+            let event = JobEvent::Claimed { session, worker, lease, finished: false };
+            let _ = actor.cast(JobMsg::FromSession(event, myself.clone()));
+        }
+        let _ = actor.cast(JobMsg::Event(JobEvent::WorkerReported(worker)));
+    }
+}

@@ -1,0 +1,233 @@
+//! The actor: its state, and who handles which message.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+
+use crate::actors::clock::Clock;
+use crate::actors::ingest::IngestMsg;
+use crate::actors::job::JobMsg;
+use crate::actors::journal::JournalRef;
+use crate::actors::proxy::ProxyMsg;
+use crate::actors::watch::WatchMsg;
+use crate::domain::{Epoch, Error, JobId, SessionId, WallTime, WorkerId, WorkerInfo};
+use crate::engine::{JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent};
+use crate::limits;
+
+use super::msg::SupervisorMsg;
+use super::status::JobStatus;
+
+/// How long changes of watched jobs gather before they are told.
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
+/// What the supervisor starts from.
+pub struct SupervisorArgs {
+    /// Of this start of the head.
+    pub epoch: Epoch,
+    /// What is durable.
+    pub ledger: Ledger,
+    /// The head's folder.
+    pub data_dir: PathBuf,
+    /// Where facts become durable.
+    pub journal: JournalRef,
+    /// Splits data sets.
+    pub ingest: ActorRef<IngestMsg>,
+    /// Tells watchers.
+    pub watch: ActorRef<WatchMsg>,
+    /// The process's clocks.
+    pub clock: Clock,
+    /// How long known workers may take to report.
+    pub reattach: Duration,
+}
+
+/// A connected worker.
+pub(super) struct Seat {
+    pub worker: WorkerId,
+    pub proxy: ActorRef<ProxyMsg>,
+    pub attached: WallTime,
+}
+
+/// A job on its way to the disk, with who waits for it.
+pub(super) struct Submitting {
+    pub record: JobRecord,
+    pub replies: Vec<RpcReplyPort<Result<JobStatus, Error>>>,
+}
+
+/// A job that has ended.
+pub(super) struct EndedJob {
+    pub record: JobRecord,
+    pub view: JobView,
+}
+
+/// The supervisor's state.
+pub struct SupervisorState {
+    pub(super) epoch: Epoch,
+    pub(super) data_dir: PathBuf,
+    pub(super) journal: JournalRef,
+    pub(super) ingest: ActorRef<IngestMsg>,
+    pub(super) watch: ActorRef<WatchMsg>,
+    pub(super) clock: Clock,
+    pub(super) roster: Roster,
+    pub(super) live: BTreeMap<JobId, ActorRef<JobMsg>>,
+    pub(super) views: BTreeMap<JobId, JobView>,
+    pub(super) ended: BTreeMap<JobId, EndedJob>,
+    pub(super) submitting: BTreeMap<JobId, Submitting>,
+    pub(super) requests: BTreeMap<String, JobId>,
+    pub(super) next_job: u64,
+    pub(super) sessions: BTreeMap<SessionId, Seat>,
+    pub(super) last_session: u64,
+    pub(super) workers: BTreeMap<WorkerId, WorkerInfo>,
+    /// Attached before the restart, and not reported since.
+    pub(super) unreported: BTreeSet<WorkerId>,
+    pub(super) datasets: BTreeSet<crate::domain::Digest>,
+    pub(super) watched: BTreeSet<JobId>,
+    dirty: BTreeSet<JobId>,
+}
+
+/// See the module.
+pub struct JobSupervisor;
+
+impl Actor for JobSupervisor {
+    type Msg = SupervisorMsg;
+    type State = SupervisorState;
+    type Arguments = SupervisorArgs;
+
+    async fn pre_start(&self, myself: ActorRef<SupervisorMsg>, args: SupervisorArgs) -> Result<SupervisorState, ActorProcessingErr> {
+        let mut state = SupervisorState {
+            epoch: args.epoch,
+            data_dir: args.data_dir,
+            journal: args.journal,
+            ingest: args.ingest,
+            watch: args.watch,
+            clock: args.clock,
+            roster: Roster::default(),
+            live: BTreeMap::new(),
+            views: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            submitting: BTreeMap::new(),
+            requests: args.ledger.requests.clone(),
+            next_job: args.ledger.next_job().0,
+            sessions: BTreeMap::new(),
+            last_session: 0,
+            workers: args.ledger.workers.clone(),
+            unreported: args.ledger.attached.clone(),
+            datasets: args.ledger.datasets.keys().copied().collect(),
+            watched: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+        };
+        for record in args.ledger.jobs.into_values() {
+            state.restore(&myself, record).await?;
+        }
+        myself.send_after(args.reattach, || SupervisorMsg::RecoveryOver);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SupervisorMsg>,
+        message: SupervisorMsg,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SupervisorMsg::Submit(submission, reply) => state.submit(&myself, *submission, reply),
+            SupervisorMsg::Submitted(job) => state.submitted(&myself, job).await?,
+            SupervisorMsg::JobChanged(view) => state.job_changed(&myself, *view),
+            SupervisorMsg::JobEnded(snapshot) => state.job_ended(&myself, *snapshot),
+            SupervisorMsg::Attach(attaching) => state.attach(&myself, *attaching),
+            SupervisorMsg::Attached(worker, attaching) => state.attached(&myself, worker, *attaching).await?,
+            SupervisorMsg::Room { session, room, free, settled } => state.roster_event(RosterEvent::Room { session, room, free, settled }),
+            SupervisorMsg::SessionClosed { session, goodbye } => state.session_closed(session, goodbye),
+            SupervisorMsg::LateResult(session, worker, finished) => state.late_result(session, worker, finished),
+            SupervisorMsg::Verb { job, verb, reason, reply } => state.verb(job, verb, reason, reply),
+            SupervisorMsg::Get(job, reply) => {
+                let _ = reply.send(state.status_of(job));
+            }
+            SupervisorMsg::List { owner, live, before, limit, reply } => {
+                let _ = reply.send(state.list(owner.as_deref(), live, before, limit));
+            }
+            SupervisorMsg::Snapshot(job, reply) => state.snapshot(job, reply),
+            SupervisorMsg::Explain(job, reply) => {
+                let _ = reply.send(state.explain(job));
+            }
+            SupervisorMsg::Workers(reply) => state.list_workers(reply),
+            SupervisorMsg::Drain(worker, drain, reply) => {
+                let _ = reply.send(state.drain(worker, drain));
+            }
+            SupervisorMsg::DatasetAdded(digest) => {
+                state.datasets.insert(digest);
+            }
+            SupervisorMsg::Slots(reply) => {
+                let _ = reply.send((state.sessions.len() as u32, state.roster.slots()));
+            }
+            SupervisorMsg::RecoveryOver => {
+                state.unreported.clear();
+                state.each_job(&JobEvent::RecoveryOver);
+            }
+            SupervisorMsg::Watched(job, true) => {
+                state.watched.insert(job);
+                state.mark(&myself, job);
+            }
+            SupervisorMsg::Watched(job, false) => {
+                state.watched.remove(&job);
+            }
+            SupervisorMsg::Flush => state.flush(),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<SupervisorMsg>,
+        event: SupervisionEvent,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(who, error) = event {
+            state.child_failed(&myself, who.get_id(), &error.to_string()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl SupervisorState {
+    /// Tells every live job.
+    pub(super) fn each_job(&self, event: &JobEvent) {
+        for job in self.live.values() {
+            let _ = job.cast(JobMsg::Event(event.clone()));
+        }
+    }
+
+    /// Lets the roster decide, and hands its grants to the jobs.
+    pub(super) fn roster_event(&mut self, event: RosterEvent) {
+        for effect in self.roster.on_event(event) {
+            let RosterEffect::Grant { job, grant, session, worker, slots } = effect;
+            let (Some(actor), Some(seat)) = (self.live.get(&job), self.sessions.get(&session)) else { continue };
+            let event = JobEvent::Granted { grant, session, worker, slots };
+            let _ = actor.cast(JobMsg::FromSession(event, seat.proxy.clone()));
+        }
+    }
+
+    /// Notes that a watched job has changed.
+    pub(super) fn mark(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId) {
+        if self.watched.contains(&job) {
+            if self.dirty.is_empty() {
+                myself.send_after(FLUSH_AFTER, || SupervisorMsg::Flush);
+            }
+            self.dirty.insert(job);
+        }
+    }
+
+    fn flush(&mut self) {
+        for job in std::mem::take(&mut self.dirty) {
+            if let Ok(status) = self.status_of(job) {
+                let _ = self.watch.cast(WatchMsg::Changed(Box::new(status)));
+            }
+        }
+    }
+
+    /// Whether one more job may come in.
+    pub(super) fn has_room_for_a_job(&self) -> bool {
+        self.live.len() + self.submitting.len() < limits::LIVE_JOBS_MAX
+    }
+}

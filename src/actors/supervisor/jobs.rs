@@ -1,0 +1,258 @@
+//! Jobs: taken in, started, steered, shown, ended.
+
+use std::collections::BTreeSet;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use crate::actors::ingest::IngestMsg;
+use crate::actors::job::{JobActor, JobArgs, JobMsg, JobSnapshot, VerbAnswer};
+use crate::actors::job_store::JobStore;
+use crate::actors::proxy::ProxyMsg;
+use crate::actors::watch::WatchMsg;
+use crate::domain::entry::{Entry, Submitted};
+use crate::domain::verb::Verb;
+use crate::domain::wire::{Finished, ToWorker};
+use crate::domain::{Error, Input, JobId, SessionId, WorkerId};
+use crate::engine::explain::{self, Explanation};
+use crate::engine::session::SessionEvent;
+use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, RosterEvent};
+use crate::limits;
+
+use super::actor::{EndedJob, Submitting, SupervisorState};
+use super::msg::{Submission, SupervisorMsg};
+use super::status::JobStatus;
+
+impl SupervisorState {
+    pub(super) fn submit(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        submission: Submission,
+        reply: RpcReplyPort<Result<JobStatus, Error>>,
+    ) {
+        if let Some(&job) = self.requests.get(&submission.request_id).filter(|_| !submission.request_id.is_empty()) {
+            self.submitted_before(job, &submission, reply);
+            return;
+        }
+        if let Err(error) = self.check(&submission) {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let job = JobId(self.next_job);
+        self.next_job += 1;
+        let Submission { spec, request_id, priority, max_running, held } = submission;
+        let submitted = Submitted { job, spec, request_id: request_id.clone(), priority, max_running, held, at: self.clock.now().wall };
+        if !request_id.is_empty() {
+            self.requests.insert(request_id, job);
+        }
+        self.submitting.insert(job, Submitting { record: JobRecord::new(submitted.clone()), replies: vec![reply] });
+        let myself = myself.clone();
+        self.journal.append(Entry::JobSubmitted(Box::new(submitted)), None, move || {
+            let _ = myself.cast(SupervisorMsg::Submitted(job));
+        });
+    }
+
+    fn check(&self, submission: &Submission) -> Result<(), Error> {
+        if !self.has_room_for_a_job() {
+            let max = limits::LIVE_JOBS_MAX;
+            return Err(Error::exhausted(format!("{max} jobs are waiting or running, and no more are taken: wait for some to end")));
+        }
+        let missing = |digest| !self.datasets.contains(digest);
+        if let Input::Dataset { digest, name, .. } = &submission.spec.input
+            && missing(digest)
+        {
+            return Err(Error::not_found(format!("data set {name} ({digest}) is not stored here: upload it first")));
+        }
+        match submission.spec.with.iter().find(|file| missing(&file.digest)) {
+            Some(file) => Err(Error::not_found(format!("shared file {} ({}) is not stored here: upload it first", file.name, file.digest))),
+            None => Ok(()),
+        }
+    }
+
+    /// The same request came before: the same job, if it asks for the same.
+    fn submitted_before(&mut self, job: JobId, submission: &Submission, reply: RpcReplyPort<Result<JobStatus, Error>>) {
+        let waiting = self.submitting.get(&job).map(|waiting| waiting.record.spec.clone());
+        let spec = waiting.or_else(|| self.views.get(&job).map(|view| view.spec.clone()));
+        let same = spec.is_some_and(|spec| *spec == submission.spec);
+        if !same {
+            let id = &submission.request_id;
+            let _ =
+                reply.send(Err(Error::conflict(format!("request id {id} has made {job} of something else: use a new id for a new job"))));
+            return;
+        }
+        match self.submitting.get_mut(&job) {
+            Some(waiting) => waiting.replies.push(reply),
+            None => {
+                let _ = reply.send(self.status_of(job));
+            }
+        }
+    }
+
+    pub(super) async fn submitted(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId) -> Result<(), ActorProcessingErr> {
+        let Some(Submitting { record, replies }) = self.submitting.remove(&job) else { return Ok(()) };
+        self.start_job(myself, record, BTreeSet::new()).await?;
+        for reply in replies {
+            let _ = reply.send(self.status_of(job));
+        }
+        Ok(())
+    }
+
+    /// Starts a job's actor, and gives it its tasks.
+    pub(super) async fn start_job(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        record: JobRecord,
+        known: BTreeSet<WorkerId>,
+    ) -> Result<(), ActorProcessingErr> {
+        let (id, spec, machine_view) = (record.id, record.spec.clone(), JobMachine::new(record.clone(), self.epoch, known.clone()).view());
+        let args = JobArgs {
+            epoch: self.epoch,
+            files: JobStore::open(&self.data_dir, id)?,
+            record,
+            known,
+            journal: self.journal.clone(),
+            supervisor: myself.clone(),
+            watch: self.watch.clone(),
+            clock: self.clock,
+        };
+        let (actor, _) = JobActor::spawn_linked(None, JobActor, args, myself.get_cell()).await?;
+        match &spec.input {
+            Input::Array(array) => {
+                let _ = actor.cast(JobMsg::Event(JobEvent::SplitDone(u32::try_from(array.count()).unwrap_or(u32::MAX))));
+            }
+            Input::Dataset { digest, rule, .. } => {
+                let _ = self.ingest.cast(IngestMsg::Split { digest: *digest, rule: *rule, job: actor.clone() });
+            }
+        }
+        self.views.insert(id, machine_view.clone());
+        self.live.insert(id, actor);
+        self.roster_event(RosterEvent::Job(Box::new(machine_view)));
+        Ok(())
+    }
+
+    pub(super) fn job_changed(&mut self, myself: &ActorRef<SupervisorMsg>, view: JobView) {
+        let id = view.id;
+        if self.live.contains_key(&id) {
+            self.views.insert(id, view.clone());
+            self.roster_event(RosterEvent::Job(Box::new(view)));
+            self.mark(myself, id);
+        }
+    }
+
+    pub(super) fn job_ended(&mut self, myself: &ActorRef<SupervisorMsg>, snapshot: JobSnapshot) {
+        let JobSnapshot { record, view, .. } = snapshot;
+        let id = record.id;
+        self.views.insert(id, view.clone());
+        self.roster_event(RosterEvent::JobGone(id));
+        self.ended.insert(id, EndedJob { record, view });
+        if let Some(actor) = self.live.remove(&id) {
+            // Behind every verb that was on its way to it.
+            let _ = actor.cast(JobMsg::Retire);
+        }
+        self.mark(myself, id);
+    }
+
+    /// A result of a job that is not known to the session that brought it: of an earlier session, or of a job that has ended.
+    pub(super) fn late_result(&mut self, session: SessionId, worker: WorkerId, finished: Box<Finished>) {
+        let Some(seat) = self.sessions.get(&session) else { return };
+        let lease = finished.lease;
+        match self.live.get(&lease.job) {
+            Some(job) => {
+                let _ = job.cast(JobMsg::Finished(session, worker, finished));
+            }
+            None => {
+                let _ = seat.proxy.cast(ProxyMsg::Event(SessionEvent::Pass(ToWorker::Ack(vec![lease]))));
+            }
+        }
+    }
+
+    pub(super) fn verb(&mut self, job: JobId, verb: Verb, reason: String, reply: RpcReplyPort<VerbAnswer>) {
+        if let Some(actor) = self.live.get(&job) {
+            let _ = actor.cast(JobMsg::Verb { verb, reason, reply });
+            return;
+        }
+        let answer = match self.ended.get(&job) {
+            None => Err(unknown(job)),
+            Some(ended) => self.verb_of_ended(ended, verb, reason),
+        };
+        let _ = reply.send(answer);
+    }
+
+    /// A job that has ended answers as its machine would: there is one place that knows what is refused.
+    fn verb_of_ended(&self, ended: &EndedJob, verb: Verb, reason: String) -> VerbAnswer {
+        let mut machine = JobMachine::new(ended.record.clone(), self.epoch, BTreeSet::new());
+        let effects = machine.on_event(JobEvent::Verb { ticket: 0, verb, reason }, self.clock.now());
+        let reply = effects.into_iter().find_map(|effect| match effect {
+            JobEffect::Reply(_, reply) => Some(reply),
+            _ => None,
+        });
+        match reply {
+            Some(Ok(reply)) => Ok((reply, ended.view.clone())),
+            Some(Err(refused)) => Err(refused.error(ended.record.id)),
+            None => Err(Error::internal(format!("{} has ended, and gave no answer", ended.record.id))),
+        }
+    }
+
+    fn status(&self, view: &JobView) -> JobStatus {
+        let place = self.roster.place(view.id);
+        JobStatus {
+            reason: explain::reason(view, &self.roster, place),
+            past_finish_line: self.roster.past_finish_line(view),
+            eta_seconds: view.eta_seconds(self.roster.slots()),
+            view: view.clone(),
+        }
+    }
+
+    pub(super) fn status_of(&self, job: JobId) -> Result<JobStatus, Error> {
+        self.views.get(&job).map(|view| self.status(view)).ok_or_else(|| unknown(job))
+    }
+
+    pub(super) fn list(&self, owner: Option<&str>, live: bool, before: Option<JobId>, limit: usize) -> Vec<JobStatus> {
+        let older = self.views.range(..before.unwrap_or(JobId(u64::MAX))).rev();
+        older
+            .map(|(_, view)| view)
+            .filter(|view| owner.is_none_or(|owner| view.spec.owner == owner) && !(live && view.state.is_final()))
+            .take(limit)
+            .map(|view| self.status(view))
+            .collect()
+    }
+
+    pub(super) fn snapshot(&self, job: JobId, reply: RpcReplyPort<Result<JobSnapshot, Error>>) {
+        match (self.live.get(&job), self.ended.get(&job)) {
+            (Some(actor), _) => {
+                // The job answers a port of its own; ours passes it on.
+                let actor = actor.clone();
+                tokio::spawn(async move {
+                    let _ = reply.send(crate::actors::ask::ask(&actor, JobMsg::Snapshot).await);
+                });
+            }
+            (None, Some(ended)) => {
+                let (record, view) = (ended.record.clone(), ended.view.clone());
+                let _ = reply.send(Ok(JobSnapshot { record, view, out: Vec::new(), chunks: None, files: None }));
+            }
+            (None, None) => {
+                let _ = reply.send(Err(unknown(job)));
+            }
+        }
+    }
+
+    pub(super) fn explain(&self, job: JobId) -> Result<(JobStatus, Explanation), Error> {
+        let status = self.status_of(job)?;
+        let explanation = explain::explain(&status.view, &self.roster);
+        Ok((status, explanation))
+    }
+
+    /// The store of a job that has ended, opened for somebody who reads it.
+    pub(super) fn note_ended(&mut self, record: JobRecord) {
+        let view = JobMachine::new(record.clone(), self.epoch, BTreeSet::new()).view();
+        self.views.insert(record.id, view.clone());
+        self.ended.insert(record.id, EndedJob { record, view });
+    }
+
+    pub(super) fn tell_watch_of_restart(&self, job: JobId) {
+        let _ = self.watch.cast(WatchMsg::Note { job, text: "a part of the head was restarted for this job".into() });
+    }
+}
+
+pub(super) fn unknown(job: JobId) -> Error {
+    Error::not_found(format!("there is no job {job}"))
+}

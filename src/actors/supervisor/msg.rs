@@ -1,0 +1,119 @@
+//! What the supervisor is told and asked.
+
+use ractor::{ActorRef, RpcReplyPort};
+use tokio::sync::mpsc;
+
+use crate::actors::job::{JobSnapshot, VerbAnswer};
+use crate::actors::proxy::ProxyMsg;
+use crate::domain::verb::Verb;
+use crate::domain::wire::{Finished, Hello, ToWorker};
+use crate::domain::{Error, GrantId, JobId, JobSpec, Resources, SessionId, WorkerId};
+use crate::engine::JobView;
+use crate::engine::explain::Explanation;
+
+use super::status::{JobStatus, WorkerStatus};
+
+/// A job as it comes in, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// What is asked for.
+    pub spec: JobSpec,
+    /// The client's; empty if it has none.
+    pub request_id: String,
+    /// Higher goes sooner.
+    pub priority: i32,
+    /// Most tasks out at once.
+    pub max_running: Option<u32>,
+    /// Begin paused.
+    pub held: bool,
+}
+
+/// A worker that waits to be let in.
+pub struct Attaching {
+    /// What it said of itself.
+    pub hello: Hello,
+    /// To its stream.
+    pub out: mpsc::Sender<ToWorker>,
+    /// Its proxy, or why it is not let in.
+    pub reply: RpcReplyPort<Result<ActorRef<ProxyMsg>, Error>>,
+}
+
+/// A message.
+pub enum SupervisorMsg {
+    /// Take a job in; answered once it is durable.
+    Submit(Box<Submission>, RpcReplyPort<Result<JobStatus, Error>>),
+    /// A job is durable.
+    Submitted(JobId),
+    /// A job as it is now.
+    JobChanged(Box<JobView>),
+    /// A job's end is durable.
+    JobEnded(Box<JobSnapshot>),
+    /// Let a worker in.
+    Attach(Box<Attaching>),
+    /// Its attachment is durable.
+    Attached(WorkerId, Box<Attaching>),
+    /// A session's room.
+    Room {
+        /// Which session.
+        session: SessionId,
+        /// Slots that may be granted.
+        room: u32,
+        /// Resources that are free.
+        free: Resources,
+        /// Grants that this report includes.
+        settled: Vec<GrantId>,
+    },
+    /// A session is over.
+    SessionClosed {
+        /// Which.
+        session: SessionId,
+        /// The worker left in order.
+        goodbye: bool,
+    },
+    /// A result of a job that the session's proxy does not know.
+    LateResult(SessionId, WorkerId, Box<Finished>),
+    /// A person steers a job.
+    Verb {
+        /// Which.
+        job: JobId,
+        /// What.
+        verb: Verb,
+        /// Why.
+        reason: String,
+        /// The answer.
+        reply: RpcReplyPort<VerbAnswer>,
+    },
+    /// One job.
+    Get(JobId, RpcReplyPort<Result<JobStatus, Error>>),
+    /// Jobs, newest first, before a number.
+    List {
+        /// Only of this owner.
+        owner: Option<String>,
+        /// Only jobs that are not final.
+        live: bool,
+        /// Only older ones.
+        before: Option<JobId>,
+        /// At most so many.
+        limit: usize,
+        /// The answer.
+        reply: RpcReplyPort<Vec<JobStatus>>,
+    },
+    /// One job with its inside.
+    Snapshot(JobId, RpcReplyPort<Result<JobSnapshot, Error>>),
+    /// Why a job is where it is.
+    Explain(JobId, RpcReplyPort<Result<(JobStatus, Explanation), Error>>),
+    /// All workers ever attached.
+    Workers(RpcReplyPort<Vec<WorkerStatus>>),
+    /// Take no more tasks, or, false, take tasks again.
+    Drain(WorkerId, bool, RpcReplyPort<Result<(), Error>>),
+    /// A data set may be used by jobs from now on.
+    DatasetAdded(crate::domain::Digest),
+    /// Connected workers and their slots.
+    Slots(RpcReplyPort<(u32, u32)>),
+    /// The re-attach window is over.
+    RecoveryOver,
+    /// Somebody watches a job, or nobody any more.
+    Watched(JobId, bool),
+    /// Tell the watchers what has changed.
+    Flush,
+}

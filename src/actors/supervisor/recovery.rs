@@ -1,0 +1,53 @@
+//! After a restart of the head, or of one job's actor.
+
+use ractor::{ActorId, ActorProcessingErr, ActorRef};
+
+use crate::actors::proxy::ProxyMsg;
+use crate::engine::{JobRecord, RosterEvent};
+
+use super::actor::SupervisorState;
+use super::msg::SupervisorMsg;
+
+impl SupervisorState {
+    /// Brings a job of the journal back.
+    pub(super) async fn restore(&mut self, myself: &ActorRef<SupervisorMsg>, record: JobRecord) -> Result<(), ActorProcessingErr> {
+        if record.ended.is_some() {
+            self.note_ended(record);
+            return Ok(());
+        }
+        let known = self.unreported.clone();
+        self.start_job(myself, record, known).await
+    }
+
+    /// A job's actor, or a proxy, has failed. A proxy's worker is lost, and reconnects. A job is begun again from the journal, and asks
+    /// every session what it holds of it; the other jobs never notice.
+    pub(super) async fn child_failed(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        who: ActorId,
+        why: &str,
+    ) -> Result<(), ActorProcessingErr> {
+        let session = self.sessions.iter().find(|(_, seat)| seat.proxy.get_id() == who).map(|(id, _)| *id);
+        if let Some(session) = session {
+            tracing::error!(%session, why, "a worker's proxy failed: the worker has to connect again");
+            self.session_closed(session, false);
+            return Ok(());
+        }
+        let Some(job) = self.live.iter().find(|(_, actor)| actor.get_id() == who).map(|(id, _)| *id) else { return Ok(()) };
+        tracing::error!(%job, why, "a job's actor failed: it is begun again from the journal");
+        self.live.remove(&job);
+        self.roster_event(RosterEvent::JobGone(job));
+        let record = self.journal.read(move |ledger| ledger.jobs.get(&job).cloned()).await?;
+        let Some(record) = record else { return Ok(()) };
+        let mut known: std::collections::BTreeSet<_> = self.sessions.values().map(|seat| seat.worker).collect();
+        known.extend(&self.unreported);
+        self.start_job(myself, record, known).await?;
+        self.tell_watch_of_restart(job);
+        if let Some(actor) = self.live.get(&job) {
+            for seat in self.sessions.values() {
+                let _ = seat.proxy.cast(ProxyMsg::Reclaim(job, actor.clone()));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! Workers: let in, listed, drained, gone.
+
+use std::collections::BTreeSet;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use crate::actors::job::JobMsg;
+use crate::actors::proxy::{Description, ProxyArgs, ProxyMsg, WorkerProxy};
+use crate::domain::entry::Entry;
+use crate::domain::wire::{Hello, ToWorker, Verdict};
+use crate::domain::{Error, SessionId, WorkerId, WorkerInfo};
+use crate::engine::session::SessionEvent;
+use crate::engine::{JobEvent, RosterEvent, Session};
+use crate::limits;
+
+use super::actor::{Seat, SupervisorState};
+use super::msg::{Attaching, SupervisorMsg};
+use super::status::{WorkerPhase, WorkerStatus};
+
+impl SupervisorState {
+    /// A worker wants in. It is known durably before it gets a task, so that a restarted head knows whom to wait for.
+    pub(super) fn attach(&mut self, myself: &ActorRef<SupervisorMsg>, attaching: Attaching) {
+        let hello = &attaching.hello;
+        if let Err(error) = self.admits(hello) {
+            let _ = attaching.reply.send(Err(error));
+            return;
+        }
+        let known = self.workers.values().find(|info| info.key == hello.key).map(|info| info.id);
+        let id = known.unwrap_or_else(|| WorkerId(self.workers.last_key_value().map_or(0, |(id, _)| id.0) + 1));
+        let info = WorkerInfo { id, key: hello.key.clone(), host: hello.host.clone(), slots: hello.slots, total: hello.total.clone() };
+        self.workers.insert(id, info.clone());
+        let myself = myself.clone();
+        self.journal.append(Entry::WorkerAttached(info), None, move || {
+            let _ = myself.cast(SupervisorMsg::Attached(id, Box::new(attaching)));
+        });
+    }
+
+    fn admits(&self, hello: &Hello) -> Result<(), Error> {
+        if hello.epoch_seen > self.epoch {
+            return Err(Error::conflict(format!(
+                "this worker has obeyed a head of epoch {}, and this one is {}: it is an older copy, or another cluster's; give the worker a new --dir",
+                hello.epoch_seen.0, self.epoch.0
+            )));
+        }
+        if self.sessions.len() >= limits::WORKERS_MAX {
+            return Err(Error::exhausted(format!("{} workers are connected, and no more are taken", limits::WORKERS_MAX)));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn attached(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        worker: WorkerId,
+        attaching: Attaching,
+    ) -> Result<(), ActorProcessingErr> {
+        let Attaching { hello, out, reply } = attaching;
+        self.close_older(worker);
+        self.last_session += 1;
+        let session = SessionId(self.last_session);
+        let now = self.clock.now();
+        let args = ProxyArgs {
+            session: Session::new(session, worker, hello.slots, hello.total.clone(), now),
+            welcome: ToWorker::Welcome { worker, epoch: self.epoch, session },
+            out,
+            supervisor: myself.clone(),
+            clock: self.clock,
+        };
+        let (proxy, _) = WorkerProxy::spawn_linked(None, WorkerProxy, args, myself.get_cell()).await?;
+        tracing::info!(%worker, host = %hello.host, slots = hello.slots, held = hello.held.len(), "worker attached");
+        self.claim(&hello, session, worker, &proxy);
+        self.sessions.insert(session, Seat { worker, proxy: proxy.clone(), attached: now.wall });
+        self.unreported.remove(&worker);
+        self.roster_event(RosterEvent::Opened { session, worker, slots: hello.slots, total: hello.total });
+        let _ = reply.send(Ok(proxy));
+        Ok(())
+    }
+
+    /// Tells the jobs what the worker holds of them, and that this is all.
+    fn claim(&self, hello: &Hello, session: SessionId, worker: WorkerId, proxy: &ActorRef<ProxyMsg>) {
+        for held in &hello.held {
+            let lease = held.lease;
+            match self.live.get(&lease.job) {
+                Some(job) => {
+                    let event = JobEvent::Claimed { session, worker, lease, finished: held.finished };
+                    let _ = job.cast(JobMsg::FromSession(event, proxy.clone()));
+                }
+                None => {
+                    let _ = proxy.cast(ProxyMsg::Event(SessionEvent::Pass(ToWorker::Verdict(lease, Verdict::Stop))));
+                }
+            }
+        }
+        self.each_job(&JobEvent::WorkerReported(worker));
+    }
+
+    /// A worker has one session: an older one ends before the new one begins.
+    fn close_older(&mut self, worker: WorkerId) {
+        let older: Vec<SessionId> = self.sessions.iter().filter(|(_, seat)| seat.worker == worker).map(|(id, _)| *id).collect();
+        for session in older {
+            if let Some(seat) = self.sessions.get(&session) {
+                let _ = seat.proxy.cast(ProxyMsg::Replaced);
+            }
+            self.session_closed(session, false);
+        }
+    }
+
+    pub(super) fn session_closed(&mut self, session: SessionId, goodbye: bool) {
+        let Some(seat) = self.sessions.remove(&session) else { return };
+        tracing::info!(worker = %seat.worker, goodbye, "worker gone");
+        self.each_job(&JobEvent::SessionLost(session));
+        self.roster_event(RosterEvent::Closed(session));
+        if goodbye {
+            self.journal.append(Entry::WorkerLeft(seat.worker), None, || {});
+        }
+    }
+
+    pub(super) fn drain(&mut self, worker: WorkerId, drain: bool) -> Result<(), Error> {
+        if !self.workers.contains_key(&worker) {
+            return Err(Error::not_found(format!("there is no worker {worker}")));
+        }
+        match self.sessions.values().find(|seat| seat.worker == worker) {
+            Some(seat) => {
+                let _ = seat.proxy.cast(ProxyMsg::Event(SessionEvent::Drain(drain)));
+                Ok(())
+            }
+            None => Err(Error::conflict(format!("{worker} is not connected"))),
+        }
+    }
+
+    /// Asks every proxy at once; the supervisor goes on meanwhile.
+    pub(super) fn list_workers(&self, reply: RpcReplyPort<Vec<WorkerStatus>>) {
+        let connected: BTreeSet<WorkerId> = self.sessions.values().map(|seat| seat.worker).collect();
+        let not_connected = self.workers.values().filter(|info| !connected.contains(&info.id));
+        let mut statuses: Vec<WorkerStatus> = not_connected.cloned().map(away).collect();
+        let asked =
+            self.sessions.values().filter_map(|seat| Some((self.workers.get(&seat.worker)?.clone(), seat.proxy.clone(), seat.attached)));
+        let asked: Vec<_> = asked.collect();
+        tokio::spawn(async move {
+            for (info, proxy, attached) in asked {
+                let status = match crate::actors::ask::ask(&proxy, ProxyMsg::Describe).await {
+                    Ok(description) => present(info, description, attached),
+                    Err(_) => away(info),
+                };
+                statuses.push(status);
+            }
+            statuses.sort_by_key(|status| status.info.id);
+            let _ = reply.send(statuses);
+        });
+    }
+}
+
+fn away(info: WorkerInfo) -> WorkerStatus {
+    WorkerStatus { info, phase: WorkerPhase::Away, free: 0, leases: Vec::new(), attached: None }
+}
+
+fn present(info: WorkerInfo, description: Description, attached: crate::domain::WallTime) -> WorkerStatus {
+    let phase = match description {
+        Description { draining: true, .. } => WorkerPhase::Draining,
+        Description { free: 0, .. } => WorkerPhase::Busy,
+        Description { .. } => WorkerPhase::Available,
+    };
+    WorkerStatus { info, phase, free: description.free, leases: description.leases, attached: Some(attached) }
+}

@@ -1,0 +1,46 @@
+//! Jobs and workers as people are shown them.
+
+use crate::domain::wire::Lease;
+use crate::domain::{WallTime, WorkerInfo};
+use crate::engine::JobView;
+
+/// A job with what only the supervisor knows of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobStatus {
+    /// The job itself.
+    pub view: JobView,
+    /// Why it is where it is, without its name: `is paused: …`.
+    pub reason: String,
+    /// Almost done, so not trumped.
+    pub past_finish_line: bool,
+    /// Seconds to its end, as a range.
+    pub eta_seconds: Option<(f64, f64)>,
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerPhase {
+    /// It has free slots.
+    Available,
+    /// It has none.
+    Busy,
+    /// It takes no more.
+    Draining,
+    /// It is known, but not connected.
+    Away,
+}
+
+/// A worker as shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerStatus {
+    /// As it presented itself.
+    pub info: WorkerInfo,
+    /// What it does.
+    pub phase: WorkerPhase,
+    /// Slots announced as free.
+    pub free: u32,
+    /// What it holds, and whether each has started.
+    pub leases: Vec<(Lease, bool)>,
+    /// When it connected.
+    pub attached: Option<WallTime>,
+}

@@ -1,0 +1,406 @@
+//! The WorkerActor: the slots. It accepts a task only on a free one, announces Available or Busy, and offers again what it holds when it
+//! reconnects. Child of the WorkerRoot.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::wire::{Finished, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker};
+use crate::domain::{Attempt, Chunk, Error, ErrorKind, JobId, Outcome, Packed, Resources, ResultRef, SessionId, TaskNo, Timing, WorkerId};
+use crate::engine::slot_table::Preparation;
+use crate::engine::{SlotEffect, SlotEvent, SlotTable};
+use crate::limits;
+
+use super::cache::Cache;
+use super::clock::{Clock, wall_now};
+use super::data_port::{DataPort, ResultHeader};
+use super::prepare::{self, Inputs};
+use super::result_box::{KeptBytes, KeptResult};
+use super::runner::{Order, StopSwitch};
+
+/// Between two tries to give a large result to the head.
+const UPLOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The way to the head, in one session.
+#[derive(Clone)]
+pub struct SessionOut {
+    /// Messages for the head.
+    pub messages: tokio::sync::mpsc::Sender<FromWorker>,
+    /// Ends the session.
+    pub end: CancellationToken,
+}
+
+/// What the worker is told.
+pub enum WorkerMsg {
+    /// What to say first in a new session. From then on nothing held is told until its verdict comes.
+    Hello(RpcReplyPort<Hello>),
+    /// The head has let us in.
+    Welcomed {
+        /// The session.
+        session: SessionId,
+        /// The welcome itself.
+        welcome: ToWorker,
+        /// The way back.
+        out: SessionOut,
+    },
+    /// The head said something.
+    Said(SessionId, ToWorker),
+    /// The session's stream has ended.
+    Disconnected(SessionId),
+    /// A slot's inputs are there, or can't be had.
+    Prepared(usize, Lease, Result<Inputs, Error>),
+    /// An attempt has ended, and its result is packed.
+    Ended {
+        /// In which slot.
+        slot: usize,
+        /// Which.
+        lease: Lease,
+        /// Its result.
+        kept: Box<KeptResult>,
+    },
+    /// A large result was given to the head, or not.
+    Uploaded(Lease, Result<ResultRef, Error>),
+    /// Try again to give a result.
+    Deliver(Lease),
+    /// Finish what runs, take no more, leave.
+    Drain,
+    /// Stop everything now.
+    Shutdown,
+    /// Time for a heartbeat.
+    Beat,
+}
+
+/// Starts the slots' threads for a worker.
+pub type MakeRunners = Box<dyn FnOnce(ActorRef<WorkerMsg>) -> Result<Vec<mpsc::Sender<Order>>, Error> + Send>;
+
+/// What the worker starts from.
+pub struct WorkerArgs {
+    /// Made once, kept in the folder.
+    pub key: String,
+    /// This machine's name.
+    pub host: String,
+    /// All this worker has.
+    pub total: Resources,
+    /// The machine.
+    pub table: SlotTable,
+    /// Its slots' threads.
+    pub make_runners: MakeRunners,
+    /// Chunks and shared files.
+    pub cache: Arc<Cache>,
+    /// The head's stores.
+    pub port: Arc<dyn DataPort>,
+    /// The highest epoch obeyed is kept here.
+    pub epoch_file: PathBuf,
+    /// The process's clocks.
+    pub clock: Clock,
+    /// Told when the worker has drained.
+    pub left: CancellationToken,
+}
+
+type Key = (JobId, TaskNo, Attempt);
+
+fn key(lease: &Lease) -> Key {
+    (lease.job, lease.no, lease.attempt)
+}
+
+#[derive(Default)]
+struct Slot {
+    preparing: Option<AbortHandle>,
+    inputs: Option<Inputs>,
+    stop: Arc<StopSwitch>,
+}
+
+/// The worker's state.
+pub struct WorkerState {
+    hello: Hello,
+    worker: WorkerId,
+    table: SlotTable,
+    slots: Vec<Slot>,
+    runners: Vec<mpsc::Sender<Order>>,
+    jobs: BTreeMap<JobId, Arc<JobInfo>>,
+    results: BTreeMap<Key, KeptResult>,
+    /// Why a task can't be started, until its failed result is made.
+    refusals: BTreeMap<Key, String>,
+    out: Option<(SessionId, SessionOut)>,
+    cache: Arc<Cache>,
+    port: Arc<dyn DataPort>,
+    epoch_file: PathBuf,
+    clock: Clock,
+    left: CancellationToken,
+}
+
+/// See the module.
+pub struct WorkerActor;
+
+impl Actor for WorkerActor {
+    type Msg = WorkerMsg;
+    type State = WorkerState;
+    type Arguments = WorkerArgs;
+
+    async fn pre_start(&self, myself: ActorRef<WorkerMsg>, args: WorkerArgs) -> Result<WorkerState, ActorProcessingErr> {
+        let runners = (args.make_runners)(myself.clone())?;
+        let slots = runners.len() as u32;
+        let hello = Hello { key: args.key, host: args.host, slots, total: args.total, epoch_seen: args.table.epoch(), held: Vec::new() };
+        myself.send_interval(limits::HEARTBEAT_EVERY, || WorkerMsg::Beat);
+        Ok(WorkerState {
+            hello,
+            worker: WorkerId::default(),
+            table: args.table,
+            slots: runners.iter().map(|_| Slot::default()).collect(),
+            runners,
+            jobs: BTreeMap::new(),
+            results: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+            out: None,
+            cache: args.cache,
+            port: args.port,
+            epoch_file: args.epoch_file,
+            clock: args.clock,
+            left: args.left,
+        })
+    }
+
+    async fn handle(&self, myself: ActorRef<WorkerMsg>, message: WorkerMsg, state: &mut WorkerState) -> Result<(), ActorProcessingErr> {
+        match message {
+            WorkerMsg::Hello(reply) => {
+                let hello = Hello { held: state.table.held(), epoch_seen: state.table.epoch(), ..state.hello.clone() };
+                let _ = reply.send(hello);
+            }
+            WorkerMsg::Welcomed { session, welcome, out } => {
+                if let ToWorker::Welcome { worker, .. } = &welcome {
+                    state.worker = *worker;
+                }
+                state.out = Some((session, out));
+                state.event(&myself, SlotEvent::Said(session, welcome))?;
+            }
+            WorkerMsg::Said(session, message) => state.event(&myself, SlotEvent::Said(session, message))?,
+            WorkerMsg::Disconnected(session) => {
+                state.out.take_if(|(present, _)| *present == session);
+                state.event(&myself, SlotEvent::Disconnected(session))?;
+            }
+            WorkerMsg::Prepared(slot, lease, prepared) => state.prepared(&myself, slot, lease, prepared)?,
+            WorkerMsg::Ended { slot, lease, kept } => {
+                state.results.insert(key(&lease), *kept);
+                state.event(&myself, SlotEvent::Ended { slot, lease })?;
+            }
+            WorkerMsg::Uploaded(lease, Ok(receipt)) => state.uploaded(lease, receipt),
+            WorkerMsg::Uploaded(lease, Err(error)) => state.not_uploaded(&myself, lease, &error),
+            WorkerMsg::Deliver(lease) => state.deliver(&myself, lease),
+            WorkerMsg::Drain => state.event(&myself, SlotEvent::Drain(true))?,
+            WorkerMsg::Shutdown => {
+                state.slots.iter().for_each(|slot| slot.stop.stop(Duration::ZERO));
+                myself.stop(None);
+            }
+            WorkerMsg::Beat => state.say(FromWorker::Heartbeat),
+        }
+        Ok(())
+    }
+}
+
+impl WorkerState {
+    fn event(&mut self, myself: &ActorRef<WorkerMsg>, event: SlotEvent) -> Result<(), ActorProcessingErr> {
+        for effect in self.table.on_event(event, self.clock.now()) {
+            self.perform(myself, effect)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, myself: &ActorRef<WorkerMsg>, effect: SlotEffect) -> Result<(), ActorProcessingErr> {
+        match effect {
+            SlotEffect::Say(message) => self.say(message),
+            SlotEffect::Learn(info) => {
+                self.jobs.insert(info.job, info);
+                self.forget_old_jobs();
+            }
+            SlotEffect::Prepare { slot, lease, chunk } => self.prepare(myself, slot, lease, chunk),
+            SlotEffect::CancelPrepare { slot } => {
+                if let Some(slot) = self.slots.get_mut(slot) {
+                    slot.inputs = None;
+                    slot.preparing.take().inspect(AbortHandle::abort);
+                }
+            }
+            SlotEffect::Start { slot, lease } => self.start(myself, slot, lease),
+            SlotEffect::Stop { slot, grace, .. } => {
+                if let Some(slot) = self.slots.get(slot) {
+                    slot.stop.stop(grace);
+                }
+            }
+            SlotEffect::Fail { lease } => self.fail(lease),
+            SlotEffect::Deliver(lease) => self.deliver(myself, lease),
+            SlotEffect::Forget(lease) => {
+                self.results.remove(&key(&lease));
+            }
+            SlotEffect::KeepEpoch(epoch) => keep(&self.epoch_file, &epoch.0.to_string())?,
+            SlotEffect::EndSession(session) => {
+                if let Some((_, out)) = self.out.take_if(|(present, _)| *present == session) {
+                    out.end.cancel();
+                }
+            }
+            SlotEffect::Leave => self.left.cancel(),
+        }
+        Ok(())
+    }
+
+    /// Says something to the head. A stream that does not take it is over: nothing is ever skipped.
+    fn say(&mut self, message: FromWorker) {
+        let full = self.out.as_ref().is_some_and(|(_, out)| out.messages.try_send(message).is_err());
+        if full && let Some((_, out)) = &self.out {
+            out.end.cancel();
+        }
+    }
+
+    /// Jobs are few beside their tasks; those that nothing here belongs to are dropped once there are many.
+    fn forget_old_jobs(&mut self) {
+        const KEPT_JOBS: usize = 256;
+        if self.jobs.len() > KEPT_JOBS {
+            let newest: Vec<JobId> = self.jobs.keys().rev().take(KEPT_JOBS / 2).copied().collect();
+            let running: Vec<JobId> = self.table.leases().map(|lease| lease.job).collect();
+            self.jobs.retain(|job, _| newest.contains(job) || running.contains(job));
+        }
+    }
+
+    fn prepare(&mut self, myself: &ActorRef<WorkerMsg>, slot: usize, lease: Lease, chunk: Option<Chunk>) {
+        let Some(info) = self.jobs.get(&lease.job).cloned() else {
+            let error = Error::unavailable("the head sent a task before its job");
+            let _ = myself.cast(WorkerMsg::Prepared(slot, lease, Err(error)));
+            return;
+        };
+        let nothing_to_fetch = chunk.is_none() && info.spec.with.is_empty();
+        if nothing_to_fetch {
+            let _ = myself.cast(WorkerMsg::Prepared(slot, lease, Ok(Inputs::default())));
+            return;
+        }
+        let (cache, myself) = (self.cache.clone(), myself.clone());
+        let task = tokio::spawn(async move {
+            let prepared = prepare::prepare(cache, info, lease, chunk).await;
+            let _ = myself.cast(WorkerMsg::Prepared(slot, lease, prepared));
+        });
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.preparing = Some(task.abort_handle());
+        }
+    }
+
+    fn prepared(
+        &mut self,
+        myself: &ActorRef<WorkerMsg>,
+        at: usize,
+        lease: Lease,
+        prepared: Result<Inputs, Error>,
+    ) -> Result<(), ActorProcessingErr> {
+        let how = match prepared {
+            Ok(inputs) => {
+                if let Some(slot) = self.slots.get_mut(at).filter(|_| self.table.is_preparing(at, &lease)) {
+                    slot.inputs = Some(inputs);
+                }
+                Preparation::Ready
+            }
+            Err(error) => {
+                tracing::warn!(job = %lease.job, task = lease.no.0, %error, "a task's input can't be had");
+                let how = prepare::verdict(&error);
+                if how == Preparation::Failed {
+                    self.refusals.insert(key(&lease), error.message);
+                }
+                how
+            }
+        };
+        self.event(myself, SlotEvent::Prepared { slot: at, lease, how })?;
+        self.refusals.remove(&key(&lease));
+        Ok(())
+    }
+
+    fn start(&mut self, myself: &ActorRef<WorkerMsg>, at: usize, lease: Lease) {
+        let (Some(slot), Some(runner)) = (self.slots.get_mut(at), self.runners.get(at)) else { return };
+        let Some(info) = self.jobs.get(&lease.job).cloned() else { return };
+        slot.preparing = None;
+        slot.stop = Arc::new(StopSwitch::default());
+        let inputs = slot.inputs.take().unwrap_or_default();
+        let order = Order { lease, info, inputs, stop: slot.stop.clone() };
+        if runner.send(order).is_err() {
+            let kept = Box::new(failed(Outcome::Lost));
+            let _ = myself.cast(WorkerMsg::Ended { slot: at, lease, kept });
+        }
+    }
+
+    fn fail(&mut self, lease: Lease) {
+        let reason = self.refusals.remove(&key(&lease)).unwrap_or_else(|| "its input can't be had".into());
+        self.results.insert(key(&lease), failed(Outcome::SpawnFailed { reason }));
+    }
+
+    /// Sends a result, large ones after their bytes.
+    fn deliver(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease) {
+        let Some(kept) = self.results.get(&key(&lease)).filter(|_| self.out.is_some()) else { return };
+        let KeptResult { outcome, timing, packed, bytes, receipt } = kept;
+        let bytes = match (bytes, receipt) {
+            (KeptBytes::Memory(bytes), _) => ResultBytes::Inline(bytes.clone()),
+            (KeptBytes::Disk(_), Some(receipt)) => ResultBytes::Stored(*receipt),
+            (KeptBytes::Disk(file), None) => {
+                let header = ResultHeader { lease, worker: self.worker, outcome: outcome.clone(), timing: *timing, packed: packed.clone() };
+                let upload = self.port.upload(header, file.path().to_owned());
+                let myself = myself.clone();
+                tokio::spawn(async move {
+                    let _ = myself.cast(WorkerMsg::Uploaded(lease, upload.await));
+                });
+                return;
+            }
+        };
+        let finished = Finished { lease, outcome: outcome.clone(), timing: *timing, packed: packed.clone(), bytes };
+        self.say(FromWorker::Finished(Box::new(finished)));
+    }
+
+    fn uploaded(&mut self, lease: Lease, receipt: ResultRef) {
+        let Some(kept) = self.results.get_mut(&key(&lease)) else { return };
+        kept.receipt = Some(receipt);
+        let finished = Finished {
+            lease,
+            outcome: kept.outcome.clone(),
+            timing: kept.timing,
+            packed: kept.packed.clone(),
+            bytes: ResultBytes::Stored(receipt),
+        };
+        self.say(FromWorker::Finished(Box::new(finished)));
+    }
+
+    fn not_uploaded(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, error: &Error) {
+        let Some(kept) = self.results.get_mut(&key(&lease)) else { return };
+        match error.kind {
+            // The job has ended, or does not exist: nobody wants the bytes; the head says so once it hears of the end.
+            ErrorKind::NotFound | ErrorKind::Conflict => {
+                kept.packed = Packed::default();
+                kept.bytes = KeptBytes::Memory(Vec::new());
+            }
+            // The head will not take this result, now or later.
+            ErrorKind::Invalid | ErrorKind::Denied => {
+                *kept = failed(Outcome::OutputMissing { reason: error.message.clone() });
+            }
+            ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Exhausted | ErrorKind::Corrupt | ErrorKind::Internal => {
+                tracing::warn!(job = %lease.job, task = lease.no.0, %error, "a result could not be given to the head; trying again");
+                myself.send_after(UPLOAD_AGAIN_AFTER, move || WorkerMsg::Deliver(lease));
+                return;
+            }
+        }
+        self.deliver(myself, lease);
+    }
+}
+
+fn failed(outcome: Outcome) -> KeptResult {
+    let now = wall_now();
+    let timing = Timing { started: now, ended: now };
+    KeptResult { outcome, timing, packed: Packed::default(), bytes: KeptBytes::Memory(Vec::new()), receipt: None }
+}
+
+/// Writes a small file durably, whole or not at all.
+pub(super) fn keep(path: &std::path::Path, text: &str) -> Result<(), Error> {
+    use std::io::Write;
+    let io = |error: std::io::Error| Error::io(path, &error);
+    let temp = path.with_extension("new");
+    let mut file = std::fs::File::create(&temp).map_err(io)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    std::fs::rename(&temp, path).map_err(io)?;
+    let folder = path.parent().map(std::fs::File::open).transpose().map_err(io)?;
+    folder.map_or(Ok(()), |folder| folder.sync_all()).map_err(io)
+}

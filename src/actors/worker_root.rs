@@ -1,0 +1,175 @@
+//! The WorkerRoot: opens the worker's folder, starts its slots and its WorkerActor. If that fails, the worker ends; its launchers see to
+//! its tasks.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{Epoch, Error, Resources};
+use crate::engine::SlotTable;
+use crate::exec;
+use crate::limits;
+use crate::store::FolderLock;
+
+use super::cache::Cache;
+use super::clock::Clock;
+use super::data_port::DataPort;
+use super::runner::{self, RunnerSetup};
+use super::worker::{WorkerActor, WorkerArgs, WorkerMsg, keep};
+
+/// Chunks and shared files that a worker keeps, unless told otherwise, in bytes.
+const CACHE_BYTES: u64 = 10 << 30;
+/// Results that wait for the head before no more tasks are taken.
+const RESULTS_MAX: usize = 10_000;
+
+/// What a worker is started with.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// All its state.
+    pub dir: PathBuf,
+    /// How many tasks it runs at once.
+    pub slots: u32,
+    /// All it has.
+    pub total: Resources,
+    /// The binary that is re-executed as launcher.
+    pub launcher: PathBuf,
+}
+
+/// A running worker, without its link to the head.
+pub struct RunningWorker {
+    /// For the link.
+    pub actor: ActorRef<WorkerMsg>,
+    /// Done when the worker has drained, or failed.
+    pub left: CancellationToken,
+    root: ActorRef<()>,
+    ended: tokio::task::JoinHandle<()>,
+    _lock: FolderLock,
+}
+
+/// See the module.
+pub struct WorkerRoot;
+
+/// What the root starts from.
+pub struct RootArgs {
+    worker: WorkerArgs,
+    started: tokio::sync::oneshot::Sender<ActorRef<WorkerMsg>>,
+    left: CancellationToken,
+}
+
+impl WorkerRoot {
+    /// Starts a worker in its folder. `Conflict` if another worker uses it.
+    pub async fn start(options: WorkerOptions, port: Arc<dyn DataPort>) -> Result<RunningWorker, Error> {
+        let dir = options.dir.clone();
+        make_dir(&dir)?;
+        let lock = FolderLock::take(&dir).map_err(|error| error.context("the worker's --dir"))?;
+        exec::become_subreaper()?;
+        let left = CancellationToken::new();
+        let worker = args(&options, port, left.clone())?;
+        let (started, actor) = tokio::sync::oneshot::channel();
+        let spawned = Self::spawn(None, Self, RootArgs { worker, started, left: left.clone() }).await;
+        let (root, ended) = spawned.map_err(|error| Error::internal(format!("the worker can't start: {error}")))?;
+        let actor = actor.await.map_err(|_| Error::internal("the worker can't start"))?;
+        Ok(RunningWorker { actor, left, root, ended, _lock: lock })
+    }
+}
+
+impl RunningWorker {
+    /// Stops everything now; running tasks are killed.
+    pub async fn stop(self) {
+        let _ = self.actor.cast(WorkerMsg::Shutdown);
+        let _ = self.root.stop_children_and_wait(None, None).await;
+        self.root.stop(None);
+        let _ = self.ended.await;
+    }
+}
+
+fn make_dir(dir: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(dir).map_err(|error| Error::io(dir, &error))
+}
+
+fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToken) -> Result<WorkerArgs, Error> {
+    let dir = std::path::absolute(&options.dir).map_err(|error| Error::io(&options.dir, &error))?;
+    let epoch_file = dir.join("epoch");
+    let results_dir = dir.join("results");
+    if results_dir.exists() {
+        std::fs::remove_dir_all(&results_dir).map_err(|error| Error::io(&results_dir, &error))?;
+    }
+    make_dir(&results_dir)?;
+    let slots_dir = dir.join("slots");
+    make_dir(&slots_dir)?;
+    let cache = Cache::new(&dir.join("cache"), CACHE_BYTES, port.clone())?;
+    let (slots, launcher) = (options.slots, options.launcher.clone());
+    let make_runners = move |worker: ActorRef<WorkerMsg>| {
+        let setup = RunnerSetup { launcher, slots_dir, results_dir, worker };
+        (0..slots as usize).map(|slot| runner::spawn(slot, setup.clone())).collect()
+    };
+    Ok(WorkerArgs {
+        key: key(&dir)?,
+        host: host(),
+        total: options.total.clone(),
+        table: SlotTable::new(slots, RESULTS_MAX, epoch(&epoch_file)?),
+        make_runners: Box::new(make_runners),
+        cache,
+        port,
+        epoch_file,
+        clock: Clock::start(),
+        left,
+    })
+}
+
+/// The worker's name for itself: made once.
+fn key(dir: &Path) -> Result<String, Error> {
+    let path = dir.join("key");
+    match std::fs::read_to_string(&path) {
+        Ok(key) if !key.trim().is_empty() && key.len() <= limits::NAME_MAX_BYTES => Ok(key.trim().to_owned()),
+        Ok(_) => Err(Error::corrupt(format!("{} does not hold a worker's key: remove it to begin as a new worker", path.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = uuid::Uuid::new_v4().to_string();
+            keep(&path, &key)?;
+            Ok(key)
+        }
+        Err(error) => Err(Error::io(&path, &error)),
+    }
+}
+
+fn epoch(path: &Path) -> Result<Epoch, Error> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(epoch) => Ok(Epoch(epoch)),
+            Err(_) => Err(Error::corrupt(format!("{} does not hold a number: remove it if no head of this cluster runs", path.display()))),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Epoch(0)),
+        Err(error) => Err(Error::io(path, &error)),
+    }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+impl Actor for WorkerRoot {
+    type Msg = ();
+    type State = CancellationToken;
+    type Arguments = RootArgs;
+
+    async fn pre_start(&self, myself: ActorRef<()>, args: RootArgs) -> Result<CancellationToken, ActorProcessingErr> {
+        let (actor, _) = WorkerActor::spawn_linked(None, WorkerActor, args.worker, myself.get_cell()).await?;
+        let _ = args.started.send(actor);
+        Ok(args.left)
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<()>,
+        event: SupervisionEvent,
+        left: &mut CancellationToken,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(_, error) = event {
+            tracing::error!(%error, "the worker has failed");
+            left.cancel();
+        }
+        Ok(())
+    }
+}

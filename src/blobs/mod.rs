@@ -1,0 +1,24 @@
+//! Floor 2: the head's bulk bytes on disk: data sets, where their chunks begin, and what tasks left behind.
+//!
+//! Invariant: knows files and the types of `domain/`, not jobs' states; nothing of `store/`, `bundle/`, `exec/` or a floor above.
+//! What is durable and what is not stands at each call. Readers and writers share a file by positions, never by a cursor.
+
+mod chunk_index;
+mod chunk_index_writer;
+mod datasets;
+mod folder;
+mod job_files;
+mod reservation;
+mod result_index;
+mod segment;
+mod sync_mark;
+mod upload;
+
+pub use chunk_index::ChunkIndex;
+pub use chunk_index_writer::ChunkIndexWriter;
+pub use datasets::{Dataset, DatasetStore};
+pub use job_files::JobFiles;
+pub use reservation::Reservation;
+pub use result_index::{IndexedResult, ResultIndex};
+pub use segment::{RESULT_DATA_MAX_BYTES, Segment};
+pub use upload::{Stored, Upload};

@@ -1,0 +1,209 @@
+//! The regular files of a folder that nobody trusts: found and opened without ever following a link.
+//!
+//! Each step goes from an open folder to a name in it (`openat` with `O_NOFOLLOW`), so that a link, even one that is put in place between
+//! two looks, leads nowhere. Links, sockets, pipes and devices are passed over. A hard link is a file like any other: what a task could
+//! link to is the kernel's business (`fs.protected_hardlinks`).
+
+use std::fs::{File, Permissions};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::names::{self, DEPTH_MAX, FILE_NAME_MAX_BYTES};
+use super::pack::PackError;
+use crate::domain::Error;
+use crate::limits;
+
+/// Things of any kind in an output folder, folders and what is passed over included: it bounds the time that a look takes.
+const THINGS_MAX: usize = 10 * limits::OUTPUT_FILES_MAX;
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// Without blocking: opening a pipe would wait for its other end.
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+const PASSAGE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A regular file below the folder.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Its sanitised path, relative to the folder.
+    pub name: String,
+    /// Its path as it is.
+    raw: Vec<u8>,
+}
+
+/// An opened folder and the regular files below it.
+pub(super) struct Folder {
+    root: OwnedFd,
+    /// By sanitised name, all unlike each other; none is a folder of another.
+    pub files: Vec<Found>,
+}
+
+impl Folder {
+    /// Opens a folder and lists it. What its owner may not read is made readable first.
+    pub fn list(path: &Path) -> Result<Self, PackError> {
+        let root = open_readable(CWD, path.as_os_str().as_encoded_bytes(), FOLDER, "the output folder")?;
+        let mut walk = Walk { found: Vec::new(), things: 0 };
+        walk.visit(root.as_fd(), &Found { name: String::new(), raw: Vec::new() }, 0)?;
+        walk.found.sort_unstable_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+        Ok(Self { root, files: walk.found })
+    }
+
+    /// Opens one of its files for reading; with its length.
+    pub fn open(&self, found: &Found) -> Result<(File, u64), PackError> {
+        let mut parts = found.raw.split(|&b| b == b'/').collect::<Vec<_>>();
+        let last = parts.pop().unwrap_or_default();
+        let mut folder = None;
+        for part in parts {
+            let from = folder.as_ref().map_or(self.root.as_fd(), OwnedFd::as_fd);
+            folder = Some(
+                rustix::fs::openat(from, part, PASSAGE | OFlags::DIRECTORY, Mode::empty()).map_err(|errno| refused(&found.name, errno))?,
+            );
+        }
+        let from = folder.as_ref().map_or(self.root.as_fd(), OwnedFd::as_fd);
+        regular(open_readable(from, last, FILE, &found.name)?, &found.name)
+    }
+}
+
+/// Opens a single file that should be a regular one (a captured stream); with its length. None if there is none.
+pub(super) fn open_stream(path: &Path, name: &str) -> Result<Option<(File, u64)>, PackError> {
+    match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(refused(name, errno)),
+        Ok(_) => regular(open_readable(CWD, path.as_os_str().as_encoded_bytes(), FILE, name)?, name).map(Some),
+    }
+}
+
+fn regular(fd: OwnedFd, name: &str) -> Result<(File, u64), PackError> {
+    let stat = rustix::fs::fstat(&fd).map_err(|errno| refused(name, errno))?;
+    if kind_of(&stat) != FileType::RegularFile {
+        return Err(PackError::bad(format!("{name} is no regular file")));
+    }
+    Ok((File::from(fd), u64::try_from(stat.st_size).unwrap_or(0)))
+}
+
+struct Walk {
+    found: Vec<Found>,
+    things: usize,
+}
+
+impl Walk {
+    /// `at` is the folder's own path, empty for the root; `depth` how many folders it lies below it.
+    fn visit(&mut self, folder: BorrowedFd<'_>, at: &Found, depth: usize) -> Result<(), PackError> {
+        if depth > DEPTH_MAX {
+            return Err(PackError::bad(format!("its folders are nested deeper than {DEPTH_MAX}")));
+        }
+        let children = self.children(folder, at)?;
+        let raw: Vec<Vec<u8>> = children.iter().map(|(raw, _)| raw.clone()).collect();
+        for ((raw, kind), name) in children.into_iter().zip(names::assign(&raw)) {
+            let below = at.join(&name, &raw);
+            if kind == FileType::Directory {
+                let child = open_readable(folder, &raw, FOLDER, &below.name)?;
+                self.visit(child.as_fd(), &below, depth + 1)?;
+            } else {
+                self.push(below)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, file: Found) -> Result<(), PackError> {
+        if file.name.len() > FILE_NAME_MAX_BYTES {
+            let start: String = file.name.chars().take(40).collect();
+            return Err(PackError::bad(format!("the name of {start}… is longer than {FILE_NAME_MAX_BYTES} bytes")));
+        }
+        if self.found.len() >= limits::OUTPUT_FILES_MAX {
+            return Err(PackError::bad(format!("it left more than {} files", limits::OUTPUT_FILES_MAX)));
+        }
+        self.found.push(file);
+        Ok(())
+    }
+
+    /// The regular files and folders in a folder, by raw name.
+    fn children(&mut self, folder: BorrowedFd<'_>, at: &Found) -> Result<Vec<(Vec<u8>, FileType)>, PackError> {
+        let mut children = Vec::new();
+        for entry in Dir::read_from(folder).map_err(|errno| refused(at.shown(), errno))? {
+            let entry = entry.map_err(|errno| refused(at.shown(), errno))?;
+            let raw = entry.file_name().to_bytes();
+            if matches!(raw, b"." | b"..") {
+                continue;
+            }
+            self.things += 1;
+            if self.things > THINGS_MAX {
+                return Err(PackError::bad(format!("more than {THINGS_MAX} things lie in its output folder")));
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    let stat = rustix::fs::statat(folder, raw, AtFlags::SYMLINK_NOFOLLOW);
+                    kind_of(&stat.map_err(|errno| refused(at.shown(), errno))?)
+                }
+                known => known,
+            };
+            if matches!(kind, FileType::RegularFile | FileType::Directory) {
+                children.push((raw.to_vec(), kind));
+            }
+        }
+        children.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(children)
+    }
+}
+
+impl Found {
+    fn join(&self, name: &str, raw: &[u8]) -> Self {
+        if self.raw.is_empty() {
+            return Self { name: name.to_owned(), raw: raw.to_vec() };
+        }
+        Self { name: format!("{}/{name}", self.name), raw: [&self.raw, &b"/"[..], raw].concat() }
+    }
+
+    fn shown(&self) -> &str {
+        if self.name.is_empty() { "the output folder" } else { &self.name }
+    }
+}
+
+fn kind_of(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+/// Opens a name in a folder; what its permissions forbid is tried again after its owner got them.
+fn open_readable(from: BorrowedFd<'_>, raw: &[u8], flags: OFlags, name: &str) -> Result<OwnedFd, PackError> {
+    let open = || rustix::fs::openat(from, raw, flags, Mode::empty());
+    let opened = match open() {
+        Err(Errno::ACCESS) => make_readable(from, raw, name).and_then(|()| open().map_err(|errno| refused(name, errno)))?,
+        opened => opened.map_err(|errno| refused(name, errno))?,
+    };
+    let is_folder = flags.contains(OFlags::DIRECTORY);
+    let mode = rustix::fs::fstat(&opened).map_err(|errno| refused(name, errno))?.st_mode;
+    if is_folder && mode & 0o700 != 0o700 {
+        // It can be listed, but perhaps not entered. If this fails, what lies in it can't be opened, and that is reported.
+        let _ = rustix::fs::fchmod(&opened, Mode::from_raw_mode(mode | 0o700));
+    }
+    Ok(opened)
+}
+
+/// Gives the owner of a file or folder the right to read it. Through `/proc`, since a plain `chmod` would follow a link.
+fn make_readable(from: BorrowedFd<'_>, raw: &[u8], name: &str) -> Result<(), PackError> {
+    let passage = rustix::fs::openat(from, raw, PASSAGE, Mode::empty()).map_err(|errno| refused(name, errno))?;
+    let stat = rustix::fs::fstat(&passage).map_err(|errno| refused(name, errno))?;
+    let more = match kind_of(&stat) {
+        FileType::RegularFile => 0o400,
+        FileType::Directory => 0o700,
+        _ => return Err(PackError::bad(format!("{name} is no regular file"))),
+    };
+    let path = format!("/proc/self/fd/{}", passage.as_raw_fd());
+    std::fs::set_permissions(path, Permissions::from_mode((stat.st_mode & 0o7777) | more))
+        .map_err(|error| refused(name, Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+}
+
+/// What a refusal of the system means: either the task left something odd, or this machine is in trouble.
+fn refused(name: &str, errno: Errno) -> PackError {
+    match errno {
+        Errno::ACCESS | Errno::PERM => PackError::bad(format!("{name} can't be read: its permissions forbid it")),
+        Errno::NOENT => PackError::bad(format!("{name} is missing, or vanished while it was read")),
+        Errno::LOOP | Errno::NOTDIR | Errno::NXIO => PackError::bad(format!("{name} is a link or something else that is not read")),
+        Errno::NAMETOOLONG => PackError::bad(format!("{name} has too long a name")),
+        errno => PackError::Io(Error::io(name, &errno.into())),
+    }
+}

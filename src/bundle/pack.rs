@@ -1,0 +1,436 @@
+//! What an attempt left behind becomes a description and packed bytes. Runs on the worker, with blocking I/O.
+//!
+//! To stop a pack that takes long, let the writer fail.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::deflate::Deflater;
+use super::folder::{self, Folder};
+use crate::domain::{Digest, EntryKind, Error, Outcome, Packed, ResultEntry};
+use crate::limits;
+
+/// Contents of one result, before packing, all together: a sparse file may claim any length.
+const OUTPUT_MAX_BYTES: u64 = 64 << 30;
+
+/// What a description takes for an entry besides its name, at most (a kind, three numbers, a checksum); and what it takes besides entries.
+const ENTRY_HEADER_MAX_BYTES: usize = 40;
+const OTHER_HEADER_MAX_BYTES: usize = 64 * 1024;
+
+/// Why a result could not be packed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PackError {
+    /// What the task left can't be a result; another machine would say the same.
+    #[error("{reason}")]
+    Bad {
+        /// Why, for a person. Holds no path of this machine.
+        reason: String,
+    },
+    /// This machine could not read or write.
+    #[error(transparent)]
+    Io(#[from] Error),
+}
+
+impl PackError {
+    pub(super) fn bad(reason: impl Into<String>) -> Self {
+        Self::Bad { reason: reason.into() }
+    }
+
+    /// How the attempt ended, then; or the error that says nothing about it.
+    pub fn into_outcome(self) -> Result<Outcome, Error> {
+        match self {
+            Self::Bad { reason } => Ok(Outcome::OutputMissing { reason }),
+            Self::Io(error) => Err(error),
+        }
+    }
+}
+
+/// Packs a captured standard output, the last [`limits::STDERR_KEPT_BYTES`] of a captured standard error (either may be missing), and every
+/// regular file below a folder, and writes the packed bytes one behind the other.
+///
+/// The same contents give the same bytes and the same digest. The digest is a SHA-256 over, for standard output (its name is empty here)
+/// and each file in order: the name's length (u32), the name, the content's length (u64), the content; numbers little endian.
+///
+/// # Errors
+/// [`PackError::Bad`] if the output folder is missing or can't be read, or holds more than [`limits::OUTPUT_FILES_MAX`] files, a path over
+/// 1024 bytes, folders nested deeper than 64, or more than 64 GiB in all; [`PackError::Io`] if this machine failed, or the writer did.
+/// What was written by then is of no use.
+pub fn pack(stdout: &Path, stderr: &Path, output: &Path, to: &mut impl Write) -> Result<Packed, PackError> {
+    let mut packer = Packer::new(to);
+    if let Some((file, len)) = folder::open_stream(stdout, "standard output")? {
+        packer.stream(EntryKind::Stdout, file, len, u64::MAX)?;
+    }
+    if let Some((file, len)) = folder::open_stream(stderr, "standard error")? {
+        packer.stream(EntryKind::Stderr, file, len, limits::STDERR_KEPT_BYTES as u64)?;
+    }
+    let folder = Folder::list(output)?;
+    for found in &folder.files {
+        let (file, len) = folder.open(found)?;
+        packer.content(EntryKind::File(found.name.clone()), file, len)?;
+    }
+    Ok(packer.finish())
+}
+
+struct Packer<'w, W> {
+    to: &'w mut W,
+    deflater: Deflater,
+    buffer: Vec<u8>,
+    digest: Sha256,
+    entries: Vec<ResultEntry>,
+    total: u64,
+    header: usize,
+}
+
+impl<'w, W: Write> Packer<'w, W> {
+    fn new(to: &'w mut W) -> Self {
+        let buffer = vec![0; limits::DEFLATE_BLOCK_BYTES];
+        let header = OTHER_HEADER_MAX_BYTES;
+        Self { to, deflater: Deflater::new(), buffer, digest: Sha256::new(), entries: Vec::new(), total: 0, header }
+    }
+
+    /// Packs the last bytes of a stream, at most `keep`; of an empty one nothing.
+    fn stream(&mut self, kind: EntryKind, mut file: File, len: u64, keep: u64) -> Result<(), PackError> {
+        if len == 0 {
+            return Ok(());
+        }
+        let kept = len.min(keep);
+        file.seek(SeekFrom::Start(len - kept)).map_err(|error| Error::io(label(&kind), &error))?;
+        self.content(kind, file, kept)
+    }
+
+    /// Packs the next `len` bytes of a file. More may have come since it was opened: they don't count. Fewer is an error.
+    fn content(&mut self, kind: EntryKind, mut file: File, len: u64) -> Result<(), PackError> {
+        self.announce(&kind, len)?;
+        let is_hashed = kind != EntryKind::Stderr;
+        let mut left = len;
+        while left > 0 {
+            let room = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let buffer = self.buffer.get_mut(..room).unwrap_or_default();
+            let read = read_some(&mut file, buffer).map_err(|error| Error::io(label(&kind), &error))?;
+            let bytes = buffer.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                return Err(PackError::bad(format!("{} shrank while it was read", label(&kind))));
+            }
+            if is_hashed {
+                self.digest.update(bytes);
+            }
+            self.deflater.write(bytes, self.to).map_err(|error| Error::io("packed result", &error))?;
+            left -= bytes.len() as u64;
+        }
+        let deflated = self.deflater.finish(self.to).map_err(|error| Error::io("packed result", &error))?;
+        self.entries.push(ResultEntry { kind, len: deflated.len, packed_len: deflated.packed_len, crc32: deflated.crc32 });
+        Ok(())
+    }
+
+    /// Checks an entry against the limits, and begins its part of the digest.
+    fn announce(&mut self, kind: &EntryKind, len: u64) -> Result<(), PackError> {
+        let name = if let EntryKind::File(name) = kind { name.as_str() } else { "" };
+        self.total = self.total.saturating_add(len);
+        if self.total > OUTPUT_MAX_BYTES {
+            return Err(PackError::bad(format!("it left more than {OUTPUT_MAX_BYTES} bytes")));
+        }
+        self.header += name.len() + ENTRY_HEADER_MAX_BYTES;
+        if self.header > limits::RESULT_HEADER_MAX_BYTES {
+            return Err(PackError::bad(format!("the names of its files take more than {} bytes", limits::RESULT_HEADER_MAX_BYTES)));
+        }
+        if *kind != EntryKind::Stderr {
+            self.digest.update((name.len() as u32).to_le_bytes());
+            self.digest.update(name.as_bytes());
+            self.digest.update(len.to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Packed {
+        Packed { entries: self.entries, digest: Some(Digest(self.digest.finalize().into())) }
+    }
+}
+
+fn label(kind: &EntryKind) -> &str {
+    match kind {
+        EntryKind::Stdout => "standard output",
+        EntryKind::Stderr => "standard error",
+        EntryKind::File(name) => name,
+    }
+}
+
+fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use flate2::read::DeflateDecoder;
+    use rustix::fs::{CWD, FileType, Mode};
+
+    use super::super::check::check_packed;
+    use super::super::deflate::FINAL_BLOCK;
+    use super::*;
+
+    /// A slot's folder with an empty output folder.
+    struct Slot(tempfile::TempDir);
+
+    impl Slot {
+        fn new() -> Self {
+            let slot = Self(tempfile::tempdir().unwrap());
+            fs::create_dir(slot.output()).unwrap();
+            slot
+        }
+
+        fn output(&self) -> PathBuf {
+            self.0.path().join("output")
+        }
+
+        fn leaves(&self, name: impl AsRef<OsStr>, content: impl AsRef<[u8]>) -> &Self {
+            let path = self.output().join(name.as_ref());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+            self
+        }
+
+        fn prints(&self, stream: &str, content: impl AsRef<[u8]>) -> &Self {
+            fs::write(self.0.path().join(stream), content).unwrap();
+            self
+        }
+
+        fn packed(&self) -> Result<(Packed, Vec<u8>), PackError> {
+            let mut bytes = Vec::new();
+            let packed = pack(&self.0.path().join("stdout"), &self.0.path().join("stderr"), &self.output(), &mut bytes)?;
+            assert_eq!(packed.packed_len(), Some(bytes.len() as u64));
+            check_packed(&packed).unwrap();
+            Ok((packed, bytes))
+        }
+
+        /// Names and contents, read back.
+        fn result(&self) -> Vec<(String, Vec<u8>)> {
+            let (packed, bytes) = self.packed().unwrap();
+            let mut rest = bytes.as_slice();
+            let mut contents = Vec::new();
+            for entry in &packed.entries {
+                let (piece, after) = rest.split_at(entry.packed_len as usize);
+                rest = after;
+                let mut content = Vec::new();
+                DeflateDecoder::new([piece, &FINAL_BLOCK].concat().as_slice()).read_to_end(&mut content).unwrap();
+                assert_eq!((entry.len, entry.crc32), (content.len() as u64, crc32fast::hash(&content)));
+                contents.push((label(&entry.kind).to_owned(), content));
+            }
+            contents
+        }
+
+        fn names(&self) -> Vec<String> {
+            self.result().into_iter().map(|(name, _)| name).collect()
+        }
+
+        fn refusal(&self) -> String {
+            match self.packed().unwrap_err().into_outcome().unwrap() {
+                Outcome::OutputMissing { reason } => reason,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn streams_come_first_then_files_by_name() {
+        let slot = Slot::new();
+        slot.prints("stdout", "out")
+            .prints("stderr", "err")
+            .leaves("b", "B")
+            .leaves("a/x", "X")
+            .leaves("a.txt", "")
+            .leaves("stdout", "mine");
+        let named = |name: &str, content: &str| (name.to_owned(), content.as_bytes().to_vec());
+        let expected =
+            [named("standard output", "out"), named("standard error", "err"), named("a.txt", ""), named("a/x", "X"), named("b", "B")];
+        assert_eq!(slot.result()[..5], expected);
+    }
+
+    #[test]
+    fn nothing_left_is_a_result_too() {
+        assert_eq!(Slot::new().names(), [""; 0]);
+        let silent = Slot::new();
+        silent.prints("stdout", "").prints("stderr", "");
+        assert_eq!(silent.packed().unwrap(), Slot::new().packed().unwrap());
+        assert!(silent.packed().unwrap().0.digest.is_some());
+    }
+
+    #[test]
+    fn only_the_end_of_standard_error_is_kept() {
+        let slot = Slot::new();
+        slot.prints("stderr", [vec![b'a'; 100_000], vec![b'z'; limits::STDERR_KEPT_BYTES]].concat());
+        assert_eq!(slot.result()[0].1, vec![b'z'; limits::STDERR_KEPT_BYTES]);
+    }
+
+    #[test]
+    fn the_digest_stands_for_output_and_files_alone() {
+        let digest = |stdout: &str, stderr: &str, name: &str, content: &str| {
+            let slot = Slot::new();
+            slot.prints("stdout", stdout).prints("stderr", stderr).leaves(name, content).packed().unwrap().0.digest
+        };
+        assert_eq!(digest("out", "one", "f", "x"), digest("out", "another", "f", "x"));
+        assert_ne!(digest("out", "", "f", "x"), digest("outf", "", "f", "x"));
+        assert_ne!(digest("out", "", "f", "x"), digest("out", "", "g", "x"));
+        let slot = Slot::new();
+        let by_hand = [&[0; 4][..], &2u64.to_le_bytes(), b"hi", &1u32.to_le_bytes(), b"f", &1u64.to_le_bytes(), b"x"].concat();
+        let digest = slot.prints("stdout", "hi").leaves("f", "x").packed().unwrap().0.digest;
+        assert_eq!(digest, Some(Digest(Sha256::digest(by_hand).into())));
+    }
+
+    #[test]
+    fn the_same_contents_give_the_same_bytes() {
+        let names = ["z", "a/b/c", "a/d", "m:n", "m\\n"];
+        let (forth, back) = (Slot::new(), Slot::new());
+        for (name, from_behind) in names.iter().zip(names.iter().rev()) {
+            forth.leaves(name, name.repeat(50_000));
+            back.leaves(from_behind, from_behind.repeat(50_000));
+        }
+        assert_eq!(forth.packed().unwrap(), back.packed().unwrap());
+    }
+
+    #[test]
+    fn links_and_what_is_no_file_are_passed_over() {
+        let slot = Slot::new();
+        let output = slot.leaves("real", "1").output();
+        fs::write(slot.0.path().join("secret"), "s").unwrap();
+        symlink("../secret", output.join("up")).unwrap();
+        symlink("/etc/passwd", output.join("far")).unwrap();
+        symlink("/etc", output.join("folder")).unwrap();
+        symlink("real", output.join("near")).unwrap();
+        symlink("loop", output.join("loop")).unwrap();
+        rustix::fs::mknodat(CWD, output.join("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let _socket = UnixListener::bind(output.join("socket")).unwrap();
+        assert_eq!(slot.names(), ["real"]);
+    }
+
+    #[test]
+    fn an_output_folder_or_stream_that_is_a_link_is_refused() {
+        let slot = Slot::new();
+        fs::remove_dir(slot.output()).unwrap();
+        symlink("/etc", slot.output()).unwrap();
+        assert_eq!(slot.refusal(), "the output folder is a link or something else that is not read");
+        fs::remove_file(slot.output()).unwrap();
+        assert_eq!(slot.refusal(), "the output folder is missing, or vanished while it was read");
+        fs::create_dir(slot.output()).unwrap();
+        symlink("/etc/passwd", slot.0.path().join("stdout")).unwrap();
+        assert_eq!(slot.refusal(), "standard output is a link or something else that is not read");
+        fs::remove_file(slot.0.path().join("stdout")).unwrap();
+        rustix::fs::mknodat(CWD, slot.0.path().join("stderr"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert_eq!(slot.refusal(), "standard error is no regular file");
+    }
+
+    #[test]
+    fn a_link_put_in_place_after_the_look_leads_nowhere() {
+        let slot = Slot::new();
+        let output = slot.leaves("d/f", "1").leaves("g", "2").output();
+        let folder = Folder::list(&output).unwrap();
+        fs::rename(output.join("d"), slot.0.path().join("d")).unwrap();
+        symlink("../d", output.join("d")).unwrap();
+        fs::remove_file(output.join("g")).unwrap();
+        symlink("/etc/passwd", output.join("g")).unwrap();
+        assert!(folder.files.iter().all(|found| matches!(folder.open(found), Err(PackError::Bad { .. }))));
+    }
+
+    #[test]
+    fn odd_names_become_plain_ones() {
+        let slot = Slot::new();
+        for name in [&b"a:b"[..], b"a_b", b"bad\xff", b"new\nline", b"d\\/x", b"d_/x", "ü ~".as_bytes(), b"..."] {
+            slot.leaves(OsStr::from_bytes(name), "");
+        }
+        assert_eq!(slot.names(), ["...", "a_b", "a_b~2", "bad_", "d_/x", "d_~2/x", "new_line", "ü ~"]);
+    }
+
+    #[test]
+    fn deep_folders_long_names_and_many_files_have_limits() {
+        let nested = |depth: usize, part: &str| format!("{}f", format!("{part}/").repeat(depth));
+        let deep = Slot::new();
+        assert_eq!(deep.leaves(nested(64, "d"), "").names().len(), 1);
+        assert_eq!(deep.leaves(nested(65, "d"), "").refusal(), "its folders are nested deeper than 64");
+        let long = Slot::new();
+        long.leaves(nested(11, &"n".repeat(100)), "");
+        assert!(long.refusal().ends_with("… is longer than 1024 bytes"), "{}", long.refusal());
+        let many = Slot::new();
+        for number in 0..limits::OUTPUT_FILES_MAX {
+            fs::write(many.output().join(number.to_string()), "").unwrap();
+        }
+        assert_eq!(many.packed().unwrap().0.entries.len(), limits::OUTPUT_FILES_MAX);
+        assert_eq!(many.leaves("more", "").refusal(), "it left more than 10000 files");
+    }
+
+    #[test]
+    fn a_sparse_file_that_claims_too_much_is_refused() {
+        let slot = Slot::new();
+        slot.leaves("sparse", "");
+        File::options().write(true).open(slot.output().join("sparse")).unwrap().set_len(OUTPUT_MAX_BYTES + 1).unwrap();
+        assert_eq!(slot.refusal(), "it left more than 68719476736 bytes");
+    }
+
+    #[test]
+    fn a_file_counts_with_the_length_it_had_when_opened() {
+        let slot = Slot::new();
+        let path = slot.leaves("f", "12345").output().join("f");
+        let mut to = Vec::new();
+        let mut packer = Packer::new(&mut to);
+        packer.content(EntryKind::File("f".into()), File::open(&path).unwrap(), 3).unwrap();
+        let shrunk = packer.content(EntryKind::File("f".into()), File::open(&path).unwrap(), 9).unwrap_err();
+        assert_eq!(packer.finish().entries[0].len, 3);
+        assert_eq!(shrunk.to_string(), "f shrank while it was read");
+    }
+
+    #[test]
+    fn a_writer_that_fails_says_nothing_about_the_task() {
+        let slot = Slot::new();
+        slot.prints("stdout", "text");
+        let full = &mut &mut [0u8; 3][..];
+        let error = pack(&slot.0.path().join("stdout"), Path::new("/none"), &slot.output(), full).unwrap_err();
+        assert!(error.into_outcome().is_err());
+    }
+
+    /// Set for the second start of the test below.
+    const AGAIN: &str = "MILLPOND_TEST_WITHOUT_CAPABILITIES";
+
+    /// Permissions bind root only without the capability to ignore them, so root asks `setpriv` to start this test again without.
+    #[test]
+    fn what_its_owner_may_not_read_is_made_readable() {
+        let slot = Slot::new();
+        slot.leaves("locked", "1").leaves("d/e/f", "2").leaves("listable/g", "3");
+        for (name, mode) in [("locked", 0), ("d/e", 0), ("d", 0), ("listable", 0o400), ("", 0)] {
+            fs::set_permissions(slot.output().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let is_bound = File::open(slot.output().join("locked")).is_err();
+        if is_bound {
+            assert_eq!(slot.names(), ["d/e/f", "listable/g", "locked"]);
+            return;
+        }
+        assert!(std::env::var_os(AGAIN).is_none(), "permissions still bind nobody");
+        let caps = "-dac_override,-dac_read_search";
+        let name = "what_its_owner_may_not_read_is_made_readable";
+        let test = Command::new("setpriv")
+            .args(["--bounding-set", caps, "--inh-caps", caps])
+            .arg(std::env::current_exe().unwrap())
+            .env(AGAIN, "1")
+            .args([&format!("{}::{name}", module_path!().split_once("::").unwrap().1), "--exact"])
+            .output();
+        match test {
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stdout);
+                assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+            }
+            Err(error) => eprintln!("can't be tried here: setpriv: {error}"),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The command line as clap reads it: the verbs, and what all of them take.
+
+use clap::{Args, Parser, Subcommand};
+
+use super::controlled::ControlArgs;
+use super::data::DataCommand;
+use super::explain::ExplainArgs;
+use super::kill::KillArgs;
+use super::limit::LimitArgs;
+use super::list::ListArgs;
+use super::logs::LogsArgs;
+use super::priority::PriorityArgs;
+use super::results::ResultsArgs;
+use super::run::{self, RunArgs};
+use super::show::ShowArgs;
+use super::submit::{self, SubmitArgs};
+use super::tasks::TasksArgs;
+use super::ui::Format;
+use super::up::UpArgs;
+use super::wait::WaitArgs;
+use super::watch::WatchArgs;
+use super::worker::WorkerCommand;
+
+/// clap can't group verbs; a test holds that these are all of them.
+const HELP: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+Start jobs:
+  run       Run a command over a data set, and fetch the results
+  submit    Submit a job, and print its id
+  up        Start a cluster on this machine
+
+Look:
+  list      List the jobs, newest first
+  show      Show a job
+  tasks     List the tasks of a job
+  watch     Show what happens to a job, as it happens
+  wait      Wait until jobs have ended; the exit code says how
+  explain   Say why a job or task is not running now
+  logs      Print what a finished task wrote
+
+Steer:
+  pause     Start no more tasks of a job, until resume
+  resume    Let a paused job go on
+  kill      Drop the tasks that have not started, and end the job
+  priority  Change a job's place in the order
+  limit     Change how many tasks of a job may run at once
+
+Fetch and administer:
+  results   Fetch a job's bundle, at any time
+  data      Stored data sets: add, list
+  worker    Workers: list, show, drain, resume
+
+Options:
+{options}
+{after-help}";
+
+const AFTER_HELP: &str = "
+JOB is 7 or j7; the steering verbs and wait also take several, 3-9, and all.
+The head is named by --head, MILLPOND_HEAD, ./millpond.toml or ~/.config/millpond/config.toml (head = \"http://HOST:7663\").
+Exit codes: 0 done, 1 other, 2 usage, 3 not found, 4 the state forbids it, 5 not allowed, 6 head unreachable,
+7 timed out waiting, 10 some tasks failed, 11 killed. `millpond VERB --help` has the details.";
+
+/// Run one command over every piece of a data set, on many machines.
+#[derive(Parser, Debug)]
+#[command(name = "millpond", bin_name = "millpond", version, help_template = HELP, after_help = AFTER_HELP, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// The head's address, as http://HOST:7663
+    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
+    pub(crate) head: Option<String>,
+    /// How results are written
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "table", help_heading = "Everywhere")]
+    format: Format,
+    /// Only ids, as --format id
+    #[arg(short, long, global = true, help_heading = "Everywhere")]
+    quiet: bool,
+}
+
+impl Global {
+    /// The format that counts.
+    pub(crate) fn format(&self) -> Format {
+        if self.quiet { Format::Id } else { self.format }
+    }
+}
+
+/// The verbs.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Run a command over a data set, and fetch the results
+    ///
+    /// Submits the job, shows its progress and fetches the bundle. Without a configured head it starts a head and a worker of its own,
+    /// which keep their state in $XDG_STATE_HOME/millpond (~/.local/state/millpond).
+    #[command(after_help = run::EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Submit a job, and print its id
+    #[command(after_help = submit::EXAMPLES)]
+    Submit(Box<SubmitArgs>),
+    /// Start a cluster on this machine, which stays until Ctrl-C
+    Up(UpArgs),
+    /// List the jobs, newest first
+    List(ListArgs),
+    /// Show a job
+    Show(ShowArgs),
+    /// List the tasks of a job
+    Tasks(TasksArgs),
+    /// Show what happens to a job, as it happens
+    Watch(WatchArgs),
+    /// Wait until jobs have ended: exit code 0 all succeeded, 10 some tasks failed, 11 killed
+    Wait(WaitArgs),
+    /// Say why a job or task is not running now
+    Explain(ExplainArgs),
+    /// Print what a finished task wrote: its standard output, and its standard error to standard error
+    Logs(LogsArgs),
+    /// Start no more tasks of a job, until resume; running tasks go on
+    Pause(ControlArgs),
+    /// Let a paused job go on
+    Resume(ControlArgs),
+    /// Drop the tasks that have not started, and end the job
+    Kill(KillArgs),
+    /// Change a job's place in the order
+    Priority(PriorityArgs),
+    /// Change how many tasks of a job may run at once
+    Limit(LimitArgs),
+    /// Fetch a job's bundle, at any time: it holds what is done so far
+    Results(ResultsArgs),
+    /// Stored data sets
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Workers
+    #[command(subcommand)]
+    Worker(WorkerCommand),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_lists_exactly_the_verbs_there_are() {
+        let mut listed: Vec<&str> =
+            HELP.lines().filter_map(|line| line.strip_prefix("  ")).filter_map(|line| line.split_whitespace().next()).collect();
+        let command = Cli::command();
+        let mut verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        listed.sort_unstable();
+        verbs.sort_unstable();
+        assert_eq!(listed, verbs);
+    }
+
+    #[test]
+    fn every_option_has_a_line_of_help() {
+        fn check(command: &clap::Command) {
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

@@ -1,0 +1,274 @@
+//! The JSON documents: stable, versioned, times RFC 3339 UTC with microseconds, durations in seconds.
+
+use serde::Serialize;
+
+use super::units::rfc3339;
+use crate::rpc::pb;
+
+/// Grows when a document changes in a way that a reader could stumble over.
+const VERSION: u32 = 1;
+
+/// `show`, and one job of `list`.
+#[derive(Serialize)]
+pub(crate) struct Job<'a> {
+    version: u32,
+    id: &'a str,
+    name: &'a str,
+    owner: &'a str,
+    state: &'static str,
+    held: bool,
+    priority: i32,
+    max_running: Option<u32>,
+    past_finish_line: bool,
+    reason: Option<&'a str>,
+    eta_seconds: Option<[f64; 2]>,
+    tasks: Counts,
+    input: Option<Input<'a>>,
+    command: &'a [String],
+    created: Option<String>,
+    started: Option<String>,
+    finished: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    total: u32,
+    undispatched: u32,
+    running: u32,
+    succeeded: u32,
+    failed: u32,
+    killed: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Input<'a> {
+    Dataset { digest: &'a str, name: &'a str, split: Option<&'a str> },
+    Array { first: u32, last: u32, step: u32 },
+}
+
+impl<'a> Job<'a> {
+    pub(crate) fn of(job: &'a pb::Job) -> Self {
+        let spec = job.spec.as_ref();
+        let tasks = job.tasks.unwrap_or_default();
+        let pb::TaskCounts { total, undispatched, running, succeeded, failed, killed } = tasks;
+        Self {
+            version: VERSION,
+            id: &job.id,
+            name: spec.map_or("", |spec| &spec.name),
+            owner: spec.map_or("", |spec| &spec.owner),
+            state: job_state(job.state()),
+            held: job.held,
+            priority: job.priority,
+            max_running: (job.max_running > 0).then_some(job.max_running),
+            past_finish_line: job.past_finish_line,
+            reason: some(&job.reason),
+            eta_seconds: job.eta.map(|eta| [eta.low_seconds, eta.high_seconds]),
+            tasks: Counts { total, undispatched, running, succeeded, failed, killed },
+            input: spec.and_then(|spec| spec.input.as_ref()).map(Input::of),
+            command: spec.map_or(&[], |spec| &spec.command),
+            created: rfc3339(job.created.as_ref()),
+            started: rfc3339(job.started.as_ref()),
+            finished: rfc3339(job.finished.as_ref()),
+        }
+    }
+}
+
+impl<'a> Input<'a> {
+    fn of(input: &'a pb::job_spec::Input) -> Self {
+        match input {
+            pb::job_spec::Input::Dataset(data) => Self::Dataset { digest: &data.digest, name: &data.name, split: some(&data.split) },
+            pb::job_spec::Input::Array(array) => Self::Array { first: array.first, last: array.last, step: array.step.max(1) },
+        }
+    }
+}
+
+/// What `pause`, `resume`, `kill`, `priority` and `limit` answer: exactly the fields of the contract.
+#[derive(Serialize)]
+pub(crate) struct Controlled<'a> {
+    version: u32,
+    id: &'a str,
+    state: &'static str,
+    held: bool,
+    dropped: u32,
+    undispatched: u32,
+    running: u32,
+    unconfirmed: &'a [String],
+}
+
+impl<'a> Controlled<'a> {
+    pub(crate) fn of(job: &'a pb::Job, reply: &'a pb::ControlReply) -> Self {
+        Self {
+            version: VERSION,
+            id: &job.id,
+            state: job_state(job.state()),
+            held: job.held,
+            dropped: reply.dropped,
+            undispatched: reply.undispatched,
+            running: reply.running,
+            unconfirmed: &reply.unconfirmed,
+        }
+    }
+}
+
+/// One task of `tasks`.
+#[derive(Serialize)]
+pub(crate) struct Task<'a> {
+    version: u32,
+    id: &'a str,
+    index: u64,
+    state: &'static str,
+    attempt: u32,
+    worker: Option<&'a str>,
+    exit_code: Option<i32>,
+    outcome: Option<&'a str>,
+    started: Option<String>,
+    finished: Option<String>,
+}
+
+impl<'a> Task<'a> {
+    pub(crate) fn of(task: &'a pb::Task) -> Self {
+        Self {
+            version: VERSION,
+            id: &task.id,
+            index: task.index,
+            state: task_state(task.state()),
+            attempt: task.attempt,
+            worker: some(&task.worker),
+            exit_code: task.exit_code,
+            outcome: some(&task.outcome),
+            started: rfc3339(task.started.as_ref()),
+            finished: rfc3339(task.finished.as_ref()),
+        }
+    }
+}
+
+/// One event of `watch`.
+#[derive(Serialize)]
+pub(crate) struct Event<'a> {
+    version: u32,
+    cursor: u64,
+    time: Option<String>,
+    kind: &'a str,
+    text: &'a str,
+    job: Option<Job<'a>>,
+}
+
+impl<'a> Event<'a> {
+    pub(crate) fn of(event: &'a pb::JobEvent) -> Self {
+        let time = rfc3339(event.time.as_ref());
+        Self { version: VERSION, cursor: event.cursor, time, kind: &event.kind, text: &event.text, job: event.job.as_ref().map(Job::of) }
+    }
+}
+
+/// `explain`.
+#[derive(Serialize)]
+pub(crate) struct Explanation<'a> {
+    version: u32,
+    id: &'a str,
+    state: &'static str,
+    sentence: &'a str,
+    place: Option<u32>,
+    rule: Option<&'a str>,
+}
+
+impl<'a> Explanation<'a> {
+    pub(crate) fn of(it: &'a pb::Explanation) -> Self {
+        let place = (it.place > 0).then_some(it.place);
+        Self { version: VERSION, id: &it.id, state: job_state(it.state()), sentence: &it.sentence, place, rule: some(&it.rule) }
+    }
+}
+
+/// One data set of `data list`, and what `data add` made.
+#[derive(Serialize)]
+pub(crate) struct Dataset<'a> {
+    version: u32,
+    digest: &'a str,
+    name: &'a str,
+    len: u64,
+    created: Option<String>,
+}
+
+impl<'a> Dataset<'a> {
+    pub(crate) fn of(data: &'a pb::Dataset) -> Self {
+        Self { version: VERSION, digest: &data.digest, name: &data.name, len: data.len, created: rfc3339(data.created.as_ref()) }
+    }
+}
+
+/// One worker.
+#[derive(Serialize)]
+pub(crate) struct Worker<'a> {
+    version: u32,
+    id: &'a str,
+    host: &'a str,
+    state: &'static str,
+    slots: u32,
+    free: u32,
+    cpus: u32,
+    mem_bytes: u64,
+    gpus: u32,
+    labels: std::collections::BTreeMap<&'a str, &'a str>,
+    tasks: &'a [String],
+    attached: Option<String>,
+}
+
+impl<'a> Worker<'a> {
+    pub(crate) fn of(worker: &'a pb::Worker) -> Self {
+        let total = worker.total.as_ref();
+        Self {
+            version: VERSION,
+            id: &worker.id,
+            host: &worker.host,
+            state: worker_state(worker.state()),
+            slots: worker.slots,
+            free: worker.free,
+            cpus: total.map_or(0, |total| total.cpus),
+            mem_bytes: total.map_or(0, |total| total.mem_bytes),
+            gpus: total.map_or(0, |total| total.gpus),
+            labels: total.into_iter().flat_map(|total| &total.labels).map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            tasks: &worker.tasks,
+            attached: rfc3339(worker.attached.as_ref()),
+        }
+    }
+}
+
+/// As in `show`; `unknown` for a state of a later version.
+pub(crate) fn job_state(state: pb::JobState) -> &'static str {
+    match state {
+        pb::JobState::Unspecified => "unknown",
+        pb::JobState::Ingesting => "ingesting",
+        pb::JobState::Waiting => "waiting",
+        pb::JobState::Running => "running",
+        pb::JobState::Finishing => "finishing",
+        pb::JobState::Succeeded => "succeeded",
+        pb::JobState::Failed => "failed",
+        pb::JobState::Killed => "killed",
+    }
+}
+
+/// As in `tasks`.
+pub(crate) fn task_state(state: pb::TaskState) -> &'static str {
+    match state {
+        pb::TaskState::Unspecified => "unknown",
+        pb::TaskState::Undispatched => "undispatched",
+        pb::TaskState::Running => "running",
+        pb::TaskState::Succeeded => "succeeded",
+        pb::TaskState::Failed => "failed",
+        pb::TaskState::Killed => "killed",
+    }
+}
+
+/// As in `worker list`.
+pub(crate) fn worker_state(state: pb::WorkerState) -> &'static str {
+    match state {
+        pb::WorkerState::Unspecified => "unknown",
+        pb::WorkerState::Available => "available",
+        pb::WorkerState::Busy => "busy",
+        pb::WorkerState::Draining => "draining",
+        pb::WorkerState::Away => "away",
+    }
+}
+
+fn some(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}

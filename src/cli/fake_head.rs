@@ -1,0 +1,248 @@
+//! A head that answers from a script, on a real socket: what the tests of the verbs, and of the client below them, talk to.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::domain::Error;
+use crate::rpc::pb::cluster_service_server::{ClusterService, ClusterServiceServer};
+use crate::rpc::pb::dataset_service_server::{DatasetService, DatasetServiceServer};
+use crate::rpc::pb::job_service_server::{JobService, JobServiceServer};
+use crate::rpc::pb::{self, *};
+use crate::rpc::status::to_status;
+
+/// Items of a stream, and the error it ends with; none: a clean end.
+pub(crate) type Episode<T> = (Vec<T>, Option<Error>);
+
+/// What the head has, what it will answer, and what it was asked.
+#[derive(Default)]
+pub(crate) struct Script {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) datasets: Vec<Dataset>,
+    pub(crate) replies: VecDeque<Result<ControlReply, Error>>,
+    pub(crate) watches: VecDeque<Episode<JobEvent>>,
+    pub(crate) bundles: VecDeque<Episode<DataPiece>>,
+    /// Watches that follow only once the job is killed.
+    pub(crate) after_kill: Vec<Episode<JobEvent>>,
+    /// Whether a watch without a script waits for ever, instead of ending.
+    pub(crate) hangs: bool,
+    pub(crate) asked: Vec<String>,
+    pub(crate) submitted: Option<SubmitJobRequest>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct FakeHead {
+    script: Arc<Mutex<Script>>,
+}
+
+impl FakeHead {
+    /// Serves on loopback until the test ends; gives its URL.
+    pub(crate) async fn serve(script: Script) -> (Self, String) {
+        Self::serve_at("127.0.0.1:0", script).await
+    }
+
+    /// The same at an address of the test's choice.
+    pub(crate) async fn serve_at(address: &str, script: Script) -> (Self, String) {
+        let head = Self { script: Arc::new(Mutex::new(script)) };
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = tonic::transport::Server::builder()
+            .add_service(JobServiceServer::new(head.clone()))
+            .add_service(DatasetServiceServer::new(head.clone()))
+            .add_service(ClusterServiceServer::new(head.clone()));
+        tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
+        (head, url)
+    }
+
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap()
+    }
+
+    fn ask(&self, what: impl Into<String>) {
+        self.script().asked.push(what.into());
+    }
+
+    fn reply(&self, what: String) -> Result<Response<ControlReply>, Status> {
+        self.ask(what);
+        let reply = self.script().replies.pop_front().unwrap_or_else(|| Err(Error::internal("no reply in the script")));
+        reply.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    fn worker(&self, id: &str) -> Result<Response<Worker>, Status> {
+        let worker = self.script().workers.iter().find(|worker| worker.id == id).cloned();
+        worker.map(Response::new).ok_or_else(|| to_status(&Error::not_found(format!("no worker {id}"))))
+    }
+}
+
+type Items<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
+
+fn stream<T: Send + 'static>((items, end): Episode<T>) -> Response<Items<T>> {
+    let items = items.into_iter().map(Ok).chain(end.map(|error| Err(to_status(&error))));
+    Response::new(Box::pin(tokio_stream::iter(items.collect::<Vec<_>>())))
+}
+
+#[tonic::async_trait]
+impl JobService for FakeHead {
+    type WatchJobStream = Items<JobEvent>;
+    type GetTaskLogStream = Items<DataPiece>;
+    type DownloadBundleStream = Items<DataPiece>;
+
+    async fn submit_job(&self, request: Request<SubmitJobRequest>) -> Result<Response<Job>, Status> {
+        let request = request.into_inner();
+        self.ask("submit");
+        self.script().submitted = Some(request.clone());
+        Ok(Response::new(Job { id: "j7".into(), spec: request.spec, state: JobState::Waiting.into(), ..Default::default() }))
+    }
+
+    async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<Job>, Status> {
+        let id = request.into_inner().id;
+        let job = self.script().jobs.iter().find(|job| job.id == id).cloned();
+        job.map(Response::new).ok_or_else(|| to_status(&Error::not_found(format!("no job {id}"))))
+    }
+
+    async fn list_jobs(&self, request: Request<ListJobsRequest>) -> Result<Response<ListJobsResponse>, Status> {
+        // Pages of one, so that paging is always tried.
+        let request = request.into_inner();
+        let at: usize = request.page_token.parse().unwrap_or(0);
+        let jobs = self.script().jobs.clone();
+        let next_page_token = if at + 1 < jobs.len() { (at + 1).to_string() } else { String::new() };
+        Ok(Response::new(ListJobsResponse { jobs: jobs.into_iter().skip(at).take(1).collect(), next_page_token }))
+    }
+
+    async fn list_tasks(&self, _: Request<ListTasksRequest>) -> Result<Response<ListTasksResponse>, Status> {
+        Ok(Response::new(ListTasksResponse { tasks: self.script().tasks.clone(), next_page_token: String::new() }))
+    }
+
+    async fn watch_job(&self, request: Request<WatchJobRequest>) -> Result<Response<Items<JobEvent>>, Status> {
+        let request = request.into_inner();
+        self.ask(format!("watch {} from {}", request.id, request.cursor));
+        let episode = self.script().watches.pop_front();
+        let hangs = self.script().hangs;
+        match episode {
+            Some(episode) => Ok(stream(episode)),
+            None if hangs => Ok(Response::new(Box::pin(tokio_stream::pending()))),
+            None => Err(to_status(&Error::unavailable("starting"))),
+        }
+    }
+
+    async fn pause_job(&self, request: Request<PauseJobRequest>) -> Result<Response<ControlReply>, Status> {
+        self.reply(format!("pause {}", request.into_inner().id))
+    }
+
+    async fn resume_job(&self, request: Request<ResumeJobRequest>) -> Result<Response<ControlReply>, Status> {
+        self.reply(format!("resume {}", request.into_inner().id))
+    }
+
+    async fn kill_job(&self, request: Request<KillJobRequest>) -> Result<Response<ControlReply>, Status> {
+        let request = request.into_inner();
+        let mut script = self.script();
+        let after_kill = std::mem::take(&mut script.after_kill);
+        script.watches.extend(after_kill);
+        drop(script);
+        self.reply(format!("kill {} {:?}", request.id, request.running()))
+    }
+
+    async fn set_job_priority(&self, request: Request<SetJobPriorityRequest>) -> Result<Response<ControlReply>, Status> {
+        let request = request.into_inner();
+        self.reply(format!("priority {} {}", request.id, request.priority))
+    }
+
+    async fn set_job_limit(&self, request: Request<SetJobLimitRequest>) -> Result<Response<ControlReply>, Status> {
+        let request = request.into_inner();
+        self.reply(format!("limit {} {}", request.id, request.max_running))
+    }
+
+    async fn explain_job(&self, request: Request<ExplainJobRequest>) -> Result<Response<Explanation>, Status> {
+        let id = request.into_inner().id;
+        let sentence = format!("{id} waits: j3 has a higher priority");
+        Ok(Response::new(Explanation { id, sentence, state: JobState::Waiting.into(), place: 2, rule: "priority".into() }))
+    }
+
+    async fn get_task_log(&self, request: Request<GetTaskLogRequest>) -> Result<Response<Items<DataPiece>>, Status> {
+        let text = format!("{:?} of {}\n", request.get_ref().stream(), request.get_ref().id);
+        Ok(stream((vec![DataPiece { data: text.into(), ..Default::default() }], None)))
+    }
+
+    async fn download_bundle(&self, request: Request<DownloadBundleRequest>) -> Result<Response<Items<DataPiece>>, Status> {
+        let request = request.into_inner();
+        self.ask(format!("bundle {} from {} of `{}`", request.id, request.offset, request.etag));
+        let episode = self.script().bundles.pop_front();
+        episode.map(stream).ok_or_else(|| to_status(&Error::unavailable("no bundle in the script")))
+    }
+}
+
+#[tonic::async_trait]
+impl DatasetService for FakeHead {
+    type ReadDatasetStream = Items<ReadDatasetResponse>;
+
+    async fn upload_dataset(&self, request: Request<Streaming<UploadDatasetRequest>>) -> Result<Response<Dataset>, Status> {
+        let mut pieces = request.into_inner();
+        let (mut header, mut len, mut count) = (upload_dataset_request::Header::default(), 0, 0);
+        while let Some(piece) = pieces.next().await {
+            let piece = piece?;
+            header = piece.header.unwrap_or(header);
+            len += piece.data.len() as u64;
+            count += 1;
+        }
+        self.ask(format!("upload {} of {len} bytes in {count} pieces", header.name));
+        let digest = if header.digest.is_empty() { "0".repeat(64) } else { header.digest };
+        Ok(Response::new(Dataset { digest, name: header.name, len, created: None }))
+    }
+
+    async fn get_dataset(&self, request: Request<GetDatasetRequest>) -> Result<Response<Dataset>, Status> {
+        let digest = request.into_inner().digest;
+        let data = self.script().datasets.iter().find(|data| data.digest == digest).cloned();
+        data.map(Response::new).ok_or_else(|| to_status(&Error::not_found("no such data set")))
+    }
+
+    async fn list_datasets(&self, _: Request<ListDatasetsRequest>) -> Result<Response<ListDatasetsResponse>, Status> {
+        Ok(Response::new(ListDatasetsResponse { datasets: self.script().datasets.clone(), next_page_token: String::new() }))
+    }
+
+    async fn read_dataset(&self, _: Request<ReadDatasetRequest>) -> Result<Response<Items<ReadDatasetResponse>>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterService for FakeHead {
+    async fn get_cluster(&self, _: Request<GetClusterRequest>) -> Result<Response<Cluster>, Status> {
+        Ok(Response::new(Cluster::default()))
+    }
+
+    async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Result<Response<ListWorkersResponse>, Status> {
+        Ok(Response::new(ListWorkersResponse { workers: self.script().workers.clone(), next_page_token: String::new() }))
+    }
+
+    async fn get_worker(&self, request: Request<GetWorkerRequest>) -> Result<Response<Worker>, Status> {
+        self.worker(&request.into_inner().id)
+    }
+
+    async fn drain_worker(&self, request: Request<DrainWorkerRequest>) -> Result<Response<Worker>, Status> {
+        self.worker(&request.into_inner().id)
+    }
+
+    async fn resume_worker(&self, request: Request<ResumeWorkerRequest>) -> Result<Response<Worker>, Status> {
+        self.worker(&request.into_inner().id)
+    }
+}
+
+/// A job as tests want it: `j7`, named human, 1000 tasks.
+pub(crate) fn job(id: &str, state: JobState) -> Job {
+    let dataset = DatasetInput { digest: "ab".repeat(32), split: "mgf:10".into(), name: "human.mgf".into() };
+    let spec = JobSpec {
+        name: "human".into(),
+        owner: "ana".into(),
+        input: Some(pb::job_spec::Input::Dataset(dataset)),
+        command: ["search", "{input}"].map(String::from).into(),
+        ..Default::default()
+    };
+    let tasks = TaskCounts { total: 1000, undispatched: 812, running: 16, succeeded: 170, failed: 2, killed: 0 };
+    let created = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 5_000 };
+    Job { id: id.into(), spec: Some(spec), state: state.into(), tasks: Some(tasks), created: Some(created), ..Default::default() }
+}

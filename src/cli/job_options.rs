@@ -1,0 +1,269 @@
+//! What `submit` and `run` take to describe a job: checked here before anything is sent, then uploaded and made a specification.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::config::Surroundings;
+use super::controlled::request_id;
+use super::exit::Stop;
+use super::progress::Progress;
+use super::units::{parse_duration, parse_pair, parse_size, wire_duration};
+use crate::domain::{ArrayRange, Error, SplitRule};
+use crate::limits::SHARED_FILES_MAX;
+use crate::rpc::client::Client;
+use crate::rpc::pb;
+
+/// How the standard outputs come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Merge {
+    /// Joined in task order, as one entry `merged`
+    Concat,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct JobOptions {
+    /// The data set: a file, or - for standard input
+    #[arg(value_name = "INPUT")]
+    input: Option<PathBuf>,
+    /// The command and its arguments, run once per chunk; {input} {output} {index} {count} {job} {with:NAME} are replaced
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+    /// Name of the job, and of its bundle's file [default: the input's or the command's]
+    #[arg(long, value_name = "NAME", help_heading = "Job")]
+    name: Option<String>,
+    /// Whose job it is [default: you]
+    #[arg(long, value_name = "NAME", help_heading = "Job")]
+    owner: Option<String>,
+    /// What may not be cut, and how much goes in a chunk: lines:N, bytes:N, chunks:N, fasta:N, mgf:N, fasta/chunks:N…
+    /// [default: by the input's ending, a few chunks per slot]
+    #[arg(long, value_name = "RULE", help_heading = "Job")]
+    split: Option<SplitRule>,
+    /// No data: one task per number of 1-100 or 0-90:10
+    #[arg(long, value_name = "RANGE", help_heading = "Job")]
+    array: Option<ArrayRange>,
+    /// A file that every task can read as {with:NAME}; repeatable
+    #[arg(long, value_name = "FILE", help_heading = "Job")]
+    with: Vec<PathBuf>,
+    /// An environment variable of every task; repeatable
+    #[arg(long, value_name = "K=V", value_parser = parse_pair, help_heading = "Job")]
+    env: Vec<(String, String)>,
+    /// Join the standard outputs into one entry of the bundle
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Job")]
+    merge: Option<Merge>,
+    /// Repeating a submission with the same UUID makes no second job
+    #[arg(long, value_name = "UUID", help_heading = "Job")]
+    request_id: Option<uuid::Uuid>,
+    /// Higher is sooner
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, help_heading = "Order")]
+    priority: i32,
+    /// Tasks that may run at once; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Order")]
+    max_running: u32,
+    /// Submit paused
+    #[arg(long, help_heading = "Order")]
+    hold: bool,
+    /// Processors that a task needs
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Needs of a task")]
+    cpus: u32,
+    /// Memory that a task needs, as 4G or 512MiB
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size, hide_default_value = true, help_heading = "Needs of a task")]
+    mem: u64,
+    /// Graphics processors that a task needs
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Needs of a task")]
+    gpus: u32,
+    /// A label that the worker must carry; repeatable
+    #[arg(long, value_name = "K=V", value_parser = parse_pair, help_heading = "Needs of a task")]
+    label: Vec<(String, String)>,
+    /// The longest a task may run, as 90s, 2h, 1h30m
+    #[arg(long, value_name = "DUR", value_parser = parse_duration, help_heading = "Failure")]
+    timeout: Option<Duration>,
+    /// From TERM to KILL when a task is stopped [default: 5s]
+    #[arg(long, value_name = "DUR", value_parser = parse_duration, help_heading = "Failure")]
+    grace: Option<Duration>,
+    /// How often a failed task is tried again
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Failure")]
+    retries: u32,
+}
+
+/// Job options that were found sound on this side: files exist, nothing contradicts.
+pub(crate) struct CheckedJob {
+    input: CheckedInput,
+    with: Vec<(String, PathBuf)>,
+    request: pb::SubmitJobRequest,
+}
+
+enum CheckedInput {
+    Data { source: Source, split: String },
+    Array(ArrayRange),
+}
+
+impl JobOptions {
+    /// Whether a job is described at all (`run --resume` wants none).
+    pub(crate) fn is_empty(&self) -> bool {
+        self.input.is_none() && self.command.is_empty() && self.array.is_none()
+    }
+
+    /// Checks what can be checked here. `Invalid` for a wrong command line, `NotFound` for a missing file.
+    pub(crate) fn check(self, around: &Surroundings) -> Result<CheckedJob, Error> {
+        let Some(program) = self.command.first().filter(|program| !program.is_empty()) else {
+            return Err(Error::invalid("no command: name it behind `--`, as in `millpond run in.mgf -- search {input}`"));
+        };
+        let program = stem(Path::new(program), false);
+        let input = match (&self.input, self.array) {
+            (Some(_), Some(_)) => return Err(Error::invalid("an INPUT and --array exclude each other: leave one out")),
+            (None, None) => return Err(Error::invalid("no input: name a file, `-` for standard input, or use --array RANGE")),
+            (None, Some(_)) if self.split.is_some() => return Err(Error::invalid("--split needs an INPUT; an --array has nothing to cut")),
+            (None, Some(array)) => CheckedInput::Array(array),
+            (Some(path), None) => {
+                let split = self.split.map(|rule| rule.to_string()).unwrap_or_default();
+                CheckedInput::Data { source: Source::of_input(path)?, split }
+            }
+        };
+        let name = match (&self.name, &input) {
+            (Some(name), _) => name.clone(),
+            (None, CheckedInput::Data { source: Source::File(path) | Source::Pipe(path), .. }) => stem(path, true),
+            (None, CheckedInput::Data { source: Source::Stdin, .. } | CheckedInput::Array(_)) => program,
+        };
+        let with = shared_files(&self.with)?;
+        Ok(CheckedJob { input, with, request: self.into_request(name, around) })
+    }
+
+    /// All but what the uploads give.
+    fn into_request(self, name: String, around: &Surroundings) -> pb::SubmitJobRequest {
+        let (cpus, mem_bytes, gpus) = (self.cpus, self.mem, self.gpus);
+        let spec = pb::JobSpec {
+            name,
+            owner: self.owner.unwrap_or_else(|| around.user.clone()),
+            input: None,
+            command: self.command,
+            env: self.env.into_iter().map(|(name, value)| pb::EnvVar { name, value }).collect(),
+            shared_files: Vec::new(),
+            needs: Some(pb::Resources { cpus, mem_bytes, gpus, labels: self.label.into_iter().collect() }),
+            timeout: self.timeout.map(wire_duration),
+            grace: self.grace.map(wire_duration),
+            retries: self.retries,
+            merge: self.merge.map_or(pb::Merge::Unspecified, |Merge::Concat| pb::Merge::Concat).into(),
+        };
+        pb::SubmitJobRequest {
+            request_id: self.request_id.map_or_else(request_id, |id| id.to_string()),
+            spec: Some(spec),
+            priority: self.priority,
+            max_running: self.max_running,
+            hold: self.hold,
+        }
+    }
+}
+
+impl CheckedJob {
+    /// Uploads what the head does not have yet; after it the job can be submitted.
+    pub(crate) async fn upload(self, client: &Client, progress: &mut Progress) -> Result<pb::SubmitJobRequest, Error> {
+        let mut request = self.request;
+        let mut with = Vec::new();
+        for (name, path) in self.with {
+            let what = format!("uploading {name}");
+            let data = client.upload_file(&path, &name, |done, total| progress.bytes(&what, done, total)).await?;
+            with.push(pb::SharedFile { name, digest: data.digest, len: data.len });
+        }
+        let input = match self.input {
+            CheckedInput::Array(ArrayRange { first, last, step }) => pb::job_spec::Input::Array(pb::ArrayInput { first, last, step }),
+            CheckedInput::Data { source, split } => {
+                let name = source.file_name();
+                let digest = source.upload(&name, client, progress).await?.digest;
+                pb::job_spec::Input::Dataset(pb::DatasetInput { digest, split, name })
+            }
+        };
+        let spec = request.spec.get_or_insert_default();
+        (spec.shared_files, spec.input) = (with, Some(input));
+        progress.clear();
+        Ok(request)
+    }
+}
+
+/// Submits; repeated, if need be, under the same request id.
+pub(crate) async fn submit(request: &pb::SubmitJobRequest, client: &Client) -> Result<pb::Job, Stop> {
+    Ok(client.repeat(async || client.jobs().submit_job(request.clone()).await).await?)
+}
+
+/// Where a data set comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// `-`.
+    Stdin,
+    /// A file that can be read twice: once for its digest.
+    File(PathBuf),
+    /// Something that can be read only once, such as `<(zcat in.gz)`.
+    Pipe(PathBuf),
+}
+
+impl Source {
+    /// An INPUT argument: `NotFound` for a missing file, `Invalid` for a folder or an empty file.
+    pub(crate) fn of_input(path: &Path) -> Result<Self, Error> {
+        if path == Path::new("-") {
+            return Ok(Self::Stdin);
+        }
+        let data = std::fs::metadata(path).map_err(|error| Error::io(path, &error))?;
+        if data.is_dir() {
+            return Err(Error::invalid(format!("{}: is a folder; a file is needed", path.display())));
+        }
+        if !data.is_file() {
+            return Ok(Self::Pipe(path.to_owned()));
+        }
+        if data.len() == 0 {
+            return Err(Error::invalid(format!("{}: is empty, there is nothing to run on", path.display())));
+        }
+        Ok(Self::File(path.to_owned()))
+    }
+
+    /// What the data set is called.
+    pub(crate) fn file_name(&self) -> String {
+        match self {
+            Self::Stdin => "stdin".into(),
+            Self::File(path) | Self::Pipe(path) => {
+                path.file_name().map_or_else(|| "input".into(), |name| name.to_string_lossy().into_owned())
+            }
+        }
+    }
+
+    /// Stores it.
+    pub(crate) async fn upload(&self, name: &str, client: &Client, progress: &mut Progress) -> Result<pb::Dataset, Error> {
+        let what = format!("uploading {name}");
+        match self {
+            Self::File(path) => client.upload_file(path, name, |done, total| progress.bytes(&what, done, total)).await,
+            Self::Stdin => {
+                let stdin = std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| Error::io("standard input", &error))?;
+                let stdin = tokio::fs::File::from_std(stdin.into());
+                client.upload_reader(stdin, name, |done| progress.bytes(&what, done, 0)).await
+            }
+            Self::Pipe(path) => {
+                let pipe = tokio::fs::File::open(path).await.map_err(|error| Error::io(path, &error))?;
+                client.upload_reader(pipe, name, |done| progress.bytes(&what, done, 0)).await
+            }
+        }
+    }
+}
+
+fn shared_files(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, Error> {
+    if paths.len() > SHARED_FILES_MAX {
+        return Err(Error::invalid(format!("{} shared files: at most {SHARED_FILES_MAX} are allowed", paths.len())));
+    }
+    let mut files: Vec<(String, PathBuf)> = Vec::new();
+    for path in paths {
+        let data = std::fs::metadata(path).map_err(|error| Error::io(path, &error))?;
+        if !data.is_file() {
+            return Err(Error::invalid(format!("{}: is not a file", path.display())));
+        }
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| Error::invalid(format!("{}: its name is not valid UTF-8", path.display())))?;
+        if files.iter().any(|(other, _)| other == name) {
+            return Err(Error::invalid(format!("two shared files are called `{name}`: rename one")));
+        }
+        files.push((name.to_owned(), path.clone()));
+    }
+    Ok(files)
+}
+
+fn stem(path: &Path, without_ending: bool) -> String {
+    let stem = if without_ending { path.file_stem() } else { path.file_name() };
+    stem.map_or_else(|| "job".into(), |stem| stem.to_string_lossy().into_owned())
+}

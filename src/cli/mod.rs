@@ -1,0 +1,49 @@
+//! Floor 5: the command line, for users and admins. Each verb is a file, named by it.
+//!
+//! Invariant: nothing here touches the store or an actor's insides; a cluster inside this process is started by a [`ClusterStarter`],
+//! so that the command line need not know how. Output goes through [`ui`] only: a closed pipe must end a verb quietly.
+
+mod args;
+mod config;
+mod controlled;
+mod data;
+mod document;
+mod embedded;
+mod entry;
+mod exit;
+mod explain;
+mod follow;
+mod job_options;
+mod job_text;
+mod kill;
+mod limit;
+mod list;
+mod logs;
+mod pages;
+mod pause;
+mod priority;
+mod progress;
+mod results;
+mod resume;
+mod run;
+mod selector;
+mod show;
+mod signals;
+mod submit;
+mod table;
+mod tasks;
+mod ui;
+mod units;
+mod up;
+mod wait;
+mod watch;
+mod worker;
+
+#[cfg(test)]
+mod fake_head;
+#[cfg(test)]
+mod tests;
+
+pub use embedded::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
+pub use entry::main;
+pub(crate) use units::parse_size;

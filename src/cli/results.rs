@@ -1,0 +1,108 @@
+//! `results`: the bundle, at any time.
+
+use std::path::{Path, PathBuf};
+
+use super::exit::{Ending, Exit, Stop};
+use super::progress::Progress;
+use super::show;
+use super::ui::{Format, Ui};
+use super::units::short_size;
+use crate::domain::{Error, JobId};
+use crate::rpc::client::{BundlePiece, Client};
+use crate::rpc::pb;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct ResultsArgs {
+    /// 7 or j7
+    #[arg(value_name = "JOB")]
+    job: JobId,
+    /// Where to write the zip; - for standard output [default: ./NAME-jN.zip]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(serde::Serialize)]
+struct Fetched<'a> {
+    version: u32,
+    id: &'a str,
+    file: &'a str,
+    bytes: u64,
+}
+
+pub(crate) async fn run(args: ResultsArgs, client: &Client, ui: &mut Ui) -> Ending {
+    let file = match args.output {
+        Some(file) => file,
+        None => default_file(&show::get(client, args.job).await?),
+    };
+    let bytes = fetch(args.job, &file, client, ui).await?;
+    if file != Path::new("-") {
+        let (id, file) = (args.job.to_string(), file.to_string_lossy());
+        match ui.format {
+            Format::Json | Format::Jsonl => ui.json(&Fetched { version: 1, id: &id, file: &file, bytes })?,
+            Format::Id => ui.line(id)?,
+            Format::Table => ui.line(format_args!("{file}: {}", short_size(bytes)))?,
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// `NAME-jN.zip`, in the current folder whatever the name is.
+pub(crate) fn default_file(job: &pb::Job) -> PathBuf {
+    let name = job.spec.as_ref().map_or("", |spec| &spec.name);
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | ' ');
+    let name: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    // Neither hidden nor an option.
+    let name = name.trim_start_matches(['.', '-', ' ']);
+    let id: String = job.id.chars().filter(char::is_ascii_alphanumeric).collect();
+    if name.is_empty() { format!("{id}.zip").into() } else { format!("{name}-{id}.zip").into() }
+}
+
+/// Fetches a bundle to a file, or to standard output for `-`. Returns its length in bytes.
+pub(crate) async fn fetch(job: JobId, file: &Path, client: &Client, ui: &mut Ui) -> Result<u64, Stop> {
+    if file == Path::new("-") {
+        return to_stdout(job, client, ui).await;
+    }
+    let mut progress = Progress::new(ui);
+    let fetched = client.download_bundle(&job.to_string(), file, |done, total| progress.bytes("fetching the bundle", done, total)).await;
+    progress.clear();
+    Ok(fetched?)
+}
+
+async fn to_stdout(job: JobId, client: &Client, ui: &mut Ui) -> Result<u64, Stop> {
+    let id = job.to_string();
+    let mut bundle = client.bundle(&id);
+    let mut written = 0;
+    while let Some(piece) = bundle.next().await? {
+        match piece {
+            BundlePiece::Start { .. } if written > 0 => {
+                return Err(
+                    Error::unavailable(format!("the bundle of {id} changed while it was fetched; use -o FILE, or try again")).into()
+                );
+            }
+            BundlePiece::Start { .. } => {}
+            BundlePiece::Data(data) => {
+                ui.out.write_all(&data)?;
+                written += data.len() as u64;
+            }
+        }
+    }
+    ui.flush()?;
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_file_stays_in_the_current_folder() {
+        let file = |name: &str| {
+            let spec = Some(pb::JobSpec { name: name.into(), ..Default::default() });
+            default_file(&pb::Job { id: "j7".into(), spec, ..Default::default() }).to_string_lossy().into_owned()
+        };
+        assert_eq!(file("human"), "human-j7.zip");
+        assert_eq!(file("../../etc/x"), "_.._etc_x-j7.zip");
+        assert_eq!(file("-rf"), "rf-j7.zip");
+        assert_eq!(file(""), "j7.zip");
+    }
+}

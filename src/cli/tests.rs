@@ -1,0 +1,562 @@
+//! The verbs against a scripted head: what they print, and how they exit.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+
+use super::config::Surroundings;
+use super::embedded::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
+use super::entry::{World, run_line};
+use super::exit::Exit;
+use super::fake_head::{FakeHead, Script, job};
+use super::signals::Signals;
+use super::ui::{Format, Ui};
+use crate::domain::{Error, ErrorKind};
+use crate::rpc::client::Client;
+use crate::rpc::pb::{
+    ControlReply, DataPiece, Dataset, Job, JobEvent, JobState, Resources, Task, TaskCounts, TaskState, Worker, WorkerState,
+};
+
+/// Output that a test can read.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A reader that has gone away.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An embedded cluster that is the fake head; notes what happens to it.
+#[derive(Default)]
+struct Embedded {
+    url: String,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl ClusterStarter for Embedded {
+    fn start(&self, options: EmbeddedOptions) -> BoxFuture<Result<Box<dyn EmbeddedCluster>, Error>> {
+        let EmbeddedOptions { dir, slots, workers, listen } = options;
+        self.log.lock().unwrap().push(format!("start {} {slots} {workers} {listen:?}", dir.display()));
+        let cluster = Self { url: self.url.clone(), log: self.log.clone() };
+        Box::pin(async { Ok(Box::new(cluster) as Box<dyn EmbeddedCluster>) })
+    }
+}
+
+impl EmbeddedCluster for Embedded {
+    fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    fn stop(self: Box<Self>) -> BoxFuture<()> {
+        Box::pin(async move { self.log.lock().unwrap().push("stop".into()) })
+    }
+}
+
+struct Ran {
+    exit: Exit,
+    out: String,
+    err: String,
+    embedded: Vec<String>,
+}
+
+struct Shell {
+    head: FakeHead,
+    url: String,
+    configured: bool,
+    signals: (mpsc::Sender<()>, Option<mpsc::Receiver<()>>),
+}
+
+impl Shell {
+    async fn with(script: Script) -> Self {
+        let (head, url) = FakeHead::serve(script).await;
+        let (sender, receiver) = mpsc::channel(4);
+        Self { head, url, configured: true, signals: (sender, Some(receiver)) }
+    }
+
+    async fn run(&mut self, args: &[&str]) -> Ran {
+        let (out, err) = (Page::default(), Page::default());
+        let (exit, embedded) = self.run_with(args, Box::new(out.clone()), Box::new(err.clone())).await;
+        Ran { exit, out: out.text(), err: err.text(), embedded }
+    }
+
+    async fn run_with(&mut self, args: &[&str], out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> (Exit, Vec<String>) {
+        let starter = Embedded { url: self.url.clone(), ..Default::default() };
+        let around = Surroundings {
+            head: self.configured.then(|| self.url.clone()),
+            folder: "/nonexistent".into(),
+            state_dir: Some("/state/millpond".into()),
+            user: "ana".into(),
+            cores: 2,
+            ..Default::default()
+        };
+        let signals = Signals::scripted(self.signals.1.take().unwrap_or_else(|| mpsc::channel(1).1));
+        let mut world = World { starter: &starter, around, head_flag: None, signals };
+        let mut ui = Ui { out, err, format: Format::Table, err_is_terminal: false, can_ask: false };
+        let args = std::iter::once("millpond").chain(args.iter().copied()).map(Into::into);
+        let exit = run_line(args, &mut world, &mut ui).await;
+        let log = starter.log.lock().unwrap().clone();
+        (exit, log)
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.head.script().asked.clone()
+    }
+}
+
+fn reply(job: Job, changed: bool, dropped: u32) -> Result<ControlReply, Error> {
+    let tasks = job.tasks.unwrap_or_default();
+    let (undispatched, running) = (tasks.undispatched - dropped, tasks.running);
+    Ok(ControlReply { job: Some(job), changed, dropped, undispatched, running, ..Default::default() })
+}
+
+fn event(cursor: u64, kind: &str, job: Job) -> JobEvent {
+    JobEvent { cursor, time: job.created, kind: kind.into(), text: String::new(), job: Some(job) }
+}
+
+fn piece(data: &'static [u8], total_len: u64, etag: &str) -> DataPiece {
+    DataPiece { data: data.into(), total_len, etag: etag.into() }
+}
+
+fn lost() -> Option<Error> {
+    Some(Error::unavailable("going away"))
+}
+
+#[tokio::test]
+async fn pause_says_what_it_met_and_what_is_left() {
+    let paused = Job { held: true, ..job("j7", JobState::Running) };
+    let mut unconfirmed = reply(paused.clone(), true, 0).unwrap();
+    unconfirmed.unconfirmed = vec!["w3".into()];
+    let replies = [reply(paused.clone(), true, 0), reply(paused.clone(), false, 0), Ok(unconfirmed)].into();
+    let mut shell = Shell::with(Script { replies, ..Default::default() }).await;
+    assert_eq!(shell.run(&["pause", "7"]).await.out, "j7 paused: 812 not started, 16 running\n");
+    assert_eq!(shell.run(&["pause", "j7"]).await.out, "j7 was paused already: 812 not started, 16 running\n");
+    let ran = shell.run(&["pause", "j7", "--format", "json"]).await;
+    let want = r#"{"version":1,"id":"j7","state":"running","held":true,"dropped":0,"undispatched":812,"running":16,"unconfirmed":["w3"]}"#;
+    assert_eq!(ran.out, format!("{want}\n"));
+}
+
+#[tokio::test]
+async fn a_worker_that_did_not_answer_is_named() {
+    let mut unconfirmed = reply(job("j7", JobState::Finishing), true, 812).unwrap();
+    unconfirmed.unconfirmed = vec!["w3".into()];
+    let mut shell = Shell::with(Script { replies: [Ok(unconfirmed)].into(), ..Default::default() }).await;
+    let want = "j7 is being killed: dropped 812, still running 16 (they run to their end)\n  \
+                w3 did not answer in time: tasks on their way to it count as running and may still start there\n";
+    assert_eq!(shell.run(&["kill", "7"]).await.out, want);
+}
+
+#[tokio::test]
+async fn each_job_gets_a_line_and_a_refusal_its_exit_code() {
+    let replies = [Err(Error::conflict("j3 has ended: succeeded")), reply(job("j4", JobState::Finishing), true, 812)].into();
+    let mut shell = Shell::with(Script { replies, ..Default::default() }).await;
+    let ran = shell.run(&["kill", "3-4", "--running", "stop"]).await;
+    assert_eq!(ran.exit, Exit::Conflict);
+    assert_eq!(ran.err, "millpond: j3 has ended: succeeded\n");
+    assert_eq!(ran.out, "j4 is being killed: dropped 812, still running 16 (they are being stopped)\n");
+    assert_eq!(shell.asked(), ["kill j3 Stop", "kill j4 Stop"]);
+}
+
+#[tokio::test]
+async fn all_means_every_live_job_the_oldest_first() {
+    let jobs = vec![job("j9", JobState::Waiting), job("j2", JobState::Running)];
+    let replies = [reply(jobs[1].clone(), true, 0), reply(jobs[0].clone(), true, 0)].into();
+    let mut shell = Shell::with(Script { jobs, replies, ..Default::default() }).await;
+    let ran = shell.run(&["resume", "all", "-q"]).await;
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Done, "j2\nj9\n"));
+    assert_eq!(shell.asked(), ["resume j2", "resume j9"]);
+}
+
+#[tokio::test]
+async fn priority_and_limit_say_what_holds_now() {
+    let j7 = || job("j7", JobState::Running);
+    let replies = [reply(j7(), true, 0), reply(j7(), false, 0), reply(j7(), true, 0)].into();
+    let mut shell = Shell::with(Script { replies, ..Default::default() }).await;
+    assert_eq!(shell.run(&["priority", "7", "-5"]).await.out, "j7 has priority -5\n");
+    assert_eq!(shell.run(&["priority", "7", "-5"]).await.out, "j7 had priority -5 already\n");
+    assert_eq!(shell.run(&["limit", "7", "--max-running", "4"]).await.out, "j7 runs at most 4 at once: 16 running\n");
+}
+
+#[tokio::test]
+async fn list_and_show_in_every_format() {
+    let jobs = vec![Job { held: true, ..job("j12", JobState::Waiting) }, job("j7", JobState::Running)];
+    let mut shell = Shell::with(Script { jobs, ..Default::default() }).await;
+    let table = "\
+ID   NAME   OWNER  STATE            PRIORITY  TASKS  DONE  RUNNING  FAILED  CREATED (UTC)
+j12  human  ana    waiting, paused         0   1000   172       16       2  2023-11-14 22:13:20
+";
+    // Pages of one job: the second page keeps the widths of the first.
+    let out = shell.run(&["list"]).await.out;
+    assert_eq!(out, format!("{table}j7   human  ana    running                 0   1000   172       16       2  2023-11-14 22:13:20\n"));
+    assert_eq!(shell.run(&["list", "-q"]).await.out, "j12\nj7\n");
+    assert_eq!(shell.run(&["list", "--format", "jsonl"]).await.out.lines().count(), 2);
+    let document: serde_json::Value = serde_json::from_str(&shell.run(&["list", "--format", "json"]).await.out).unwrap();
+    assert_eq!((&document["version"], &document["jobs"][1]["id"]), (&1.into(), &"j7".into()));
+    let digest = "ab".repeat(32);
+    let want = format!(
+        "{}{}{}{}",
+        r#"{"version":1,"id":"j7","name":"human","owner":"ana","state":"running","held":false,"priority":0,"max_running":null,"#,
+        r#""past_finish_line":false,"reason":null,"eta_seconds":null,"tasks":{"total":1000,"undispatched":812,"running":16,"succeeded":170,"failed":2,"killed":0},"#,
+        format_args!(
+            r#""input":{{"dataset":{{"digest":"{digest}","name":"human.mgf","split":"mgf:10"}}}},"command":["search","{{input}}"],"#
+        ),
+        r#""created":"2023-11-14T22:13:20.000005Z","started":null,"finished":null}"#
+    );
+    assert_eq!(shell.run(&["show", "7", "--format", "json"]).await.out, format!("{want}\n"));
+    let human = shell.run(&["show", "7"]).await.out;
+    assert!(human.contains("tasks     1000: 812 not started, 16 running, 170 succeeded, 2 failed, 0 killed\n"), "{human}");
+}
+
+#[tokio::test]
+async fn tasks_workers_data_and_explanations_are_listed() {
+    let task = Task {
+        id: "j7.42".into(),
+        index: 42,
+        state: TaskState::Failed.into(),
+        attempt: 1,
+        worker: "w3".into(),
+        exit_code: Some(2),
+        outcome: "exit code 2\u{1b}[2J".into(),
+        ..Default::default()
+    };
+    let worker = Worker {
+        id: "w3".into(),
+        host: "mill".into(),
+        state: WorkerState::Busy.into(),
+        slots: 8,
+        total: Some(Resources::default()),
+        ..Default::default()
+    };
+    let data = Dataset { digest: "ab".repeat(32), name: "human.mgf".into(), len: 3 << 20, created: None };
+    let mut shell = Shell::with(Script { tasks: vec![task], workers: vec![worker], datasets: vec![data], ..Default::default() }).await;
+    let tasks = shell.run(&["tasks", "7"]).await.out;
+    assert!(tasks.contains("j7.42  failed        1  w3         2"), "{tasks}");
+    assert!(!tasks.contains('\u{1b}'), "another's text must not steer the terminal");
+    assert_eq!(shell.run(&["worker", "list"]).await.out, "ID  HOST  STATE  SLOTS  FREE  TASKS\nw3  mill  busy       8     0      0\n");
+    assert_eq!(shell.run(&["worker", "drain", "w3"]).await.out, "w3 on mill takes no more tasks: 8 of 8 slots in use\n");
+    assert_eq!(shell.run(&["worker", "show", "w4"]).await.exit, Exit::NotFound);
+    assert!(shell.run(&["data", "list"]).await.out.contains("human.mgf  3.0 MiB"));
+    assert_eq!(shell.run(&["explain", "j7.42"]).await.out, "j7.42 waits: j3 has a higher priority\n");
+    let ran = shell.run(&["logs", "7.42"]).await;
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("StreamStdout of j7.42\n".replace("Stream", "").as_str(), "Stderr of j7.42\n"));
+}
+
+#[tokio::test]
+async fn submit_uploads_what_is_missing_and_prints_the_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, shared) = (dir.path().join("human.mgf"), dir.path().join("ref.fasta"));
+    std::fs::write(&input, vec![b'x'; 600 * 1024]).unwrap();
+    std::fs::write(&shared, "abc").unwrap();
+    // The head has `abc` already.
+    let known = Dataset { digest: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into(), len: 3, ..Default::default() };
+    let mut shell = Shell::with(Script { datasets: vec![known], ..Default::default() }).await;
+    let (input, shared) = (input.to_string_lossy().into_owned(), shared.to_string_lossy().into_owned());
+    let ran = shell.run(&["submit", &input, "--with", &shared, "--mem", "4G", "--timeout", "1h30m", "--", "search", "-x", "{input}"]).await;
+    assert_eq!((ran.exit, ran.out.as_str(), ran.err.as_str()), (Exit::Done, "j7\n", ""));
+    assert_eq!(shell.asked(), ["upload human.mgf of 614400 bytes in 3 pieces", "submit"]);
+    let request = shell.head.script().submitted.clone().unwrap();
+    let spec = request.spec.unwrap();
+    assert_eq!((spec.name.as_str(), spec.owner.as_str(), spec.command.len()), ("human", "ana", 3));
+    assert_eq!((spec.shared_files[0].name.as_str(), spec.shared_files[0].len), ("ref.fasta", 3));
+    assert_eq!((spec.needs.unwrap().mem_bytes, spec.timeout.unwrap().seconds), (4 << 30, 5400));
+    assert_eq!(request.request_id.len(), 36);
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_said_before_anything_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    let empty = empty.to_string_lossy().into_owned();
+    let mut shell = Shell::with(Script::default()).await;
+    for (args, exit, what) in [
+        (vec!["submit", "--", "wc"], Exit::Usage, "no input"),
+        (vec!["submit", "in", "--array", "1-2", "--", "wc"], Exit::Usage, "exclude each other"),
+        (vec!["submit", "in"], Exit::Usage, "no command"),
+        (vec!["submit", "/nowhere/in", "--", "wc"], Exit::NotFound, "/nowhere/in"),
+        (vec!["submit", "--array", "1", "--with", "/nowhere/ref", "--", "wc"], Exit::NotFound, "/nowhere/ref"),
+        (vec!["submit", &empty, "--", "wc"], Exit::Usage, "empty"),
+        (vec!["submit", "in", "--mem", "4X", "--", "wc"], Exit::Usage, "size `4X`"),
+        (vec!["show", "x"], Exit::Usage, "not a job"),
+        (vec!["frobnicate"], Exit::Usage, "frobnicate"),
+        (vec!["run", "--resume", "--", "wc"], Exit::Usage, "--resume"),
+    ] {
+        let ran = shell.run(&args).await;
+        assert_eq!(ran.exit, exit, "{args:?}: {}", ran.err);
+        assert!(ran.err.starts_with("millpond: ") && ran.err.contains(what), "{args:?}: {}", ran.err);
+    }
+    assert_eq!(shell.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn without_a_head_it_says_how_to_name_one_and_where_none_answers() {
+    let mut shell = Shell::with(Script::default()).await;
+    shell.configured = false;
+    let ran = shell.run(&["list"]).await;
+    assert_eq!(ran.exit, Exit::Usage);
+    assert!(ran.err.contains("MILLPOND_HEAD"), "{}", ran.err);
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let ran = shell.run(&["list", "--head", &url]).await;
+    assert_eq!(ran.exit, Exit::Unreachable);
+    assert_eq!(
+        ran.err,
+        format!("millpond: can't reach the head at {url}: connection refused; is it running? (millpond-head, or `millpond up`)\n")
+    );
+    assert_eq!(shell.run(&["list", "--head", "ftp://x"]).await.exit, Exit::Usage);
+}
+
+#[tokio::test]
+async fn a_closed_output_ends_quietly() {
+    let mut shell = Shell::with(Script { jobs: vec![job("j7", JobState::Running)], ..Default::default() }).await;
+    let err = Page::default();
+    let (exit, _) = shell.run_with(&["list"], Box::new(Closed), Box::new(err.clone())).await;
+    assert_eq!((exit, err.text().as_str()), (Exit::Done, ""));
+}
+
+#[tokio::test]
+async fn wait_goes_on_at_its_cursor_and_its_exit_code_says_how_it_ended() {
+    let running = || job("j7", JobState::Running);
+    for (state, exit, line) in [
+        (JobState::Succeeded, Exit::Done, "j7 succeeded: 1000 tasks\n"),
+        (JobState::Failed, Exit::SomeFailed, "j7 failed: 2 of 1000 tasks failed\n"),
+        (JobState::Killed, Exit::Killed, "j7 killed: 170 of 1000 tasks done, 2 failed\n"),
+    ] {
+        let watches = [
+            (vec![event(5, "snapshot", running())], lost()),
+            (vec![event(6, "progress", running())], None),
+            (vec![], Some(Error::exhausted("too slow"))),
+            (vec![event(7, "ended", job("j7", state))], None),
+        ];
+        let mut shell = Shell::with(Script { watches: watches.into(), ..Default::default() }).await;
+        let ran = shell.run(&["wait", "7"]).await;
+        assert_eq!((ran.exit, ran.out.as_str(), ran.err.as_str()), (exit, line, ""));
+        assert_eq!(shell.asked(), ["watch j7 from 0", "watch j7 from 5", "watch j7 from 6", "watch j7 from 6"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wait_outlives_a_restart_of_the_head() {
+    // A process of its own, as far as sockets are concerned: all of them close when it ends.
+    let process = tokio::runtime::Runtime::new().unwrap();
+    let first =
+        Script { watches: [(vec![event(5, "snapshot", job("j7", JobState::Running))], None)].into(), hangs: true, ..Default::default() };
+    let (before, url) = process.spawn(FakeHead::serve(first)).await.unwrap();
+    let mut shell = Shell::with(Script::default()).await;
+    shell.url = url.clone();
+    let restart = async {
+        while before.script().asked.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        process.shutdown_background();
+        let ended = (vec![event(6, "ended", job("j7", JobState::Succeeded))], None);
+        let address = url.trim_start_matches("http://");
+        while std::net::TcpListener::bind(address).is_err() {
+            tokio::task::yield_now().await;
+        }
+        FakeHead::serve_at(address, Script { watches: [ended].into(), ..Default::default() }).await.0
+    };
+    let (ran, after) = tokio::join!(shell.run(&["wait", "7"]), restart);
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Done, "j7 succeeded: 1000 tasks\n"), "{}", ran.err);
+    assert_eq!(before.script().asked.last().unwrap(), "watch j7 from 5");
+    assert_eq!(after.script().asked, ["watch j7 from 5"]);
+}
+
+#[tokio::test]
+async fn wait_times_out_with_its_own_exit_code() {
+    let mut shell = Shell::with(Script { hangs: true, ..Default::default() }).await;
+    let ran = shell.run(&["wait", "7", "--timeout", "50ms"]).await;
+    assert_eq!((ran.exit, ran.err.as_str()), (Exit::TimedOut, "millpond: waited long enough: j7\n"));
+    // The head is there, but answers that it can't.
+    let mut shell = Shell::with(Script::default()).await;
+    let ran = shell.run(&["wait", "7", "--timeout", "50ms"]).await;
+    assert_eq!(ran.exit, Exit::TimedOut);
+    assert!(ran.err.contains("can't be reached"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn watch_prints_events_as_lines_or_documents() {
+    let watch = || (vec![event(1, "snapshot", job("j7", JobState::Running)), event(2, "ended", job("j7", JobState::Succeeded))], None);
+    let mut shell = Shell::with(Script { watches: [watch(), watch()].into(), ..Default::default() }).await;
+    let want = "2023-11-14 22:13:20  j7 running: 172 of 1000 done, 16 running, 2 failed\n2023-11-14 22:13:20  j7 succeeded: 1000 tasks\n";
+    assert_eq!(shell.run(&["watch", "7"]).await.out, want);
+    let out = shell.run(&["watch", "7", "--format", "jsonl"]).await.out;
+    assert!(
+        out.starts_with(r#"{"version":1,"cursor":1,"time":"2023-11-14T22:13:20.000005Z","kind":"snapshot","text":"","job":{"version":1,"#)
+    );
+    assert_eq!(out.lines().count(), 2);
+}
+
+#[tokio::test]
+async fn a_broken_download_goes_on_and_a_changed_bundle_starts_again() {
+    let bundles = [
+        (vec![piece(b"old", 6, "e1")], lost()),
+        (vec![piece(b"NE", 5, "e2")], None),
+        (vec![piece(b"NE", 5, "e2")], lost()),
+        (vec![piece(b"WER", 5, "e2")], None),
+    ];
+    let mut shell = Shell::with(Script { bundles: bundles.into(), ..Default::default() }).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("out.zip");
+    let ran = shell.run(&["results", "7", "-o", &file.to_string_lossy()]).await;
+    assert_eq!((ran.exit, ran.out), (Exit::Done, format!("{}: 5 B\n", file.display())));
+    assert_eq!(std::fs::read(&file).unwrap(), b"NEWER");
+    assert_eq!(shell.asked(), ["bundle j7 from 0 of ``", "bundle j7 from 3 of `e1`", "bundle j7 from 0 of ``", "bundle j7 from 2 of `e2`"]);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_download_that_fails_leaves_nothing_behind() {
+    let bundles = [(vec![piece(b"half", 8, "e1")], Some(Error::corrupt("segment damaged")))];
+    let mut shell = Shell::with(Script { bundles: bundles.into(), ..Default::default() }).await;
+    let dir = tempfile::tempdir().unwrap();
+    let ran = shell.run(&["results", "7", "-o", &dir.path().join("out.zip").to_string_lossy()]).await;
+    assert_eq!((ran.exit, ran.err.as_str()), (Exit::Other, "millpond: segment damaged\n"));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn results_go_to_standard_output_for_a_dash() {
+    let bundles = [(vec![piece(b"PK", 4, "e"), piece(b"34", 0, "")], None)];
+    let mut shell = Shell::with(Script { bundles: bundles.into(), ..Default::default() }).await;
+    assert_eq!(shell.run(&["results", "7", "-o", "-"]).await.out, "PK34");
+}
+
+#[tokio::test]
+async fn run_brings_its_own_cluster_and_stops_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.zip");
+    let failed = Job { tasks: Some(TaskCounts { total: 3, succeeded: 1, failed: 2, ..Default::default() }), ..job("j7", JobState::Failed) };
+    let watches = [(vec![event(1, "ended", failed)], None)].into();
+    let bundles = [(vec![piece(b"PK", 2, "e")], None)].into();
+    let mut shell = Shell::with(Script { watches, bundles, ..Default::default() }).await;
+    shell.configured = false;
+    let ran = shell.run(&["run", "--array", "1-3", "--slots", "4", "-o", &out.to_string_lossy(), "--", "false"]).await;
+    assert_eq!((ran.exit, ran.out), (Exit::SomeFailed, format!("j7 failed: 2 of 3 tasks failed; the bundle is {}\n", out.display())));
+    assert_eq!(ran.embedded, ["start /state/millpond 4 1 None", "stop"]);
+    assert_eq!(std::fs::read(&out).unwrap(), b"PK");
+    assert_eq!(shell.head.script().submitted.clone().unwrap().spec.unwrap().name, "false");
+}
+
+#[tokio::test]
+async fn an_interrupt_kills_the_job_and_waits_for_its_end() {
+    let replies = [reply(job("j7", JobState::Finishing), true, 812)].into();
+    let after_kill = vec![(vec![event(9, "ended", job("j7", JobState::Killed))], None)];
+    let bundles = [(vec![piece(b"PK", 2, "e")], None)].into();
+    let mut shell = Shell::with(Script { replies, after_kill, bundles, ..Default::default() }).await;
+    shell.signals.0.send(()).await.unwrap();
+    let ran = shell.run(&["run", "--array", "1-1000", "-o", "-", "--", "wc"]).await;
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Killed, "PK"), "{}", ran.err);
+    assert!(ran.err.contains("killing j7: dropped 812, still running 16; its running tasks finish"), "{}", ran.err);
+    assert_eq!(shell.asked().iter().filter(|asked| asked.starts_with("kill")).collect::<Vec<_>>(), ["kill j7 Finish"]);
+}
+
+#[tokio::test]
+async fn a_second_interrupt_stops_the_running_tasks_and_a_third_does_not_wait() {
+    let replies = [reply(job("j7", JobState::Finishing), true, 812), reply(job("j7", JobState::Finishing), true, 0)].into();
+    let mut shell = Shell::with(Script { replies, hangs: true, ..Default::default() }).await;
+    for _ in 0..3 {
+        shell.signals.0.send(()).await.unwrap();
+    }
+    let ran = shell.run(&["run", "--array", "1-1000", "--", "wc"]).await;
+    assert_eq!(ran.exit, Exit::Killed, "{}", ran.err);
+    let kills: Vec<_> = shell.asked().into_iter().filter(|asked| asked.starts_with("kill")).collect();
+    assert_eq!(kills, ["kill j7 Finish", "kill j7 Stop"]);
+}
+
+#[tokio::test]
+async fn an_interrupt_before_the_submission_leaves_no_job() {
+    let mut shell = Shell::with(Script::default()).await;
+    shell.signals.0.send(()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in.txt");
+    std::fs::write(&input, "x\n").unwrap();
+    let ran = shell.run(&["run", &input.to_string_lossy(), "--", "wc"]).await;
+    assert_eq!(ran.exit, Exit::Killed, "{}", ran.err);
+    assert!(!shell.asked().contains(&"submit".into()));
+}
+
+#[tokio::test]
+async fn run_resume_goes_on_with_the_newest_live_job() {
+    let held = Job { held: true, ..job("j9", JobState::Waiting) };
+    let watches = [(vec![event(1, "ended", job("j9", JobState::Succeeded))], None)].into();
+    let script = Script {
+        jobs: vec![held.clone(), job("j2", JobState::Waiting)],
+        replies: [reply(held, true, 0)].into(),
+        watches,
+        bundles: [(vec![piece(b"PK", 2, "e")], None)].into(),
+        ..Default::default()
+    };
+    let mut shell = Shell::with(script).await;
+    let ran = shell.run(&["run", "-o", "-", "--resume"]).await;
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Done, "PK"), "{}", ran.err);
+    assert_eq!(ran.embedded, ["start /state/millpond 2 1 None", "stop"]);
+    assert_eq!(shell.asked(), ["resume j9", "watch j9 from 0", "bundle j9 from 0 of ``"]);
+}
+
+#[tokio::test]
+async fn up_stays_until_it_is_told_to_stop() {
+    let mut shell = Shell::with(Script::default()).await;
+    shell.signals.0.send(()).await.unwrap();
+    let ran = shell.run(&["up", "--dir", "/d", "--workers", "2"]).await;
+    assert_eq!((ran.exit, ran.out), (Exit::Done, format!("listening on {}\n", shell.url)));
+    let listen: Option<SocketAddr> = "127.0.0.1:7663".parse().ok();
+    assert_eq!(ran.embedded, [format!("start /d 2 2 {listen:?}"), "stop".into()]);
+}
+
+#[tokio::test]
+async fn an_upload_whose_source_breaks_is_not_taken_for_complete() {
+    struct Breaks(bool);
+    impl tokio::io::AsyncRead for Breaks {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            buffer: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<io::Result<()>> {
+            if self.0 {
+                return std::task::Poll::Ready(Err(io::Error::other("disk on fire")));
+            }
+            buffer.put_slice(&vec![7; buffer.remaining()]);
+            self.0 = true;
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+    let shell = Shell::with(Script::default()).await;
+    let client = Client::connect(&shell.url).await.unwrap();
+    let error = client.upload_reader(Breaks(false), "x", |_| {}).await.unwrap_err();
+    assert_eq!(error, Error::internal("can't read the data to upload: disk on fire"));
+    // A later call over the same connection: by then an upload taken for complete would have been noted.
+    let data = client.upload_reader(&b"abc"[..], "y", |_| {}).await.unwrap();
+    assert_eq!((data.len, shell.asked()), (3, vec!["upload y of 3 bytes in 1 pieces".to_owned()]));
+    assert_eq!(client.upload_reader(&b""[..], "z", |_| {}).await.unwrap_err().kind, ErrorKind::Invalid);
+    let missing = PathBuf::from("/nowhere/x");
+    assert_eq!(client.upload_file(&missing, "x", |_, _| {}).await.unwrap_err().kind, ErrorKind::NotFound);
+}

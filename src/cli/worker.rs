@@ -1,0 +1,107 @@
+//! `worker`: the machines, for admins.
+
+use super::controlled::request_id;
+use super::document::{self, worker_state};
+use super::exit::{Ending, Exit};
+use super::pages::{self, Listing};
+use super::table::Column;
+use super::ui::{Format, Ui, printable};
+use crate::limits::PAGE_MAX_ITEMS;
+use crate::rpc::client::Client;
+use crate::rpc::pb;
+
+const COLUMNS: &[Column] = &[("ID", false), ("HOST", false), ("STATE", false), ("SLOTS", true), ("FREE", true), ("TASKS", true)];
+
+#[derive(clap::Subcommand, Debug)]
+pub(crate) enum WorkerCommand {
+    /// List the workers
+    List,
+    /// Show one worker, and what it runs
+    Show(Which),
+    /// Let it finish what it runs, take no more, and leave
+    Drain(Which),
+    /// Let it take tasks again, if it has not left yet
+    Resume(Which),
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Which {
+    /// As w3
+    #[arg(value_name = "WORKER")]
+    id: String,
+}
+
+pub(crate) async fn run(command: WorkerCommand, client: &Client, ui: &mut Ui) -> Ending {
+    match command {
+        WorkerCommand::List => list(client, ui).await,
+        WorkerCommand::Show(Which { id }) => {
+            let request = pb::GetWorkerRequest { id };
+            let worker = client.repeat(async || client.cluster().get_worker(request.clone()).await).await?;
+            let facts = facts(&worker);
+            write(ui, &worker, &facts)
+        }
+        WorkerCommand::Drain(Which { id }) => {
+            let request = pb::DrainWorkerRequest { id, request_id: request_id() };
+            let worker = client.repeat(async || client.cluster().drain_worker(request.clone()).await).await?;
+            let running = worker.slots.saturating_sub(worker.free);
+            let text = format!("{} on {} takes no more tasks: {running} of {} slots in use", worker.id, worker.host, worker.slots);
+            write(ui, &worker, &[text])
+        }
+        WorkerCommand::Resume(Which { id }) => {
+            let request = pb::ResumeWorkerRequest { id, request_id: request_id() };
+            let worker = client.repeat(async || client.cluster().resume_worker(request.clone()).await).await?;
+            let text = format!("{} on {} takes tasks again: {} of {} slots free", worker.id, worker.host, worker.free, worker.slots);
+            write(ui, &worker, &[text])
+        }
+    }
+}
+
+async fn list(client: &Client, ui: &mut Ui) -> Ending {
+    let fetch = async |page_token: String| {
+        let request = pb::ListWorkersRequest { page_size: PAGE_MAX_ITEMS as i32, page_token };
+        let page = client.repeat(async || client.cluster().list_workers(request.clone()).await).await?;
+        Ok((page.workers, page.next_page_token))
+    };
+    let mut listing = Listing::begin(ui, "workers", COLUMNS)?;
+    pages::each(fetch, |workers| {
+        for worker in &workers {
+            listing.item(ui, &worker.id, document::Worker::of(worker), row(worker))?;
+        }
+        if workers.is_empty() { Ok(()) } else { listing.end_of_page(ui) }
+    })
+    .await?;
+    listing.end(ui)?;
+    Ok(Exit::Done)
+}
+
+fn row(worker: &pb::Worker) -> Vec<String> {
+    let state = worker_state(worker.state()).to_owned();
+    let numbers = [worker.slots.to_string(), worker.free.to_string(), worker.tasks.len().to_string()];
+    [worker.id.clone(), worker.host.clone(), state].into_iter().chain(numbers).collect()
+}
+
+fn facts(worker: &pb::Worker) -> Vec<String> {
+    let total = worker.total.clone().unwrap_or_default();
+    let labels: std::collections::BTreeMap<_, _> = total.labels.iter().collect();
+    let labels: Vec<String> = labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let facts = [
+        ("id", worker.id.clone()),
+        ("host", worker.host.clone()),
+        ("state", worker_state(worker.state()).to_owned()),
+        ("slots", format!("{}, {} free", worker.slots, worker.free)),
+        ("has", format!("{} cpus, {} memory, {} gpus", total.cpus, super::units::short_size(total.mem_bytes), total.gpus)),
+        ("labels", labels.join(" ")),
+        ("tasks", worker.tasks.join(" ")),
+        ("attached", super::units::short_time(worker.attached.as_ref())),
+    ];
+    facts.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name:<10}{value}")).collect()
+}
+
+fn write(ui: &mut Ui, worker: &pb::Worker, lines: &[String]) -> Ending {
+    match ui.format {
+        Format::Json | Format::Jsonl => ui.json(&document::Worker::of(worker))?,
+        Format::Id => ui.line(&worker.id)?,
+        Format::Table => lines.iter().try_for_each(|line| ui.line(printable(line)))?,
+    }
+    Ok(Exit::Done)
+}

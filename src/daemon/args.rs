@@ -1,0 +1,84 @@
+//! Options of the daemons.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::domain::{Error, Resources};
+use crate::limits::{REATTACH_WINDOW, WORKER_SLOTS_MAX};
+
+/// The daemon that owns jobs: splits data sets, holds tasks until a worker has a free slot, keeps results.
+#[derive(Debug, Parser)]
+#[command(name = "millpond-head", version)]
+pub struct HeadArgs {
+    /// Where to listen; port 0: any free port
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7663")]
+    pub listen: SocketAddr,
+    /// All its state: journal, data sets, results
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Listen on an address that others can reach, without encryption or credentials: whoever reaches it can run commands on the workers
+    #[arg(long)]
+    pub insecure: bool,
+    /// How long a started head waits for the workers it knew to say what they run, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = REATTACH_WINDOW.as_secs())]
+    pub reattach_window: u64,
+}
+
+/// The daemon that runs tasks.
+#[derive(Debug, Parser)]
+#[command(name = "millpond-worker", version)]
+pub struct WorkerArgs {
+    /// The head's address
+    #[arg(long, value_name = "URL", env = "MILLPOND_HEAD")]
+    pub head: String,
+    /// How many tasks it runs at once; without it: one per processor
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(WORKER_SLOTS_MAX)))]
+    pub slots: Option<u32>,
+    /// All its state: chunks, shared files, the folders that tasks run in
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Processors that tasks may ask for; without it: all of the machine
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<u32>,
+    /// Memory that tasks may ask for, as 64G; without it: all of the machine
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub mem: Option<u64>,
+    /// Graphics processors that tasks may ask for
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub gpus: u32,
+    /// A label that tasks may ask for; may be repeated
+    #[arg(long = "label", value_name = "K=V", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    crate::cli::parse_size(text).map_err(|error| error.message)
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("write it as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl WorkerArgs {
+    /// What the worker has.
+    pub fn resources(&self) -> Result<Resources, Error> {
+        let mem_bytes = self.mem.unwrap_or_else(memory_bytes);
+        let labels: BTreeMap<String, String> = self.labels.iter().cloned().collect();
+        Ok(Resources { cpus: self.cpus.unwrap_or_else(cpus), mem_bytes, gpus: self.gpus, labels })
+    }
+}
+
+/// Processors of this machine.
+pub fn cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| count.get() as u32)
+}
+
+/// Memory of this machine, in bytes.
+pub fn memory_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
+}

@@ -1,0 +1,64 @@
+//! A head and workers inside this process, for `millpond run` and `millpond up`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::actors::{HeadOptions, WorkerOptions};
+use crate::cli::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
+use crate::domain::{Error, Resources};
+use crate::limits::REATTACH_WINDOW;
+
+use super::args::{cpus, memory_bytes};
+use super::head::Serving;
+use super::worker::Working;
+use super::{logging, process};
+
+/// Starts clusters inside this process.
+pub struct Embedded;
+
+struct Cluster {
+    head: Serving,
+    workers: Vec<Working>,
+}
+
+impl ClusterStarter for Embedded {
+    fn start(&self, options: EmbeddedOptions) -> BoxFuture<Result<Box<dyn EmbeddedCluster>, Error>> {
+        Box::pin(async move {
+            logging::start("warn");
+            let cluster = start(options).await?;
+            Ok(Box::new(cluster) as Box<dyn EmbeddedCluster>)
+        })
+    }
+}
+
+async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
+    let listen = options.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    if !listen.ip().is_loopback() {
+        return Err(Error::denied(format!("{listen} can be reached by other machines: use millpond-head and its --insecure for that")));
+    }
+    let head = Serving::start(listen, HeadOptions { data_dir: options.dir.join("head"), reattach: REATTACH_WINDOW }).await?;
+    let mut workers = Vec::new();
+    for number in 1..=options.workers {
+        let total = Resources { cpus: cpus(), mem_bytes: memory_bytes(), ..Resources::default() };
+        let dir = options.dir.join(format!("worker-{number}"));
+        let worker = WorkerOptions { dir, slots: options.slots, total, launcher: process::launcher_binary() };
+        workers.push(Working::start(&head.url, worker).await?);
+    }
+    Ok(Cluster { head, workers })
+}
+
+impl EmbeddedCluster for Cluster {
+    fn url(&self) -> String {
+        self.head.url.clone()
+    }
+
+    fn stop(self: Box<Self>) -> BoxFuture<()> {
+        Box::pin(async move {
+            for worker in self.workers {
+                if let Err(error) = worker.stop().await {
+                    tracing::warn!(%error, "a worker did not end in order");
+                }
+            }
+            self.head.stop().await;
+        })
+    }
+}

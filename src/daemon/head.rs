@@ -1,0 +1,120 @@
+//! `millpond-head`.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::actors::head_root::RunningHead;
+use crate::actors::{HeadOptions, HeadRoot};
+use crate::domain::Error;
+use crate::rpc::server;
+
+use super::args::HeadArgs;
+use super::signals::Signals;
+use super::{logging, process};
+
+/// Open streams (a `watch`, a worker) are given this long when the head ends; they all come back by themselves.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Runs a head until a signal, or until it fails.
+pub fn main() -> ExitCode {
+    let args = HeadArgs::parse();
+    logging::start("info");
+    process::exit("millpond-head", process::runtime().and_then(|runtime| runtime.block_on(run(args))))
+}
+
+async fn run(args: HeadArgs) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    check_listen(args.listen, args.insecure)?;
+    let reattach = Duration::from_secs(args.reattach_window);
+    let head = Serving::start(args.listen, HeadOptions { data_dir: args.data_dir, reattach }).await?;
+    say(&format!("listening on {}", head.url))?;
+    head.until(signals.next()).await
+}
+
+/// Until there are identities, only this machine may connect.
+fn check_listen(listen: SocketAddr, insecure: bool) -> Result<(), Error> {
+    if listen.ip().is_loopback() {
+        return Ok(());
+    }
+    if !insecure {
+        return Err(Error::denied(format!(
+            "{listen} can be reached by other machines, and there are no credentials yet: whoever reaches it can run commands on the workers; \
+             listen on 127.0.0.1 and let workers come through an SSH tunnel, or, on a network that you trust, add --insecure"
+        )));
+    }
+    tracing::warn!("INSECURE: {listen} is open to everyone who can reach it, unencrypted: they can run any command on the workers");
+    Ok(())
+}
+
+fn say(line: &str) -> Result<(), Error> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| Error::internal(format!("standard output: {error}")))
+}
+
+/// A head that serves.
+pub(super) struct Serving {
+    /// Where.
+    pub url: String,
+    running: RunningHead,
+    stop: CancellationToken,
+    server: tokio::task::JoinHandle<Result<(), Error>>,
+}
+
+impl Serving {
+    /// Resolves when the head accepts calls.
+    pub async fn start(listen: SocketAddr, options: HeadOptions) -> Result<Self, Error> {
+        let running = HeadRoot::start(options).await?;
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                Error::conflict(format!("{listen} is in use: another head may run here; choose another --listen"))
+            }
+            _ => Error::internal(format!("{listen}: {error}")),
+        })?;
+        let address = listener.local_addr().map_err(|error| Error::internal(format!("{listen}: {error}")))?;
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(server::serve(running.head.clone(), listener, stop.clone().cancelled_owned()));
+        Ok(Self { url: format!("http://{address}"), running, stop, server })
+    }
+
+    /// Serves until `stop` resolves, or the head fails.
+    pub async fn until(mut self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let failed = tokio::select! {
+            () = stop => None,
+            changed = self.running.failed.changed() => changed.ok().and_then(|()| self.running.failed.borrow().clone()),
+            served = &mut self.server => return served.unwrap_or_else(|_| Err(Error::internal("the server has broken off"))),
+        };
+        self.stop().await;
+        failed.map_or(Ok(()), |why| Err(Error::internal(format!("the head had to stop: {why}"))))
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.running.stop().await;
+        let abort = self.server.abort_handle();
+        if tokio::time::timeout(GOODBYE, self.server).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ErrorKind;
+
+    #[test]
+    fn only_this_machine_may_connect_unless_told_otherwise() {
+        assert!(check_listen("127.0.0.1:0".parse().unwrap(), false).is_ok());
+        assert!(check_listen("[::1]:0".parse().unwrap(), false).is_ok());
+        assert_eq!(check_listen("0.0.0.0:0".parse().unwrap(), false).unwrap_err().kind, ErrorKind::Denied);
+        assert!(check_listen("0.0.0.0:0".parse().unwrap(), true).is_ok());
+    }
+}

@@ -1,0 +1,14 @@
+//! Floor 6: wires a head, a worker, or both inside one process. Decides nothing.
+
+mod args;
+mod embedded;
+mod head;
+mod logging;
+mod process;
+mod signals;
+mod worker;
+
+pub use embedded::Embedded;
+pub use head::main as head_main;
+pub use process::{launcher_asked_for, launcher_main};
+pub use worker::main as worker_main;

@@ -1,0 +1,52 @@
+//! What every binary does first and last.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::domain::{Error, ErrorKind};
+use crate::exec;
+
+/// Whether this process was started as a slot's launcher: the same binary, re-executed.
+pub fn launcher_asked_for() -> bool {
+    std::env::args_os().nth(1).as_deref() == Some(OsStr::new(exec::LAUNCHER_ARG))
+}
+
+/// Runs a slot's launcher until its worker is gone.
+pub fn launcher_main() -> ExitCode {
+    exec::launcher_main()
+}
+
+/// The binary to re-execute: the running one, also when its file was replaced meanwhile.
+pub(super) fn launcher_binary() -> PathBuf {
+    PathBuf::from("/proc/self/exe")
+}
+
+/// Says how a daemon ended.
+pub(super) fn exit(name: &str, outcome: Result<(), Error>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::from(code(error.kind))
+        }
+    }
+}
+
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Invalid => 2,
+        ErrorKind::NotFound => 3,
+        ErrorKind::Conflict => 4,
+        ErrorKind::Denied => 5,
+        ErrorKind::Unavailable => 6,
+        ErrorKind::TimedOut => 7,
+        ErrorKind::Exhausted | ErrorKind::Corrupt | ErrorKind::Internal => 1,
+    }
+}
+
+/// The runtime of a daemon.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| Error::internal(format!("the async runtime can't start: {error}")))
+}

@@ -1,0 +1,70 @@
+//! `millpond-worker`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+
+use crate::actors::worker::WorkerMsg;
+use crate::actors::worker_root::RunningWorker;
+use crate::actors::{WorkerOptions, WorkerRoot};
+use crate::domain::Error;
+use crate::rpc::data_client::DataClient;
+use crate::rpc::link;
+
+use super::args::{WorkerArgs, cpus};
+use super::signals::Signals;
+use super::{logging, process};
+
+/// Runs a worker until it has drained (the first signal asks for that), or a second signal.
+pub fn main() -> ExitCode {
+    let args = WorkerArgs::parse();
+    logging::start("info");
+    process::exit("millpond-worker", process::runtime().and_then(|runtime| runtime.block_on(run(args))))
+}
+
+async fn run(args: WorkerArgs) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    let total = args.resources()?;
+    let options = WorkerOptions { dir: args.dir, slots: args.slots.unwrap_or_else(cpus), total, launcher: process::launcher_binary() };
+    let worker = Working::start(&args.head, options).await?;
+    tokio::select! {
+        () = worker.running.left.cancelled() => return worker.stop().await,
+        () = signals.next() => {}
+    }
+    tracing::info!("finishing what runs, taking no more; a second signal stops at once");
+    let _ = worker.running.actor.cast(WorkerMsg::Drain);
+    tokio::select! {
+        () = worker.running.left.cancelled() => {}
+        () = signals.next() => {}
+    }
+    worker.stop().await
+}
+
+/// A worker with its link.
+pub(super) struct Working {
+    running: RunningWorker,
+    stop: CancellationToken,
+    link: tokio::task::JoinHandle<Result<(), Error>>,
+}
+
+impl Working {
+    /// Starts a worker that connects, and reconnects, to a head.
+    pub async fn start(head: &str, options: WorkerOptions) -> Result<Self, Error> {
+        let port = DataClient::new(head)?;
+        let running = WorkerRoot::start(options, Arc::new(port)).await?;
+        let stop = CancellationToken::new();
+        let link = tokio::spawn(link::keep_connected(head.to_owned(), running.actor.clone(), stop.clone()));
+        Ok(Self { running, stop, link })
+    }
+
+    /// Ends it; running tasks are killed.
+    pub async fn stop(self) -> Result<(), Error> {
+        // What was said last, a goodbye above all, goes out before the link ends.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        self.stop.cancel();
+        self.running.stop().await;
+        self.link.await.unwrap_or_else(|_| Err(Error::internal("the link to the head has broken off")))
+    }
+}

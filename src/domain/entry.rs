@@ -1,0 +1,107 @@
+//! What the journal records: facts in the past tense. Replaying them gives the head's durable state back.
+//!
+//! These types are persisted: a change of their bytes bumps [`ENTRY_VERSION`] and keeps the old reader.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{Attempt, Digest, JobId, TaskNo};
+use super::job::{JobSpec, JobState};
+use super::outcome::TaskEnd;
+use super::time::WallTime;
+use super::verb::Verb;
+use super::worker::WorkerInfo;
+
+/// Of the bytes of [`Entry`] and of snapshots.
+pub const ENTRY_VERSION: u8 = 1;
+
+/// One fact about the head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// Bytes were stored under their digest.
+    DatasetAdded {
+        /// The name of the bytes.
+        digest: Digest,
+        /// The file's name.
+        name: String,
+        /// How many bytes.
+        len: u64,
+        /// When.
+        at: WallTime,
+    },
+    /// A job was accepted.
+    JobSubmitted(Box<Submitted>),
+    /// About one job.
+    Job(JobId, JobEntry),
+    /// A worker attached for the first time, or came back, or changed.
+    WorkerAttached(WorkerInfo),
+    /// A worker left in order, or was given up.
+    WorkerLeft(super::ids::WorkerId),
+}
+
+/// A job as accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// Its number.
+    pub job: JobId,
+    /// What was asked for.
+    pub spec: JobSpec,
+    /// Of the client; empty if it sent none.
+    pub request_id: String,
+    /// Its place in the order.
+    pub priority: i32,
+    /// Most tasks out at once.
+    pub max_running: Option<u32>,
+    /// Submitted paused.
+    pub held: bool,
+    /// When.
+    pub at: WallTime,
+}
+
+/// One fact about a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobEntry {
+    /// It has so many tasks.
+    Split {
+        /// How many.
+        total: u32,
+    },
+    /// A person steered it.
+    Controlled {
+        /// Grows with every verb, so that an old one can't overtake a newer.
+        version: u64,
+        /// What was said.
+        verb: Verb,
+        /// Why, in the person's words.
+        reason: String,
+        /// When.
+        at: WallTime,
+    },
+    /// Tasks below the mark may have been handed out.
+    Marked {
+        /// The first task number that has not.
+        mark: u32,
+    },
+    /// An attempt failed, and the task will be tried again.
+    AttemptFailed {
+        /// The task.
+        no: TaskNo,
+        /// The attempt that failed.
+        attempt: Attempt,
+    },
+    /// A task reached its end within the round.
+    TaskEnded(TaskEnd),
+    /// The first task started.
+    Began {
+        /// When.
+        at: WallTime,
+    },
+    /// The job reached its final state.
+    Ended {
+        /// Which.
+        state: JobState,
+        /// Why, for a person; empty if it speaks for itself.
+        reason: String,
+        /// When.
+        at: WallTime,
+    },
+}

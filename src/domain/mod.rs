@@ -1,0 +1,30 @@
+//! Floor 0: what the words of Millpond mean, as plain values.
+//!
+//! Invariant: no I/O, no clock, no randomness, nothing async; nothing of a floor above.
+
+pub mod chunk;
+pub mod entry;
+pub mod error;
+pub mod ids;
+pub mod index_set;
+pub mod job;
+pub mod outcome;
+pub mod resources;
+pub mod result;
+pub mod split_rule;
+pub mod time;
+pub mod verb;
+pub mod wire;
+pub mod worker;
+
+pub use chunk::Chunk;
+pub use error::{Error, ErrorKind};
+pub use ids::*;
+pub use index_set::IndexSet;
+pub use job::{ArrayRange, Input, JobSpec, JobState, Merge, SharedFile};
+pub use outcome::{Outcome, ResultRef, TaskEnd, Timing};
+pub use resources::Resources;
+pub use result::{EntryKind, Packed, ResultEntry, ResultMeta};
+pub use split_rule::{Cut, Record, SplitRule};
+pub use time::{Instant, WallTime};
+pub use worker::WorkerInfo;

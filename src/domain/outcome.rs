@@ -1,0 +1,99 @@
+//! How an attempt ended, and where its result lies.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{Attempt, TaskNo, WorkerId};
+use super::time::WallTime;
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The main process ended by itself.
+    Exited {
+        /// Its exit code; 0 is success.
+        code: i32,
+    },
+    /// A signal ended it.
+    Signalled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// It ran longer than its time limit and was stopped.
+    TimedOut,
+    /// The program could not be started.
+    SpawnFailed {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// It ran, but its result could not be taken in (too large, a broken output folder).
+    OutputMissing {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// Its worker went away.
+    Lost,
+    /// It was stopped because its job was killed, or because another attempt holds the task.
+    Revoked,
+}
+
+impl Outcome {
+    /// Whether the task is done.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Exited { code: 0 })
+    }
+
+    /// The exit code as a shell would show it (128 + signal); none where no process ended.
+    pub fn exit_code(&self) -> Option<i32> {
+        match self {
+            Self::Exited { code } => Some(*code),
+            Self::Signalled { signal } => Some(128 + signal),
+            Self::TimedOut | Self::SpawnFailed { .. } | Self::OutputMissing { .. } | Self::Lost | Self::Revoked => None,
+        }
+    }
+
+    /// In words, for `tasks`, `run.json` and people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Exited { code } => format!("exit code {code}"),
+            Self::Signalled { signal } => format!("ended by signal {signal}"),
+            Self::TimedOut => "ran longer than its time limit".into(),
+            Self::SpawnFailed { reason } => format!("could not be started: {reason}"),
+            Self::OutputMissing { reason } => format!("its output could not be taken in: {reason}"),
+            Self::Lost => "its worker went away".into(),
+            Self::Revoked => "stopped".into(),
+        }
+    }
+}
+
+/// When an attempt began and ended, on its worker's wall clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// When the process was started.
+    pub started: WallTime,
+    /// When it had ended.
+    pub ended: WallTime,
+}
+
+/// Where a task's result record lies in its job's segment file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultRef {
+    /// From the start of the file, in bytes.
+    pub offset: u64,
+    /// The whole record, in bytes.
+    pub len: u64,
+}
+
+/// The end of a task within its round, as it is journalled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEnd {
+    /// Which task.
+    pub no: TaskNo,
+    /// Which attempt counted.
+    pub attempt: Attempt,
+    /// On which worker.
+    pub worker: WorkerId,
+    /// Whether the task succeeded.
+    pub success: bool,
+    /// Its record in the segment file.
+    pub result: ResultRef,
+}

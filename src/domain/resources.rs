@@ -1,0 +1,38 @@
+//! What a worker has and a task asks for, besides its one slot.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Amounts of things. A task's are subtracted while it is out; labels only have to match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Resources {
+    /// Whole processors.
+    pub cpus: u32,
+    /// Bytes of memory.
+    pub mem_bytes: u64,
+    /// Whole graphics processors.
+    pub gpus: u32,
+    /// Names with values that a worker carries and a task demands.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Resources {
+    /// Whether `self`, as a demand, is met by `have`.
+    pub fn fits(&self, have: &Self) -> bool {
+        self.cpus <= have.cpus
+            && self.mem_bytes <= have.mem_bytes
+            && self.gpus <= have.gpus
+            && self.labels.iter().all(|(key, value)| have.labels.get(key) == Some(value))
+    }
+
+    /// What is left of `self` after `times` demands of `need`; never below zero.
+    pub fn less(&self, need: &Self, times: u32) -> Self {
+        Self {
+            cpus: self.cpus.saturating_sub(need.cpus.saturating_mul(times)),
+            mem_bytes: self.mem_bytes.saturating_sub(need.mem_bytes.saturating_mul(u64::from(times))),
+            gpus: self.gpus.saturating_sub(need.gpus.saturating_mul(times)),
+            labels: self.labels.clone(),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Two clocks, never mixed: leases and limits run on the monotonic one, only what a person reads is wall time.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds on this process's monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Instant(pub u64);
+
+impl Instant {
+    /// This much later, or the end of time.
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span.as_millis() as u64))
+    }
+
+    /// The time since `earlier`; zero if that is not earlier.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Microseconds of wall time since 1970, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct WallTime(pub i64);

@@ -1,0 +1,85 @@
+//! What a person may tell a job, and what the job answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::job::JobState;
+
+/// What happens to running tasks when their job is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KillMode {
+    /// They run to their end, and their results count.
+    Finish,
+    /// TERM, grace, KILL of the whole process tree.
+    Stop,
+}
+
+/// A control verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verb {
+    /// No task starts until Resume.
+    Pause,
+    /// Tasks may start again.
+    Resume,
+    /// No task starts any more.
+    Kill(KillMode),
+    /// Its place in the order, from the next hand-out on.
+    SetPriority(i32),
+    /// How many of its tasks may be out at once; none: no limit.
+    SetLimit(Option<u32>),
+}
+
+impl Verb {
+    /// As on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Kill(_) => "kill",
+            Self::SetPriority(_) => "priority",
+            Self::SetLimit(_) => "limit",
+        }
+    }
+}
+
+/// A job's tasks by where they are. They add up to `total`, always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// All.
+    pub total: u32,
+    /// Not started.
+    pub undispatched: u32,
+    /// Started, or sent to a worker that did not answer a fence.
+    pub running: u32,
+    /// Done.
+    pub succeeded: u32,
+    /// Failed for good.
+    pub failed: u32,
+    /// Will never run, or were stopped.
+    pub killed: u32,
+}
+
+impl Counts {
+    /// Whether they add up.
+    pub fn add_up(&self) -> bool {
+        self.total == self.undispatched + self.running + self.succeeded + self.failed + self.killed
+    }
+}
+
+/// What came of a verb: the state it met or made, and the counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerbReply {
+    /// The job's state after it.
+    pub state: JobState,
+    /// Whether it is paused.
+    pub held: bool,
+    /// Whether the verb changed anything.
+    pub changed: bool,
+    /// Tasks that will never start.
+    pub dropped: u32,
+    /// All tasks, after the verb.
+    pub counts: Counts,
+    /// Workers that did not answer in time: their Sent leases count as running.
+    pub unconfirmed: Vec<super::ids::WorkerId>,
+    /// The later verb that took over before this one was settled.
+    pub superseded_by: Option<&'static str>,
+}

@@ -1,0 +1,181 @@
+//! The whole vocabulary between head and worker, on one page. Each direction of a session is an ordered stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::chunk::Chunk;
+use super::ids::{Attempt, Epoch, FenceId, JobId, SessionId, TaskNo, WorkerId};
+use super::job::JobSpec;
+use super::outcome::{Outcome, ResultRef, Timing};
+use super::resources::Resources;
+use super::result::Packed;
+
+/// The right of one worker to run one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// The job.
+    pub job: JobId,
+    /// The task.
+    pub no: TaskNo,
+    /// Which try.
+    pub attempt: Attempt,
+    /// The head's start that gave it, or adopted it.
+    pub epoch: Epoch,
+}
+
+impl Lease {
+    /// The same attempt, whatever epoch it is held under.
+    pub fn same_attempt(&self, other: &Self) -> bool {
+        (self.job, self.no, self.attempt) == (other.job, other.no, other.attempt)
+    }
+}
+
+/// One task on its way to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Grows by one from run to run in a session.
+    pub seq: u64,
+    /// The right to run it.
+    pub lease: Lease,
+    /// Its input, when the job has a data set.
+    pub chunk: Option<Chunk>,
+}
+
+/// What a worker must know of a job before its first task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobInfo {
+    /// Which.
+    pub job: JobId,
+    /// As submitted.
+    pub spec: JobSpec,
+    /// How many tasks it has.
+    pub total: u32,
+}
+
+/// What to do with something held from an earlier session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on, under the new epoch.
+    Adopt,
+    /// Stop it, and forget it.
+    Stop,
+    /// Its result is wanted: send it.
+    Send,
+}
+
+/// From head to worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToWorker {
+    /// First of all: who the worker is, and under which epoch.
+    Welcome {
+        /// Its number.
+        worker: WorkerId,
+        /// The head's start.
+        epoch: Epoch,
+        /// This connection.
+        session: SessionId,
+    },
+    /// The session is not accepted; the reason is for a person.
+    Refuse(String),
+    /// About something held.
+    Verdict(Lease, Verdict),
+    /// Before the first run of a job.
+    Job(Arc<JobInfo>),
+    /// Start these, each on a free slot, or decline.
+    Runs(Vec<Run>),
+    /// Drop what of the job has not started, and say what had.
+    Fence(FenceId, JobId),
+    /// Stop a running attempt: TERM, grace, KILL of the whole tree.
+    Stop(Lease, Duration),
+    /// These results are durable: forget them.
+    Ack(Vec<Lease>),
+    /// Take no more tasks, and leave when empty; or, false, take tasks again.
+    Drain(bool),
+    /// The head lives.
+    Heartbeat,
+}
+
+/// What a worker holds when it connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The attempt.
+    pub lease: Lease,
+    /// Whether it has ended and its result waits.
+    pub finished: bool,
+}
+
+/// A worker's first message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello {
+    /// Made once, kept in the worker's folder.
+    pub key: String,
+    /// Its machine.
+    pub host: String,
+    /// How many tasks it runs at once.
+    pub slots: u32,
+    /// All it has.
+    pub total: Resources,
+    /// The highest epoch it has obeyed.
+    pub epoch_seen: Epoch,
+    /// What it runs, and results not acknowledged.
+    pub held: Vec<Held>,
+}
+
+/// Where the packed bytes of a result are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResultBytes {
+    /// Here; at most [`crate::limits::RESULT_INLINE_MAX_BYTES`].
+    Inline(Vec<u8>),
+    /// Already durable in the job's segment.
+    Stored(ResultRef),
+}
+
+/// The end of an attempt, as its worker tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// Which attempt.
+    pub lease: Lease,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When.
+    pub timing: Timing,
+    /// What it left.
+    pub packed: Packed,
+    /// Where that is.
+    pub bytes: ResultBytes,
+}
+
+/// From worker to head.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FromWorker {
+    /// First of all.
+    Hello(Hello),
+    /// Absolute: so many slots are free now, with all runs up to `last_run_seen` taken in. Zero is Busy.
+    Room {
+        /// Slots that may be given a task.
+        free: u32,
+        /// The highest run number taken in or declined.
+        last_run_seen: u64,
+    },
+    /// The processes of these are started.
+    Started(Vec<Lease>),
+    /// Not taken, or given back before its start; costs no attempt.
+    Declined(Lease),
+    /// The answer to a fence.
+    Fenced {
+        /// Which fence.
+        fence: FenceId,
+        /// Had started.
+        started: Vec<Lease>,
+        /// Will never start.
+        dropped: Vec<Lease>,
+    },
+    /// An attempt has ended.
+    Finished(Box<Finished>),
+    /// The worker lives.
+    Heartbeat,
+    /// It leaves, with nothing in its hands.
+    Goodbye,
+}

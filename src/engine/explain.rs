@@ -1,0 +1,89 @@
+//! Why a job is where it is, in one sentence. One implementation for command line, API and page.
+
+use crate::domain::JobState;
+
+use super::roster::{Place, Roster};
+use super::view::JobView;
+
+/// The sentence, and the place in the order that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// State, place and reason.
+    pub sentence: String,
+    /// Where it stands among the jobs that want slots.
+    pub place: Option<Place>,
+}
+
+/// Explains a job by what the supervisor knows.
+pub fn explain(view: &JobView, roster: &Roster) -> Explanation {
+    let place = roster.place(view.id);
+    Explanation { sentence: format!("{} {}", view.id, reason(view, roster, place)), place }
+}
+
+/// The sentence without the job's name: `is paused: …`.
+pub fn reason(view: &JobView, roster: &Roster, place: Option<Place>) -> String {
+    let counts = view.counts;
+    let note = if view.note.is_empty() { String::new() } else { format!(" ({})", view.note) };
+    match view.state {
+        JobState::Succeeded => format!("has ended: all {} succeeded", tasks(counts.total)),
+        JobState::Failed if counts.failed == 0 => format!("has failed: {}", view.note),
+        JobState::Failed => format!("has ended: {} of {} failed", counts.failed, tasks(counts.total)),
+        JobState::Killed => format!("was killed{note}: {} succeeded, {} dropped", tasks(counts.succeeded), counts.killed),
+        JobState::Ingesting => format!("is being split by its rule{}", held(view)),
+        JobState::Finishing if view.killed && counts.running + counts.undispatched > 0 => {
+            format!("is being killed{note}: {} still running", tasks(counts.running + counts.undispatched))
+        }
+        JobState::Finishing => "has run all its tasks; its end is being made durable".into(),
+        JobState::Waiting | JobState::Running => live(view, roster, place, &note),
+    }
+}
+
+fn tasks(n: u32) -> String {
+    if n == 1 { "1 task".into() } else { format!("{n} tasks") }
+}
+
+fn held(view: &JobView) -> &'static str {
+    if view.held { ", and paused" } else { "" }
+}
+
+fn live(view: &JobView, roster: &Roster, place: Option<Place>, note: &str) -> String {
+    let counts = view.counts;
+    let running = if counts.running > 0 { format!("{} running, ", tasks(counts.running)) } else { String::new() };
+    if view.held {
+        return format!("is paused{note}: {running}{} not started until it is resumed", counts.undispatched);
+    }
+    if counts.undispatched == 0 {
+        return format!("is running its last {}", tasks(counts.running));
+    }
+    if roster.slots() == 0 {
+        return format!("is waiting: {running}no worker is connected");
+    }
+    if !roster.fits_somewhere(view) {
+        return format!("is waiting: {running}no connected worker has what its tasks ask for (cpus, memory, gpus or labels)");
+    }
+    if let Some(max) = view.max_running.filter(|max| view.out >= *max) {
+        return format!("is at its limit of {} at once: {running}{} not started", tasks(max), counts.undispatched);
+    }
+    if view.limbo > 0 && view.wanted == 0 {
+        return format!(
+            "is waiting: {running}the head has restarted, and {} may still run on workers that have not reported",
+            tasks(view.limbo)
+        );
+    }
+    let Some(place) = place else {
+        return format!("is handing out: {running}{} on the way to workers", tasks(counts.undispatched));
+    };
+    let state = if counts.running > 0 { "is running" } else { "is waiting" };
+    match place.behind {
+        None => format!("{state}: {running}{} not started, first in the order; the next free slot is its own", counts.undispatched),
+        Some(ahead) => format!(
+            "{state}: {running}{} not started, number {} in the order, behind {ahead} by {}",
+            counts.undispatched,
+            place.place,
+            place.rule.name()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

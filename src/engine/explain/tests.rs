@@ -1,0 +1,118 @@
+//! Each situation has its one sentence.
+
+use super::*;
+use crate::domain::verb::Counts;
+use crate::domain::{JobId, Resources};
+use crate::engine::roster::RosterEvent;
+use crate::engine::roster::tests::{a_job, begun, needing, opened};
+
+/// Workers' slots, the other jobs, the job, what is said of it.
+struct Case {
+    slots: u32,
+    others: Vec<JobView>,
+    job: JobView,
+    says: &'static str,
+}
+
+fn case(job: JobView, says: &'static str) -> Case {
+    Case { slots: 4, others: Vec::new(), job, says }
+}
+
+fn ended(state: JobState, [total, succeeded, failed, killed]: [u32; 4]) -> JobView {
+    let counts = Counts { total, succeeded, failed, killed, ..Counts::default() };
+    JobView { state, counts, wanted: 0, killed: state == JobState::Killed, ..a_job(7, "ada", total) }
+}
+
+fn noted(view: JobView, note: &str) -> JobView {
+    JobView { note: note.into(), ..view }
+}
+
+fn held(view: JobView) -> JobView {
+    JobView { held: true, wanted: 0, ..view }
+}
+
+fn urgent() -> JobView {
+    JobView { priority: 5, ..a_job(9, "bob", 50) }
+}
+
+fn ends() -> Vec<Case> {
+    vec![
+        case(ended(JobState::Succeeded, [812, 812, 0, 0]), "j7 has ended: all 812 tasks succeeded"),
+        case(ended(JobState::Failed, [812, 800, 12, 0]), "j7 has ended: 12 of 812 tasks failed"),
+        case(
+            noted(ended(JobState::Failed, [0, 0, 0, 0]), "line 3 is longer than a record may be"),
+            "j7 has failed: line 3 is longer than a record may be",
+        ),
+        case(ended(JobState::Killed, [10, 1, 0, 9]), "j7 was killed: 1 task succeeded, 9 dropped"),
+        case(noted(ended(JobState::Killed, [10, 2, 0, 8]), "wrong data"), "j7 was killed (wrong data): 2 tasks succeeded, 8 dropped"),
+        case(
+            JobView { state: JobState::Finishing, killed: true, ..begun(a_job(7, "ada", 3), 3) },
+            "j7 is being killed: 3 tasks still running",
+        ),
+        case(
+            JobView { state: JobState::Finishing, ..ended(JobState::Finishing, [3, 3, 0, 0]) },
+            "j7 has run all its tasks; its end is being made durable",
+        ),
+    ]
+}
+
+fn waits() -> Vec<Case> {
+    let job = || a_job(7, "ada", 100);
+    let ingesting = || JobView { state: JobState::Ingesting, wanted: 0, ..a_job(7, "ada", 0) };
+    let limited = JobView { max_running: Some(3), wanted: 0, ..begun(job(), 5) };
+    vec![
+        case(ingesting(), "j7 is being split by its rule"),
+        case(held(ingesting()), "j7 is being split by its rule, and paused"),
+        case(held(job()), "j7 is paused: 100 not started until it is resumed"),
+        case(noted(held(begun(job(), 1)), "lunch"), "j7 is paused (lunch): 1 task running, 99 not started until it is resumed"),
+        Case { slots: 0, ..case(job(), "j7 is waiting: no worker is connected") },
+        case(
+            needing(job(), Resources { gpus: 1, ..Resources::default() }),
+            "j7 is waiting: no connected worker has what its tasks ask for (cpus, memory, gpus or labels)",
+        ),
+        case(limited, "j7 is at its limit of 3 tasks at once: 5 tasks running, 95 not started"),
+        case(
+            JobView { limbo: 100, wanted: 0, ..job() },
+            "j7 is waiting: the head has restarted, and 100 tasks may still run on workers that have not reported",
+        ),
+        case(JobView { wanted: 0, out: 100, ..job() }, "j7 is handing out: 100 tasks on the way to workers"),
+    ]
+}
+
+fn places() -> Vec<Case> {
+    let job = || a_job(7, "ada", 100);
+    let older = || a_job(3, "ada", 100);
+    vec![
+        case(job(), "j7 is waiting: 100 not started, first in the order; the next free slot is its own"),
+        case(begun(job(), 4), "j7 is running: 4 tasks running, 96 not started, first in the order; the next free slot is its own"),
+        case(begun(job(), 100), "j7 is running its last 100 tasks"),
+        Case { others: vec![urgent()], ..case(job(), "j7 is waiting: 100 not started, number 2 in the order, behind j9 by priority") },
+        Case { others: vec![older()], ..case(job(), "j7 is waiting: 100 not started, number 2 in the order, behind j3 by age") },
+        Case {
+            others: vec![a_job(9, "bob", 100)],
+            ..case(begun(job(), 3), "j7 is running: 3 tasks running, 97 not started, number 2 in the order, behind j9 by fair share")
+        },
+        Case {
+            others: vec![begun(a_job(9, "bob", 100), 96)],
+            ..case(job(), "j7 is waiting: 100 not started, number 2 in the order, behind j9 by finish line")
+        },
+    ]
+}
+
+#[test]
+fn every_situation_has_its_one_sentence() {
+    let cases: Vec<Case> = [ends(), waits(), places()].into_iter().flatten().collect();
+    assert!(cases.len() >= 15);
+    for Case { slots, others, job, says } in cases {
+        let mut roster = Roster::default();
+        if slots > 0 {
+            opened(&mut roster, 1, slots, Resources { cpus: 4, ..Resources::default() });
+        }
+        for view in others.into_iter().chain([job.clone()]) {
+            roster.on_event(RosterEvent::Job(Box::new(view)));
+        }
+        let explanation = explain(&job, &roster);
+        assert_eq!(explanation.sentence, says);
+        assert_eq!(explanation.place, roster.place(JobId(7)));
+    }
+}

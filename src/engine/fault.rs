@@ -1,0 +1,28 @@
+//! Mistakes that a test can plant in a machine, to prove that the simulator would find them.
+
+/// One planted mistake. Only `tests/sim` ever sets one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A message about an older attempt is taken for the present one.
+    AttemptNotCompared,
+    /// A job hands out tasks although it was killed or paused.
+    HoldNotChecked,
+    /// A worker announces how many slots became free instead of how many are.
+    RoomAsDelta,
+    /// A fence is answered before the runs ahead of it were looked at.
+    FenceForgotten,
+    /// A result is acknowledged before it is durable.
+    AckBeforeDurable,
+    /// A declined run is not given back to its job.
+    DeclineLost,
+    /// News of an old session is taken for news of the present one.
+    SessionNotCompared,
+    /// A worker that does not answer a fence is taken to have dropped everything.
+    SilenceTakenForDropped,
+    /// A claimed attempt is adopted although another worker holds the task.
+    AdoptUnchecked,
+    /// A lease that ran out is not noticed by the worker.
+    LeaseIgnored,
+    /// After a restart tasks below the dispatch mark go out at once.
+    MarkIgnored,
+}

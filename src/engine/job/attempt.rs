@@ -1,0 +1,313 @@
+//! What becomes of attempts: started, given back, finished, lost, claimed.
+
+use crate::domain::entry::JobEntry;
+use crate::domain::verb::KillMode;
+use crate::domain::wire::{Lease, Verdict};
+use crate::domain::{Instant, JobState, Outcome, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WorkerId};
+use crate::engine::fault::Fault;
+use crate::engine::now::Now;
+use crate::limits;
+
+use super::event::JobEffect;
+use super::machine::{AfterDurable, JobMachine, Out, Phase};
+
+impl Phase {
+    /// Started, or to be treated as if it were.
+    pub(super) fn counts_as_running(self) -> bool {
+        matches!(self, Self::Doubtful) || self.has_started()
+    }
+
+    pub(super) fn has_started(self) -> bool {
+        matches!(self, Self::Started | Self::Adrift { started: true, .. })
+    }
+
+    /// May start out of our sight.
+    pub(super) fn is_unsure_adrift(self) -> bool {
+        matches!(self, Self::Adrift { started: false, .. })
+    }
+}
+
+impl JobMachine {
+    /// The entry of `out` that this lease is, if it is the present attempt in this session.
+    fn present(&mut self, session: SessionId, lease: &Lease) -> Option<&mut Out> {
+        let lax = self.fault == Some(Fault::AttemptNotCompared);
+        let any = self.fault == Some(Fault::SessionNotCompared);
+        self.out.get_mut(&lease.no).filter(|out| lax || out.attempt == lease.attempt && (any || out.session == session))
+    }
+
+    pub(super) fn set_phase(&mut self, no: TaskNo, phase: Phase) {
+        if let Some(out) = self.out.get_mut(&no) {
+            self.running -= u32::from(out.phase.counts_as_running());
+            self.adrift -= u32::from(out.phase.is_unsure_adrift());
+            self.running += u32::from(phase.counts_as_running());
+            self.adrift += u32::from(phase.is_unsure_adrift());
+            out.phase = phase;
+        }
+    }
+
+    /// Takes an attempt out of the workers' hands.
+    pub(super) fn take_back(&mut self, no: TaskNo) -> Option<Out> {
+        let out = self.out.remove(&no)?;
+        self.running -= u32::from(out.phase.counts_as_running());
+        self.adrift -= u32::from(out.phase.is_unsure_adrift());
+        Some(out)
+    }
+
+    /// A task that is in nobody's hands and not final: it waits, or was killed. As long as some worker has not reported since the restart,
+    /// a task from before it may be in that worker's hands, even though another has just given it back.
+    pub(super) fn wait_again(&mut self, no: TaskNo) {
+        if self.record.is_final(no) {
+            return;
+        }
+        if no.0 < self.limbo_bound && !self.unreported.is_empty() {
+            self.limbo.insert(no);
+        } else if self.record.killing.is_none() {
+            self.waiting.insert(no);
+        }
+    }
+
+    pub(super) fn started(&mut self, session: SessionId, leases: &[Lease], now: Now, fx: &mut Vec<JobEffect>) {
+        for lease in leases {
+            let phase = match self.present(session, lease).map(|out| out.phase) {
+                None => continue,
+                // The news crossed the loss of the session.
+                Some(Phase::Adrift { until, .. }) => Phase::Adrift { until, started: true },
+                Some(Phase::Sent | Phase::Doubtful | Phase::Started) => Phase::Started,
+            };
+            self.set_phase(lease.no, phase);
+            if self.record.killing == Some(KillMode::Stop) {
+                fx.push(JobEffect::Stop(session, *lease, self.record.spec.grace));
+            }
+            if self.record.began.is_none() {
+                self.persist(JobEntry::Began { at: now.wall }, None, fx);
+            }
+        }
+    }
+
+    /// The attempt will not start: the task waits again, at no cost.
+    pub(super) fn give_back(&mut self, session: SessionId, lease: &Lease) {
+        if self.present(session, lease).is_none() || self.fault == Some(Fault::DeclineLost) {
+            return;
+        }
+        self.take_back(lease.no);
+        self.wait_again(lease.no);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
+    pub(super) fn finished(
+        &mut self,
+        session: SessionId,
+        worker: WorkerId,
+        lease: Lease,
+        outcome: &Outcome,
+        timing: Timing,
+        result: ResultRef,
+        fx: &mut Vec<JobEffect>,
+    ) {
+        let no = lease.no;
+        let current = self.present(session, &lease).is_some();
+        // The first valid completion wins, even of an attempt that was given up for lost: its work is done and right. A failure counts
+        // only for the attempt that holds the task.
+        let counts = self.can_count(no) && (current || outcome.is_success() && lease.epoch <= self.epoch);
+        if !counts {
+            // What made this one superfluous may not be durable yet: until then the worker keeps it.
+            self.once_durable(AfterDurable::Do(JobEffect::Ack(session, lease)), fx);
+            return;
+        }
+        let lost_or_stopped = matches!(outcome, Outcome::Lost | Outcome::Revoked);
+        let superseded = self.take_back(no).filter(|_| !current);
+        if let Some(out) = superseded {
+            let other = Lease { attempt: out.attempt, epoch: self.epoch, ..lease };
+            fx.push(JobEffect::Stop(out.session, other, self.record.spec.grace));
+        }
+        if lost_or_stopped {
+            self.wait_again(no);
+            fx.push(JobEffect::Ack(session, lease));
+            return;
+        }
+        let failures = self.record.failures.get(&no).map_or(0, |failures| failures.count);
+        let again = !outcome.is_success() && failures < self.record.spec.retries && self.record.killing.is_none();
+        if again {
+            self.persist(
+                JobEntry::AttemptFailed { no, attempt: lease.attempt },
+                Some(AfterDurable::Do(JobEffect::Ack(session, lease))),
+                fx,
+            );
+            self.wait_again(no);
+            return;
+        }
+        self.waiting.remove(no);
+        self.limbo.remove(no);
+        self.handed.remove(&no);
+        let success = outcome.is_success();
+        let end = TaskEnd { no, attempt: lease.attempt, worker, success, result };
+        if success {
+            self.durations.add(timing.ended.0.saturating_sub(timing.started.0).max(0) as f64 / 1e6);
+        } else {
+            fx.push(JobEffect::TaskFailed(no, outcome.clone()));
+        }
+        self.persist(JobEntry::TaskEnded(end), Some(AfterDurable::Do(JobEffect::Ack(session, lease))), fx);
+        if self.fault == Some(Fault::AckBeforeDurable) {
+            fx.push(JobEffect::Ack(session, lease));
+        }
+    }
+
+    /// A session ended without a goodbye. For a while what had started there may run on, and be claimed when the worker comes back; what was
+    /// only sent may yet start.
+    pub(super) fn session_lost(&mut self, session: SessionId, now: Now, fx: &mut Vec<JobEffect>) {
+        let here = |out: &Out| out.session == session && !matches!(out.phase, Phase::Adrift { .. });
+        let lost: Vec<(TaskNo, Phase)> = self.out.iter().filter(|(_, out)| here(out)).map(|(no, out)| (*no, out.phase)).collect();
+        let until = now.mono.after(limits::WORKER_SILENT_AFTER);
+        if !lost.is_empty() {
+            fx.push(JobEffect::Wake(until));
+        }
+        for (no, phase) in lost {
+            self.set_phase(no, Phase::Adrift { until, started: phase.has_started() });
+        }
+        self.session_fences_lost(session, fx);
+    }
+
+    /// Gives back what is adrift longer than its worker can hold it.
+    pub(super) fn give_up_adrift(&mut self, mono: Instant) {
+        let over: Vec<TaskNo> = self
+            .out
+            .iter()
+            .filter(|(_, out)| matches!(out.phase, Phase::Adrift { until, .. } if until <= mono))
+            .map(|(no, _)| *no)
+            .collect();
+        for no in over {
+            self.take_back(no);
+            self.wait_again(no);
+        }
+    }
+
+    pub(super) fn claimed(
+        &mut self,
+        session: SessionId,
+        worker: WorkerId,
+        lease: Lease,
+        finished: bool,
+        now: Now,
+        fx: &mut Vec<JobEffect>,
+    ) {
+        let open = self.can_count(lease.no);
+        // Its failure is counted, or that of a later attempt: it is not held again, so that nothing is counted twice.
+        let counted = self.record.failures.get(&lease.no).is_some_and(|failures| lease.attempt <= failures.last);
+        if finished {
+            // A result is always asked for while it can count: the first valid completion wins.
+            if open {
+                fx.push(JobEffect::Verdict(session, lease, Verdict::Send));
+                if !counted && self.hold_for(session, worker, lease) {
+                    self.started(session, &[lease], now, fx);
+                }
+            } else {
+                self.once_durable(AfterDurable::Do(JobEffect::Verdict(session, lease, Verdict::Stop)), fx);
+            }
+            return;
+        }
+        let adopt = open && !counted && self.hold_for(session, worker, lease) && self.record.killing != Some(KillMode::Stop);
+        if adopt {
+            self.started(session, &[lease], now, fx);
+        } else if open && self.present(session, &lease).is_some() {
+            self.take_back(lease.no);
+            self.wait_again(lease.no);
+        }
+        fx.push(JobEffect::Verdict(session, lease, if adopt { Verdict::Adopt } else { Verdict::Stop }));
+    }
+
+    /// Takes over what a live session has sent, after this machine was built anew.
+    pub(super) fn kept(&mut self, session: SessionId, worker: WorkerId, lease: Lease, fx: &mut Vec<JobEffect>) {
+        if !self.can_count(lease.no) || !self.hold_for(session, worker, lease) {
+            fx.push(JobEffect::Stop(session, lease, self.record.spec.grace));
+        }
+    }
+
+    /// Whether there is such a task, and its end can still count.
+    fn can_count(&self, no: TaskNo) -> bool {
+        let known = self.record.total.is_some_and(|total| no.0 < total);
+        self.split && known && !self.record.is_final(no) && self.record.ended.is_none() && !self.ending
+    }
+
+    /// Puts a claimed attempt into its worker's hands again, if nobody else holds the task.
+    fn hold_for(&mut self, session: SessionId, worker: WorkerId, lease: Lease) -> bool {
+        let no = lease.no;
+        // Even if refused: its worker may still be stopping it when the task's next attempt comes along.
+        let handed = self.handed.entry(no).or_default();
+        *handed = lease.attempt.max(*handed);
+        let same = |out: &Out| out.worker == worker && out.attempt == lease.attempt;
+        if self.fault != Some(Fault::AdoptUnchecked) && self.out.get(&no).is_some_and(|out| !same(out)) {
+            return false;
+        }
+        self.take_back(no);
+        self.waiting.remove(no);
+        self.limbo.remove(no);
+        self.out.insert(no, Out { attempt: lease.attempt, worker, session, phase: Phase::Sent });
+        true
+    }
+
+    /// A worker has told all that it holds: what it was sent before and does not hold will never start there.
+    pub(super) fn worker_reported(&mut self, worker: WorkerId) {
+        let gone: Vec<TaskNo> = self
+            .out
+            .iter()
+            .filter(|(_, out)| out.worker == worker && matches!(out.phase, Phase::Adrift { .. }))
+            .map(|(no, _)| *no)
+            .collect();
+        for no in gone {
+            self.take_back(no);
+            self.wait_again(no);
+        }
+        if self.unreported.remove(&worker) {
+            self.settle_limbo();
+        }
+    }
+
+    /// When every known worker has reported, what nobody claimed is free.
+    pub(super) fn settle_limbo(&mut self) {
+        if self.unreported.is_empty() {
+            let limbo = std::mem::take(&mut self.limbo);
+            if self.record.killing.is_none() {
+                self.waiting.extend(&limbo);
+            }
+        }
+    }
+
+    /// Ends the job when all its tasks are final, or when a killed one has nothing out any more.
+    pub(super) fn maybe_end(&mut self, now: Now, fx: &mut Vec<JobEffect>) {
+        if !self.split && self.record.killing.is_none() {
+            return;
+        }
+        let total = self.record.total.unwrap_or(0);
+        let (succeeded, failed) = (self.record.succeeded.len(), self.record.failed.len());
+        let all_final = succeeded + failed == total;
+        let killed_out = self.record.killing.is_some() && self.out.is_empty() && self.limbo.is_empty();
+        if !all_final && !killed_out {
+            return;
+        }
+        let state = match (self.record.killing, failed) {
+            (Some(_), _) => JobState::Killed,
+            (None, 0) => JobState::Succeeded,
+            (None, _) => JobState::Failed,
+        };
+        self.end(state, String::new(), now, fx);
+    }
+
+    pub(super) fn end(&mut self, state: JobState, reason: String, now: Now, fx: &mut Vec<JobEffect>) {
+        if self.ending || self.record.ended.is_some() {
+            return;
+        }
+        self.ending = true;
+        let entry = JobEntry::Ended { state, reason, at: now.wall };
+        self.end_entry = Some(entry.clone());
+        self.persist(entry, Some(AfterDurable::End), fx);
+    }
+
+    pub(super) fn ended(&mut self, fx: &mut Vec<JobEffect>) {
+        if let Some(entry) = self.end_entry.take() {
+            self.record.apply(&entry);
+            self.ending = false;
+            self.handed.clear();
+            fx.push(JobEffect::Ended(self.state()));
+        }
+    }
+}

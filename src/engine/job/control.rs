@@ -1,0 +1,198 @@
+//! The verbs: a queue stops at once; then, side by side, the verb becomes durable and a fence goes to every session with Sent leases; the
+//! reply follows both, or names who did not answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::entry::JobEntry;
+use crate::domain::verb::{KillMode, Verb, VerbReply};
+use crate::domain::wire::Lease;
+use crate::domain::{FenceId, IndexSet, Instant, SessionId, TaskNo, WorkerId};
+use crate::engine::fault::Fault;
+use crate::engine::now::Now;
+use crate::limits;
+
+use super::event::{JobEffect, VerbError};
+use super::machine::{AfterDurable, JobMachine, Phase};
+
+/// A verb whose reply waits.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PendingVerb {
+    ticket: u64,
+    verb: Verb,
+    changed: bool,
+    durable: bool,
+    fences: BTreeMap<FenceId, SessionId>,
+    deadline: Instant,
+    superseded_by: Option<&'static str>,
+}
+
+/// Verbs that stop or start the queue; a later one supersedes an earlier one. The others are settled by themselves.
+fn stops_or_starts(verb: Verb) -> bool {
+    matches!(verb, Verb::Pause | Verb::Resume | Verb::Kill(_))
+}
+
+impl JobMachine {
+    pub(super) fn verb(&mut self, ticket: u64, verb: Verb, reason: String, now: Now, fx: &mut Vec<JobEffect>) {
+        let state = self.state();
+        let over = state.is_final() || self.ending;
+        let killed = self.record.killing.is_some();
+        // A second kill is as welcome as the first, whenever it comes; every other verb needs a job that can still be steered.
+        let refused = if matches!(verb, Verb::Kill(_)) { over && !killed } else { over || killed };
+        if refused {
+            fx.push(JobEffect::Reply(ticket, Err(VerbError { state, verb: verb.name() })));
+            return;
+        }
+        let changed = !over && self.changes(verb);
+        if stops_or_starts(verb) {
+            self.supersede(verb, fx);
+        }
+        let fences = self.send_fences(verb, now, fx);
+        let deadline = now.mono.after(limits::FENCE_TIMEOUT);
+        if !fences.is_empty() {
+            fx.push(JobEffect::Wake(deadline));
+        }
+        self.pending.push(PendingVerb { ticket, verb, changed, durable: false, fences, deadline, superseded_by: None });
+        if changed {
+            let entry = JobEntry::Controlled { version: self.record.control_version + 1, verb, reason, at: now.wall };
+            self.persist(entry, Some(AfterDurable::Verb(ticket)), fx);
+            self.after_control(verb, fx);
+        } else {
+            self.once_durable(AfterDurable::Verb(ticket), fx);
+        }
+        self.settle(fx);
+    }
+
+    fn changes(&self, verb: Verb) -> bool {
+        let record = &self.record;
+        match verb {
+            Verb::Pause => !record.held,
+            Verb::Resume => record.held,
+            Verb::Kill(KillMode::Finish) => record.killing.is_none(),
+            Verb::Kill(KillMode::Stop) => record.killing != Some(KillMode::Stop),
+            Verb::SetPriority(priority) => record.priority != priority,
+            Verb::SetLimit(max_running) => record.max_running != max_running,
+        }
+    }
+
+    /// Sends a fence to every session with Sent leases, for a verb that stops the queue. Also for one that repeats an earlier verb: its
+    /// reply makes the same promise.
+    fn send_fences(&mut self, verb: Verb, now: Now, fx: &mut Vec<JobEffect>) -> BTreeMap<FenceId, SessionId> {
+        if !matches!(verb, Verb::Pause | Verb::Kill(_)) || self.fault == Some(Fault::FenceForgotten) {
+            return BTreeMap::new();
+        }
+        let sent = |phase: Phase| matches!(phase, Phase::Sent | Phase::Doubtful);
+        let sessions: BTreeSet<SessionId> = self.out.values().filter(|out| sent(out.phase)).map(|out| out.session).collect();
+        let mut fences = BTreeMap::new();
+        // Numbers grow with time, so that an answer to a machine that this one replaces is never taken for an answer to this one.
+        self.last_fence = self.last_fence.max(now.mono.0.saturating_mul(1 << 16));
+        for session in sessions {
+            self.last_fence = self.last_fence.saturating_add(1);
+            fences.insert(FenceId(self.last_fence), session);
+            fx.push(JobEffect::Fence(session, FenceId(self.last_fence)));
+        }
+        fences
+    }
+
+    /// What a verb changes at once, beside the record.
+    fn after_control(&mut self, verb: Verb, fx: &mut Vec<JobEffect>) {
+        match verb {
+            Verb::Kill(mode) => {
+                if self.fault != Some(Fault::HoldNotChecked) {
+                    self.waiting = IndexSet::default();
+                }
+                if mode == KillMode::Stop {
+                    self.stop_started(fx);
+                }
+            }
+            Verb::Pause | Verb::Resume | Verb::SetPriority(_) | Verb::SetLimit(_) => {}
+        }
+    }
+
+    fn stop_started(&self, fx: &mut Vec<JobEffect>) {
+        let (job, epoch, grace) = (self.record.id, self.epoch, self.record.spec.grace);
+        let started = self.out.iter().filter(|(_, out)| matches!(out.phase, Phase::Started));
+        fx.extend(started.map(|(no, out)| JobEffect::Stop(out.session, Lease { job, no: *no, attempt: out.attempt, epoch }, grace)));
+    }
+
+    fn supersede(&mut self, by: Verb, fx: &mut Vec<JobEffect>) {
+        for pending in self.pending.iter_mut().filter(|pending| stops_or_starts(pending.verb)) {
+            pending.superseded_by = Some(by.name());
+            pending.fences.clear();
+        }
+        self.settle(fx);
+    }
+
+    pub(super) fn verb_durable(&mut self, ticket: u64, fx: &mut Vec<JobEffect>) {
+        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.ticket == ticket) {
+            pending.durable = true;
+        }
+        self.settle(fx);
+    }
+
+    pub(super) fn fence_answered(&mut self, fence: FenceId, fx: &mut Vec<JobEffect>) {
+        for pending in &mut self.pending {
+            pending.fences.remove(&fence);
+        }
+        self.settle(fx);
+    }
+
+    /// The session is gone, so its fences will not be answered; what was Sent there is adrift, and its worker is named.
+    pub(super) fn session_fences_lost(&mut self, session: SessionId, fx: &mut Vec<JobEffect>) {
+        for pending in &mut self.pending {
+            pending.fences.retain(|_, of| *of != session);
+        }
+        self.settle(fx);
+    }
+
+    pub(super) fn tick(&mut self, now: Now, fx: &mut Vec<JobEffect>) {
+        self.give_up_adrift(now.mono);
+        let mut silent = BTreeSet::new();
+        for pending in self.pending.iter_mut().filter(|pending| pending.deadline <= now.mono) {
+            silent.extend(std::mem::take(&mut pending.fences).into_values());
+        }
+        let doubtful: Vec<TaskNo> = self
+            .out
+            .iter()
+            .filter(|(_, out)| silent.contains(&out.session) && matches!(out.phase, Phase::Sent))
+            .map(|(no, _)| *no)
+            .collect();
+        for no in doubtful {
+            if self.fault == Some(Fault::SilenceTakenForDropped) {
+                self.take_back(no);
+                self.wait_again(no);
+            } else {
+                self.set_phase(no, Phase::Doubtful);
+            }
+        }
+        self.settle(fx);
+    }
+
+    /// Answers every verb for which nothing is awaited any more.
+    fn settle(&mut self, fx: &mut Vec<JobEffect>) {
+        let (ready, waiting) =
+            std::mem::take(&mut self.pending).into_iter().partition(|pending| pending.durable && pending.fences.is_empty());
+        self.pending = waiting;
+        for pending in ready {
+            fx.push(JobEffect::Reply(pending.ticket, Ok(self.reply(&pending))));
+        }
+    }
+
+    fn reply(&self, pending: &PendingVerb) -> VerbReply {
+        let unsure = |phase: Phase| matches!(phase, Phase::Doubtful) || phase.is_unsure_adrift();
+        let mut unconfirmed: BTreeSet<WorkerId> = self.out.values().filter(|out| unsure(out.phase)).map(|out| out.worker).collect();
+        if !self.limbo.is_empty() {
+            unconfirmed.extend(&self.unreported);
+        }
+        let stops = matches!(pending.verb, Verb::Pause | Verb::Kill(_));
+        let counts = self.counts();
+        VerbReply {
+            state: self.state(),
+            held: self.record.held,
+            changed: pending.changed,
+            dropped: counts.killed,
+            counts,
+            unconfirmed: if stops { unconfirmed.into_iter().collect() } else { Vec::new() },
+            superseded_by: pending.superseded_by,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Floor 1: the decisions of the cluster, as plain values that take an event and say what is to be done.
+//!
+//! [`JobMachine`] knows what of a job is not started, out, final. [`Session`] owns the leases of one connected worker. [`Roster`] and
+//! [`rank`] say whose task goes next. [`SlotTable`] is the worker's side. [`Ledger`] is what the journal adds up to.
+//!
+//! Invariant: no I/O, no clock, no randomness, nothing async. Time comes in as [`Now`]; the same events give the same effects.
+
+pub mod explain;
+pub mod fault;
+pub mod job;
+pub mod ledger;
+pub mod now;
+pub mod rank;
+pub mod record;
+pub mod roster;
+pub mod session;
+pub mod slot_table;
+pub mod view;
+
+pub use fault::Fault;
+pub use job::{JobEffect, JobEvent, JobMachine};
+pub use ledger::Ledger;
+pub use now::Now;
+pub use record::JobRecord;
+pub use roster::{Roster, RosterEffect, RosterEvent};
+pub use session::{Session, SessionEffect, SessionEvent};
+pub use slot_table::{SlotEffect, SlotEvent, SlotTable};
+pub use view::JobView;

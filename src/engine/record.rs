@@ -1,0 +1,160 @@
+//! The durable part of one job: what its journal entries add up to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::entry::{JobEntry, Submitted};
+use crate::domain::verb::{KillMode, Verb};
+use crate::domain::{Attempt, IndexSet, JobId, JobSpec, JobState, TaskNo, WallTime};
+
+/// Tasks that may go out before the first mark is journalled.
+pub const FIRST_MARK: u32 = 256;
+
+/// What failed attempts a task has behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    /// How many.
+    pub count: u32,
+    /// The last of them.
+    pub last: Attempt,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Final.
+    pub state: JobState,
+    /// For a person; empty if the state speaks for itself.
+    pub reason: String,
+    /// When.
+    pub at: WallTime,
+}
+
+/// A job as the journal knows it. Changes only by [`JobRecord::apply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Its number.
+    pub id: JobId,
+    /// As submitted.
+    pub spec: Arc<JobSpec>,
+    /// The client's; empty if it sent none.
+    pub request_id: String,
+    /// Higher goes sooner.
+    pub priority: i32,
+    /// Most tasks out at once.
+    pub max_running: Option<u32>,
+    /// Paused.
+    pub held: bool,
+    /// Of the last verb.
+    pub control_version: u64,
+    /// Told to end, and what becomes of running tasks.
+    pub killing: Option<KillMode>,
+    /// What the person who last paused or killed it gave as the reason.
+    pub control_reason: String,
+    /// How many tasks it has; none before it is split.
+    pub total: Option<u32>,
+    /// Tasks from here on were never handed out.
+    pub mark: u32,
+    /// Done.
+    pub succeeded: IndexSet,
+    /// Failed for good.
+    pub failed: IndexSet,
+    /// Failed attempts of tasks that are not final.
+    pub failures: BTreeMap<TaskNo, Failures>,
+    /// When it was accepted.
+    pub created: WallTime,
+    /// When its first task started.
+    pub began: Option<WallTime>,
+    /// Its end.
+    pub ended: Option<Ended>,
+}
+
+impl JobRecord {
+    /// A job just accepted.
+    pub fn new(submitted: Submitted) -> Self {
+        Self {
+            id: submitted.job,
+            spec: Arc::new(submitted.spec),
+            request_id: submitted.request_id,
+            priority: submitted.priority,
+            max_running: submitted.max_running,
+            held: submitted.held,
+            control_version: 0,
+            killing: None,
+            control_reason: String::new(),
+            total: None,
+            mark: 0,
+            succeeded: IndexSet::default(),
+            failed: IndexSet::default(),
+            failures: BTreeMap::new(),
+            created: submitted.at,
+            began: None,
+            ended: None,
+        }
+    }
+
+    /// Takes one fact in. Entries come from our own journal, in order; one that can't be (an older verb, a second end) changes nothing.
+    pub fn apply(&mut self, entry: &JobEntry) {
+        match entry {
+            JobEntry::Split { total } => {
+                self.total = Some(*total);
+                self.mark = FIRST_MARK.min(*total);
+            }
+            JobEntry::Controlled { version, verb, reason, at: _ } => self.apply_verb(*version, *verb, reason),
+            JobEntry::Marked { mark } => self.mark = self.mark.max(*mark),
+            JobEntry::AttemptFailed { no, attempt } => {
+                let failures = self.failures.entry(*no).or_default();
+                failures.count += 1;
+                failures.last = failures.last.max(*attempt);
+            }
+            JobEntry::TaskEnded(end) => {
+                if !self.is_final(end.no) {
+                    self.failures.remove(&end.no);
+                    if end.success {
+                        self.succeeded.insert(end.no)
+                    } else {
+                        self.failed.insert(end.no)
+                    };
+                }
+            }
+            JobEntry::Began { at } => self.began = self.began.or(Some(*at)),
+            JobEntry::Ended { state, reason, at } => {
+                if self.ended.is_none() {
+                    self.ended = Some(Ended { state: *state, reason: reason.clone(), at: *at });
+                    self.failures.clear();
+                }
+            }
+        }
+    }
+
+    fn apply_verb(&mut self, version: u64, verb: Verb, reason: &str) {
+        if version <= self.control_version {
+            return;
+        }
+        self.control_version = version;
+        match verb {
+            Verb::Pause => {
+                self.held = true;
+                self.control_reason = reason.to_owned();
+            }
+            Verb::Resume => {
+                self.held = false;
+                self.control_reason.clear();
+            }
+            Verb::Kill(mode) => {
+                self.killing = Some(mode);
+                self.held = false;
+                self.control_reason = reason.to_owned();
+            }
+            Verb::SetPriority(priority) => self.priority = priority,
+            Verb::SetLimit(max_running) => self.max_running = max_running,
+        }
+    }
+
+    /// Whether the task has its end in this round.
+    pub fn is_final(&self, no: TaskNo) -> bool {
+        self.succeeded.contains(no) || self.failed.contains(no)
+    }
+}

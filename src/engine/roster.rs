@@ -1,0 +1,344 @@
+//! The workers' free slots and the jobs' wishes: who is granted what.
+//!
+//! Everything told to it is absolute. What was granted and is not yet visible in those reports is remembered by grant: a job's wish is
+//! lowered by grants it has not seen, a session's room by grants it has not settled. So nothing is counted twice and no slot leaks, however
+//! the reports cross the grants.
+//!
+//! A job whose tasks fit no room now holds nobody up; but where it was its turn for [`RESERVE_AFTER`] and small tasks took the room, a worker
+//! is kept free for it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::domain::{GrantId, Instant, JobId, Resources, SessionId, WorkerId};
+
+use super::rank::{self, RankRules, Rule};
+use super::view::JobView;
+
+use line::{Line, Opening, Openings};
+
+mod line;
+
+/// How long it may be a job's turn without any room that its tasks fit, before a worker is kept free for it.
+const RESERVE_AFTER: Duration = Duration::from_secs(60);
+
+/// Something the supervisor learned.
+#[derive(Clone, Debug)]
+pub enum RosterEvent {
+    /// A job as it is now.
+    Job(Box<JobView>),
+    /// A job is gone, or its actor is being restarted: it wants nothing.
+    JobGone(JobId),
+    /// A worker connected.
+    Opened {
+        /// Its session.
+        session: SessionId,
+        /// Who.
+        worker: WorkerId,
+        /// How many tasks it runs at once.
+        slots: u32,
+        /// All it has.
+        total: Resources,
+    },
+    /// A session's room as it is now.
+    Room {
+        /// Which session.
+        session: SessionId,
+        /// Slots that may be granted, not counting grants it has not settled.
+        room: u32,
+        /// What is free of its resources, likewise.
+        free: Resources,
+        /// Grants whose tasks are in this report.
+        settled: Vec<GrantId>,
+    },
+    /// A session is over.
+    Closed(SessionId),
+    /// The time, about once a second: for the jobs that wait for a large room.
+    Tick(Instant),
+}
+
+/// What the supervisor must do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RosterEffect {
+    /// Tell a job that it may use so many slots of a session.
+    Grant {
+        /// Which job.
+        job: JobId,
+        /// The grant's number.
+        grant: GrantId,
+        /// Whose slots.
+        session: SessionId,
+        /// Of which worker.
+        worker: WorkerId,
+        /// How many.
+        slots: u32,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Candidate {
+    view: JobView,
+    /// Grants the view has not taken in.
+    unseen: BTreeMap<GrantId, u32>,
+    /// Since when it was its turn, and no room was large enough.
+    unfit_since: Option<Instant>,
+}
+
+impl Candidate {
+    fn wanted(&self) -> u32 {
+        self.view.wanted.saturating_sub(self.unseen.values().sum())
+    }
+
+    fn busy(&self) -> u32 {
+        self.view.out.saturating_add(self.unseen.values().sum())
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Seat {
+    worker: WorkerId,
+    slots: u32,
+    total: Resources,
+    room: u32,
+    free: Resources,
+    /// Grants not settled: how many slots, and what each takes.
+    open: BTreeMap<GrantId, (u32, JobId)>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
+    jobs: BTreeMap<JobId, Candidate>,
+    seats: BTreeMap<SessionId, Seat>,
+    last_grant: u64,
+    now: Instant,
+    /// A worker that is kept free, for a job that has waited long.
+    reserved: Option<(JobId, SessionId)>,
+}
+
+/// Where a job stands among those that want slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// From 1.
+    pub place: u32,
+    /// Why it is not further behind, or, for the last, not further ahead.
+    pub rule: Rule,
+    /// Who goes just before it.
+    pub behind: Option<JobId>,
+}
+
+impl Roster {
+    /// Takes one event in, and grants what can be granted.
+    pub fn on_event(&mut self, event: RosterEvent) -> Vec<RosterEffect> {
+        match event {
+            RosterEvent::Job(view) => self.job_changed(*view),
+            RosterEvent::JobGone(id) => self.forget(id),
+            RosterEvent::Opened { session, worker, slots, total } => {
+                let seat = Seat { worker, slots, free: total.clone(), total, room: 0, open: BTreeMap::new() };
+                self.seats.insert(session, seat);
+            }
+            RosterEvent::Room { session, room, free, settled } => {
+                if let Some(seat) = self.seats.get_mut(&session) {
+                    seat.room = room;
+                    seat.free = free;
+                    settled.iter().for_each(|grant| {
+                        seat.open.remove(grant);
+                    });
+                }
+            }
+            RosterEvent::Closed(session) => {
+                self.seats.remove(&session);
+            }
+            RosterEvent::Tick(now) => {
+                self.now = self.now.max(now);
+                self.reserve();
+            }
+        }
+        self.grant()
+    }
+
+    fn job_changed(&mut self, view: JobView) {
+        let (id, seen, ended) = (view.id, view.last_grant, view.state.is_final());
+        match self.jobs.get_mut(&id) {
+            Some(candidate) => {
+                candidate.unseen = candidate.unseen.split_off(&GrantId(seen.0.saturating_add(1)));
+                candidate.view = view;
+                candidate.unfit_since = candidate.unfit_since.filter(|_| candidate.wanted() > 0);
+            }
+            None => {
+                self.jobs.insert(id, Candidate { view, unseen: BTreeMap::new(), unfit_since: None });
+            }
+        }
+        if ended {
+            self.forget(id);
+        }
+    }
+
+    /// Grants that a job has not answered when it is gone will never be used: their slots are free again. What it did answer is on its way
+    /// to a session, whose next report settles it.
+    fn forget(&mut self, job: JobId) {
+        let Some(gone) = self.jobs.remove(&job) else { return };
+        for seat in self.seats.values_mut() {
+            seat.open.retain(|grant, _| !gone.unseen.contains_key(grant));
+        }
+    }
+
+    /// Keeps a worker free for the first job that has waited long enough: one that has all its tasks ask for, but not now.
+    fn reserve(&mut self) {
+        let waits = |of: JobId| self.jobs.get(&of).is_some_and(|job| job.unfit_since.is_some());
+        self.reserved = self.reserved.filter(|(job, session)| waits(*job) && self.seats.contains_key(session));
+        if self.reserved.is_some() {
+            return;
+        }
+        let (busy, rules) = (self.busy(), self.rules());
+        let long = |since: Instant| self.now.since(since) >= RESERVE_AFTER;
+        let mut starved: Vec<&JobView> = self.jobs.values().filter(|job| job.unfit_since.is_some_and(long)).map(|job| &job.view).collect();
+        starved.sort_by_key(|view| rank::key(view, &busy, rules));
+        self.reserved = starved.into_iter().find_map(|view| Some((view.id, self.seat_to_keep_free(&view.spec.needs)?)));
+    }
+
+    fn seat_to_keep_free(&self, needs: &Resources) -> Option<SessionId> {
+        // Where it would fit at once only a slot is missing, or the worker is leaving.
+        let fitting = self.seats.iter().filter(|(_, seat)| needs.fits(&seat.total) && !needs.fits(&seat.free));
+        fitting.max_by_key(|(session, seat)| (seat.room, std::cmp::Reverse(**session))).map(|(session, _)| *session)
+    }
+
+    /// Slots of all connected workers.
+    pub fn slots(&self) -> u32 {
+        self.seats.values().map(|seat| seat.slots).sum()
+    }
+
+    fn rules(&self) -> RankRules {
+        RankRules::for_slots(self.slots())
+    }
+
+    fn busy(&self) -> BTreeMap<String, u32> {
+        let mut busy = BTreeMap::new();
+        for candidate in self.jobs.values() {
+            add_to(&mut busy, &candidate.view.spec.owner, candidate.busy());
+        }
+        busy
+    }
+
+    /// The sessions with room, less what was granted of it and is not settled.
+    fn openings(&self) -> Openings {
+        let openings = self.seats.iter().filter_map(|(session, seat)| {
+            let room = seat.room.saturating_sub(seat.open.values().map(|(slots, _)| slots).sum());
+            let free = |seat: &Seat| {
+                seat.open.values().fold(seat.free.clone(), |free, (slots, of)| match self.jobs.get(of) {
+                    Some(job) => free.less(&job.view.spec.needs, *slots),
+                    None => free,
+                })
+            };
+            let reserved = self.reserved.filter(|(_, at)| at == session).map(|(job, _)| job);
+            (room > 0).then(|| Opening { session: *session, room, free: free(seat), reserved })
+        });
+        Openings(openings.collect())
+    }
+
+    /// Grants slot by slot, since every grant changes the owners' shares; neighbours are joined afterwards.
+    fn grant(&mut self) -> Vec<RosterEffect> {
+        let mut effects: Vec<RosterEffect> = Vec::new();
+        let mut openings = self.openings();
+        if openings.0.is_empty() {
+            return effects;
+        }
+        let mut busy = self.busy();
+        let mut line = Line::new(self.jobs.values().filter(|job| job.wanted() > 0).map(|job| &job.view), self.rules());
+        while !openings.0.is_empty() {
+            let view_of = |job| self.jobs.get(&job).map(|candidate| &candidate.view);
+            let Some(job) = line.first(view_of, &busy) else { break };
+            let Some(candidate) = self.jobs.get_mut(&job) else { break };
+            let spec = candidate.view.spec.clone();
+            let Some(session) = openings.take(job, &spec.needs) else {
+                // It fits nowhere now; it holds nobody up.
+                candidate.unfit_since = candidate.unfit_since.or(Some(self.now));
+                line.drop_first(job);
+                continue;
+            };
+            candidate.unfit_since = None;
+            self.reserved = self.reserved.filter(|(of, _)| *of != job);
+            add_to(&mut busy, &spec.owner, 1);
+            self.give(job, session, &mut effects);
+            if self.jobs.get(&job).is_none_or(|candidate| candidate.wanted() == 0) {
+                line.drop_first(job);
+            }
+        }
+        effects
+    }
+
+    fn give(&mut self, job: JobId, session: SessionId, effects: &mut Vec<RosterEffect>) {
+        let (Some(candidate), Some(seat)) = (self.jobs.get_mut(&job), self.seats.get_mut(&session)) else { return };
+        let same = effects.iter_mut().rev().take(64).find(|effect| {
+            let RosterEffect::Grant { job: of, session: at, .. } = effect;
+            *of == job && *at == session
+        });
+        let grant = match same {
+            Some(RosterEffect::Grant { grant, slots, .. }) => {
+                *slots += 1;
+                *grant
+            }
+            None => {
+                self.last_grant += 1;
+                let grant = GrantId(self.last_grant);
+                effects.push(RosterEffect::Grant { job, grant, session, worker: seat.worker, slots: 1 });
+                grant
+            }
+        };
+        *candidate.unseen.entry(grant).or_default() += 1;
+        seat.open.entry(grant).or_insert((0, job)).0 += 1;
+    }
+
+    /// The job's place among those that want slots.
+    pub fn place(&self, job: JobId) -> Option<Place> {
+        let (busy, rules) = (self.busy(), self.rules());
+        let mut keys: Vec<_> = self
+            .jobs
+            .values()
+            .filter(|candidate| candidate.view.wanted > 0)
+            .map(|candidate| (rank::key(&candidate.view, &busy, rules), candidate.view.id))
+            .collect();
+        keys.sort();
+        let at = keys.iter().position(|(_, id)| *id == job)?;
+        let before = at.checked_sub(1).and_then(|at| keys.get(at));
+        let after = keys.get(at + 1);
+        let rule = match (before, after) {
+            (Some((key, _)), _) => rank::deciding_rule(key, &keys.get(at)?.0),
+            (None, Some((key, _))) => rank::deciding_rule(&keys.get(at)?.0, key),
+            (None, None) => Rule::Age,
+        };
+        Some(Place { place: at as u32 + 1, rule, behind: before.map(|(_, id)| *id) })
+    }
+
+    /// Whether the job is past its finish line.
+    pub fn past_finish_line(&self, view: &JobView) -> bool {
+        !view.state.is_final() && rank::past_finish_line(view, self.rules())
+    }
+
+    /// Whether some connected worker could ever run the job's tasks: by all it has, not by what is free.
+    pub fn fits_somewhere(&self, view: &JobView) -> bool {
+        self.seats.values().any(|seat| seat.slots > 0 && view.spec.needs.fits(&seat.total))
+    }
+
+    /// Free slots, granted ones not counted.
+    pub fn free_slots(&self) -> u32 {
+        self.seats.values().map(|seat| seat.room.saturating_sub(seat.open.values().map(|(slots, _)| slots).sum())).sum()
+    }
+
+    /// The jobs that are not final, as last seen.
+    pub fn views(&self) -> impl Iterator<Item = &JobView> + '_ {
+        self.jobs.values().map(|candidate| &candidate.view)
+    }
+}
+
+fn add_to(busy: &mut BTreeMap<String, u32>, owner: &str, slots: u32) {
+    match busy.get_mut(owner) {
+        Some(of) => *of = of.saturating_add(slots),
+        None => {
+            busy.insert(owner.to_owned(), slots);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,356 @@
+//! One connected worker, seen from the head: its leases, and how much room it has.
+//!
+//! The room is what the worker announced as free, less the runs it had not seen then. The announcement is absolute and says which run was
+//! the last it took in, so that neither a delayed nor a repeated one can make room that is not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::wire::{FromWorker, Lease, Run, ToWorker, Verdict};
+use crate::domain::{Attempt, Chunk, Epoch, FenceId, GrantId, Instant, JobId, Resources, SessionId, TaskNo, WorkerId};
+use crate::limits;
+
+use super::now::Now;
+
+/// Jobs remembered as introduced to the worker; beyond it those without a lease here are forgotten, and introduced again when they return.
+const INTRODUCED_MAX: usize = 1024;
+
+/// A run as the job delivers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The right to run it.
+    pub lease: Lease,
+    /// Its input.
+    pub chunk: Option<Chunk>,
+}
+
+/// Something that happened in, or to, the session.
+#[derive(Clone, Debug)]
+pub enum SessionEvent {
+    /// A job answers a grant; with no runs it returns all its slots.
+    Deliver {
+        /// The grant that is settled by it.
+        grant: GrantId,
+        /// The job.
+        job: JobId,
+        /// What each run takes.
+        needs: Resources,
+        /// At most as many as slots were granted.
+        runs: Vec<Delivery>,
+    },
+    /// A job asks what of it has started.
+    Fence(FenceId, JobId),
+    /// The worker holds this running attempt, and it takes so much. To be told for every claim of its Hello, before the first room goes to the
+    /// supervisor, so that nothing is promised twice; a verdict of Stop takes it back.
+    Adopted(Lease, Resources),
+    /// To be passed on to the worker as it is: Stop, Ack, Verdict.
+    Pass(ToWorker),
+    /// The worker said something; not Hello, Heartbeat.
+    Said(FromWorker),
+    /// Take no more tasks, or, false, take tasks again.
+    Drain(bool),
+    /// Time has passed.
+    Tick,
+}
+
+/// What the worker's proxy must do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionEffect {
+    /// Send this to the worker.
+    Send(ToWorker),
+    /// Send what the worker must know of the job, before its first run.
+    Introduce(JobId),
+    /// Tell a job that these will not start.
+    Returned(JobId, Vec<Lease>),
+    /// Tell a job that these have started.
+    Started(JobId, Vec<Lease>),
+    /// Tell a job the answer to its fence.
+    Fenced {
+        /// Whose fence.
+        job: JobId,
+        /// Which.
+        fence: FenceId,
+        /// Had started.
+        started: Vec<Lease>,
+        /// Will never start.
+        dropped: Vec<Lease>,
+    },
+    /// Tell the supervisor the room.
+    Room {
+        /// Slots that may be granted.
+        room: u32,
+        /// Resources that are free.
+        free: Resources,
+        /// Grants that this report includes.
+        settled: Vec<GrantId>,
+    },
+    /// The worker has been silent too long, or has said goodbye: the session is over.
+    Over {
+        /// It left in order, with nothing in its hands.
+        goodbye: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    lease: Lease,
+    needs: Resources,
+    /// The run's number while it is only sent.
+    sent: Option<u64>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Session {
+    id: SessionId,
+    worker: WorkerId,
+    slots: u32,
+    total: Resources,
+    free_announced: u32,
+    last_run_seen: u64,
+    last_run: u64,
+    held: BTreeMap<(JobId, TaskNo), Held>,
+    /// Results that came and are not acknowledged.
+    unacknowledged: BTreeMap<(JobId, TaskNo, Attempt), Lease>,
+    /// Jobs the worker knows.
+    introduced: BTreeSet<JobId>,
+    fences: BTreeMap<FenceId, (JobId, FenceId)>,
+    last_fence: u64,
+    draining: bool,
+    deadline: Instant,
+}
+
+impl Session {
+    /// A worker has just connected. Until it announces room it has none.
+    pub fn new(id: SessionId, worker: WorkerId, slots: u32, total: Resources, now: Now) -> Self {
+        Self {
+            id,
+            worker,
+            slots,
+            total,
+            free_announced: 0,
+            last_run_seen: 0,
+            last_run: 0,
+            held: BTreeMap::new(),
+            unacknowledged: BTreeMap::new(),
+            introduced: BTreeSet::new(),
+            fences: BTreeMap::new(),
+            last_fence: 0,
+            draining: false,
+            deadline: now.mono.after(limits::WORKER_SILENT_AFTER),
+        }
+    }
+
+    /// Takes one event in, and says what is to be done, in order.
+    pub fn on_event(&mut self, event: SessionEvent, now: Now) -> Vec<SessionEffect> {
+        let mut effects = Vec::new();
+        match event {
+            SessionEvent::Deliver { grant, job, needs, runs } => self.deliver(grant, job, &needs, runs, &mut effects),
+            SessionEvent::Fence(fence, job) => {
+                self.last_fence += 1;
+                self.fences.insert(FenceId(self.last_fence), (job, fence));
+                effects.push(SessionEffect::Send(ToWorker::Fence(FenceId(self.last_fence), job)));
+            }
+            SessionEvent::Adopted(lease, needs) => {
+                self.held.insert((lease.job, lease.no), Held { lease, needs, sent: None });
+                effects.push(self.room_report(Vec::new()));
+            }
+            SessionEvent::Pass(message) => self.pass(message, &mut effects),
+            SessionEvent::Said(message) => self.said(message, now, &mut effects),
+            SessionEvent::Drain(drain) => {
+                self.draining = drain;
+                effects.push(SessionEffect::Send(ToWorker::Drain(drain)));
+                effects.push(self.room_report(Vec::new()));
+            }
+            SessionEvent::Tick if self.deadline <= now.mono => effects.push(SessionEffect::Over { goodbye: false }),
+            SessionEvent::Tick => {}
+        }
+        effects
+    }
+
+    fn pass(&mut self, message: ToWorker, effects: &mut Vec<SessionEffect>) {
+        match &message {
+            ToWorker::Ack(leases) => leases.iter().for_each(|lease| self.acknowledge(lease)),
+            ToWorker::Verdict(lease, Verdict::Stop) => {
+                self.acknowledge(lease);
+                self.drop_lease(lease);
+                effects.push(self.room_report(Vec::new()));
+            }
+            _ => {}
+        }
+        effects.push(SessionEffect::Send(message));
+    }
+
+    fn acknowledge(&mut self, lease: &Lease) {
+        self.unacknowledged.remove(&(lease.job, lease.no, lease.attempt));
+    }
+
+    fn deliver(&mut self, grant: GrantId, job: JobId, needs: &Resources, mut runs: Vec<Delivery>, effects: &mut Vec<SessionEffect>) {
+        // The room may have shrunk since the grant: what no longer fits goes back.
+        let surplus = runs.split_off(runs.len().min(self.room() as usize));
+        if !surplus.is_empty() {
+            effects.push(SessionEffect::Returned(job, surplus.iter().map(|run| run.lease).collect()));
+        }
+        if !runs.is_empty() {
+            self.introduce(job, effects);
+        }
+        for batch in runs.chunks(limits::LEASES_PER_MESSAGE_MAX) {
+            let batch = batch.iter().map(|run| self.send(run, needs)).collect();
+            effects.push(SessionEffect::Send(ToWorker::Runs(batch)));
+        }
+        effects.push(self.room_report(vec![grant]));
+    }
+
+    fn introduce(&mut self, job: JobId, effects: &mut Vec<SessionEffect>) {
+        if self.introduced.len() >= INTRODUCED_MAX {
+            let jobs = self.jobs();
+            self.introduced.retain(|known| jobs.contains(known));
+        }
+        if self.introduced.insert(job) {
+            effects.push(SessionEffect::Introduce(job));
+        }
+    }
+
+    fn send(&mut self, run: &Delivery, needs: &Resources) -> Run {
+        self.last_run += 1;
+        let held = Held { lease: run.lease, needs: needs.clone(), sent: Some(self.last_run) };
+        self.held.insert((run.lease.job, run.lease.no), held);
+        Run { seq: self.last_run, lease: run.lease, chunk: run.chunk }
+    }
+
+    fn said(&mut self, message: FromWorker, now: Now, effects: &mut Vec<SessionEffect>) {
+        self.deadline = now.mono.after(limits::WORKER_SILENT_AFTER);
+        match message {
+            FromWorker::Room { free, last_run_seen } => {
+                self.free_announced = free.min(self.slots);
+                // Never beyond what was sent, whatever the worker says.
+                self.last_run_seen = last_run_seen.min(self.last_run);
+                effects.push(self.room_report(Vec::new()));
+            }
+            FromWorker::Started(leases) => {
+                for (job, leases) in by_job(leases) {
+                    leases.iter().for_each(|lease| self.start(lease));
+                    effects.push(SessionEffect::Started(job, leases));
+                }
+            }
+            FromWorker::Declined(lease) => {
+                self.drop_lease(&lease);
+                effects.push(SessionEffect::Returned(lease.job, vec![lease]));
+                effects.push(self.room_report(Vec::new()));
+            }
+            FromWorker::Fenced { fence, started, dropped } => {
+                started.iter().for_each(|lease| self.start(lease));
+                dropped.iter().for_each(|lease| {
+                    self.drop_lease(lease);
+                });
+                match self.fences.remove(&fence) {
+                    Some((job, fence)) => effects.push(SessionEffect::Fenced { job, fence, started, dropped }),
+                    // Not our question, but what it says of its tasks still holds.
+                    None => {
+                        effects.extend(by_job(started).into_iter().map(|(job, leases)| SessionEffect::Started(job, leases)));
+                        effects.extend(by_job(dropped).into_iter().map(|(job, leases)| SessionEffect::Returned(job, leases)));
+                    }
+                }
+                effects.push(self.room_report(Vec::new()));
+            }
+            FromWorker::Finished(finished) => {
+                let lease = finished.lease;
+                // Only what we gave out or asked for, so that a worker can't make the head remember without end.
+                if self.drop_lease(&lease) {
+                    self.unacknowledged.insert((lease.job, lease.no, lease.attempt), lease);
+                }
+                effects.push(self.room_report(Vec::new()));
+            }
+            FromWorker::Goodbye => effects.push(SessionEffect::Over { goodbye: self.held.is_empty() }),
+            FromWorker::Hello(_) | FromWorker::Heartbeat => {}
+        }
+    }
+
+    fn start(&mut self, lease: &Lease) {
+        if let Some(held) = self.held.get_mut(&(lease.job, lease.no)).filter(|held| held.lease.same_attempt(lease)) {
+            held.sent = None;
+        }
+    }
+
+    /// Whether it was held.
+    fn drop_lease(&mut self, lease: &Lease) -> bool {
+        let key = (lease.job, lease.no);
+        let held = self.held.get(&key).is_some_and(|held| held.lease.same_attempt(lease));
+        if held {
+            self.held.remove(&key);
+        }
+        held
+    }
+
+    /// Slots that may be granted: announced free, less the runs that the announcement does not know of.
+    pub fn room(&self) -> u32 {
+        let unseen = (self.last_run - self.last_run_seen) as u32;
+        if self.draining { 0 } else { self.free_announced.saturating_sub(unseen) }
+    }
+
+    fn room_report(&self, settled: Vec<GrantId>) -> SessionEffect {
+        let mut free = self.total.clone();
+        for Held { needs, .. } in self.held.values() {
+            free.cpus = free.cpus.saturating_sub(needs.cpus);
+            free.mem_bytes = free.mem_bytes.saturating_sub(needs.mem_bytes);
+            free.gpus = free.gpus.saturating_sub(needs.gpus);
+        }
+        SessionEffect::Room { room: self.room(), free, settled }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Whose it is.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// The leases the worker holds, and whether each has started.
+    pub fn leases(&self) -> impl Iterator<Item = (Lease, bool)> + '_ {
+        self.held.values().map(|held| (held.lease, held.sent.is_none()))
+    }
+
+    /// Results that the worker has sent and keeps: what a job whose machine is built anew must ask for again.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = Lease> + '_ {
+        self.unacknowledged.values().copied()
+    }
+
+    /// The jobs that have leases here.
+    pub fn jobs(&self) -> BTreeSet<JobId> {
+        self.held.keys().map(|(job, _)| *job).collect()
+    }
+
+    /// Announced free slots, as last heard.
+    pub fn free_announced(&self) -> u32 {
+        self.free_announced
+    }
+
+    /// Whether it takes no more tasks.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Checks what must always hold.
+    pub fn check(&self, epoch: Epoch) -> Result<(), String> {
+        let unseen = self.held.values().filter(|held| held.sent.is_some_and(|seq| seq > self.last_run_seen)).count();
+        if unseen > (self.last_run - self.last_run_seen) as usize {
+            return Err(format!("{}: more leases unseen than runs sent: {self:?}", self.id));
+        }
+        if self.held.values().any(|held| held.lease.epoch > epoch) {
+            return Err(format!("{}: a lease of a later epoch: {self:?}", self.id));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+/// Leases by job, in order.
+fn by_job(leases: Vec<Lease>) -> BTreeMap<JobId, Vec<Lease>> {
+    let mut jobs: BTreeMap<JobId, Vec<Lease>> = BTreeMap::new();
+    leases.into_iter().for_each(|lease| jobs.entry(lease.job).or_default().push(lease));
+    jobs
+}

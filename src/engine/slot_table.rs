@@ -1,0 +1,461 @@
+//! The worker's side: which slot does what, which results wait for their acknowledgement.
+//!
+//! ```text
+//!        Run on a free slot      Prepared: process starts        Ended
+//! free ─────────────────► Preparing ───────────────► Running ──────────► free, result kept until acknowledged
+//!   ▲                        │  fence, or the session ends
+//!   └────────────────────────┘
+//! ```
+//! Started is said only when the process is about to start, so a task whose input is still on its way can be dropped.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::domain::wire::{FromWorker, Held, Lease, Run, ToWorker, Verdict};
+use crate::domain::{Attempt, Chunk, Epoch, FenceId, Instant, JobId, SessionId, TaskNo};
+use crate::limits;
+
+use super::fault::Fault;
+use super::now::Now;
+
+/// Something that happened at the worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SlotEvent {
+    /// The head said something in this session. The first is Welcome or Refuse.
+    Said(SessionId, ToWorker),
+    /// The session's stream ended.
+    Disconnected(SessionId),
+    /// A slot's input is there; or can't be had, and why. `Declined` gives the task back at no cost.
+    Prepared {
+        /// Which slot.
+        slot: usize,
+        /// For which attempt, as the slot may have another by now.
+        lease: Lease,
+        /// How it went.
+        how: Preparation,
+    },
+    /// A slot's process has ended and its result is packed, or could not be started.
+    Ended {
+        /// Which slot.
+        slot: usize,
+        /// Whether its result is worth keeping; not when it was stopped because nobody wants it.
+        lease: Lease,
+    },
+    /// The worker is to leave, or, false, to stay.
+    Drain(bool),
+}
+
+/// How the preparation of a slot went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preparation {
+    /// Ready to start.
+    Ready,
+    /// The task can't be started here; its result says why.
+    Failed,
+    /// The head could not be reached, or the like: give the task back.
+    Declined,
+}
+
+/// What the worker must do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SlotEffect {
+    /// Tell the head, in the present session.
+    Say(FromWorker),
+    /// Remember the job, for its runs.
+    Learn(std::sync::Arc<crate::domain::wire::JobInfo>),
+    /// Fetch a slot's input.
+    Prepare {
+        /// Which slot.
+        slot: usize,
+        /// For which attempt.
+        lease: Lease,
+        /// What.
+        chunk: Option<Chunk>,
+    },
+    /// Stop fetching: the task was dropped.
+    CancelPrepare {
+        /// Which slot.
+        slot: usize,
+    },
+    /// Start the process.
+    Start {
+        /// In which slot.
+        slot: usize,
+        /// Which attempt.
+        lease: Lease,
+    },
+    /// Stop the process: TERM, grace, KILL of the tree.
+    Stop {
+        /// In which slot.
+        slot: usize,
+        /// Which attempt.
+        lease: Lease,
+        /// From TERM to KILL.
+        grace: Duration,
+    },
+    /// Make a failed result for an attempt that could not be prepared.
+    Fail {
+        /// Which attempt.
+        lease: Lease,
+    },
+    /// Send a kept result to the head.
+    Deliver(Lease),
+    /// Drop a kept result.
+    Forget(Lease),
+    /// Keep this epoch on disk: no lower one is obeyed.
+    KeepEpoch(Epoch),
+    /// End the session, unread.
+    EndSession(SessionId),
+    /// Nothing is left to do: leave.
+    Leave,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Preparing,
+    Running { unwanted: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    lease: Lease,
+    phase: Phase,
+    /// The head of this session knows that we hold it.
+    confirmed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kept {
+    lease: Lease,
+    confirmed: bool,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct SlotTable {
+    slots: Vec<Option<Slot>>,
+    results: BTreeMap<(JobId, TaskNo, Attempt), Kept>,
+    /// The most results that wait before no more tasks are taken.
+    results_max: usize,
+    session: Option<SessionId>,
+    epoch: Epoch,
+    last_run_seen: u64,
+    last_heard: Instant,
+    draining: bool,
+    left: bool,
+    announced: u32,
+    fault: Option<Fault>,
+}
+
+impl SlotTable {
+    /// All slots free, not connected. `epoch` is the highest ever obeyed, from disk.
+    pub fn new(slots: u32, results_max: usize, epoch: Epoch) -> Self {
+        Self {
+            slots: vec![None; slots as usize],
+            results: BTreeMap::new(),
+            results_max,
+            session: None,
+            epoch,
+            last_run_seen: 0,
+            last_heard: Instant(0),
+            draining: false,
+            left: false,
+            announced: 0,
+            fault: None,
+        }
+    }
+
+    /// Plants a mistake, for tests.
+    pub fn plant(&mut self, fault: Option<Fault>) {
+        self.fault = fault;
+    }
+
+    /// Takes one event in, and says what is to be done, in order.
+    pub fn on_event(&mut self, event: SlotEvent, now: Now) -> Vec<SlotEffect> {
+        let mut effects = Vec::new();
+        let fx = &mut effects;
+        match event {
+            SlotEvent::Said(session, ToWorker::Welcome { epoch, .. }) => self.welcomed(session, epoch, now, fx),
+            SlotEvent::Said(session, _) if self.session != Some(session) => {}
+            SlotEvent::Said(session, message) => {
+                if self.lease_over(now) {
+                    self.end_session(session, fx);
+                } else {
+                    self.last_heard = now.mono;
+                    self.said(message, fx);
+                }
+            }
+            SlotEvent::Disconnected(session) if self.session == Some(session) => self.disconnected(fx),
+            SlotEvent::Disconnected(_) => {}
+            SlotEvent::Prepared { slot, lease, how } => self.prepared(slot, lease, how, now, fx),
+            SlotEvent::Ended { slot, lease } => self.ended(slot, lease, fx),
+            SlotEvent::Drain(drain) => {
+                self.draining = drain;
+                self.announce(fx);
+            }
+        }
+        self.maybe_leave(fx);
+        effects
+    }
+
+    /// Whether the head, not having heard of us, may have given our unstarted tasks to others.
+    fn lease_over(&self, now: Now) -> bool {
+        now.mono.since(self.last_heard) > limits::LEASE && self.fault != Some(Fault::LeaseIgnored)
+    }
+
+    fn welcomed(&mut self, session: SessionId, epoch: Epoch, now: Now, fx: &mut Vec<SlotEffect>) {
+        if epoch < self.epoch {
+            fx.push(SlotEffect::EndSession(session));
+            return;
+        }
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            fx.push(SlotEffect::KeepEpoch(epoch));
+        }
+        // Whatever came of the session before: what has not started of it was not in our Hello, and is not ours any more.
+        self.disconnected(fx);
+        self.session = Some(session);
+        self.last_run_seen = 0;
+        self.last_heard = now.mono;
+        self.announce(fx);
+    }
+
+    /// What the worker holds, for its Hello. From then on nothing of it is said to the head until its verdict comes.
+    pub fn held(&mut self) -> Vec<Held> {
+        self.slots.iter_mut().flatten().for_each(|slot| slot.confirmed = false);
+        self.results.values_mut().for_each(|kept| kept.confirmed = false);
+        let running = self.slots.iter().flatten().filter(|slot| matches!(slot.phase, Phase::Running { unwanted: false }));
+        let running = running.map(|slot| Held { lease: slot.lease, finished: false });
+        running.chain(self.results.values().map(|kept| Held { lease: kept.lease, finished: true })).collect()
+    }
+
+    fn said(&mut self, message: ToWorker, fx: &mut Vec<SlotEffect>) {
+        match message {
+            ToWorker::Job(info) => fx.push(SlotEffect::Learn(info)),
+            ToWorker::Runs(runs) => {
+                runs.into_iter().for_each(|run| self.run(run, fx));
+                self.announce(fx);
+            }
+            ToWorker::Fence(fence, job) => self.fence(fence, job, fx),
+            ToWorker::Stop(lease, grace) => self.stop(&lease, grace, false, fx),
+            ToWorker::Ack(leases) => {
+                leases.iter().for_each(|lease| self.forget(lease, fx));
+                self.announce(fx);
+            }
+            ToWorker::Verdict(lease, verdict) => self.verdict(&lease, verdict, fx),
+            ToWorker::Drain(drain) => {
+                self.draining = drain;
+                self.announce(fx);
+            }
+            ToWorker::Welcome { .. } | ToWorker::Refuse(_) | ToWorker::Heartbeat => {}
+        }
+    }
+
+    fn run(&mut self, run: Run, fx: &mut Vec<SlotEffect>) {
+        self.last_run_seen = self.last_run_seen.max(run.seq);
+        let free = if self.free() > 0 { self.slots.iter().position(Option::is_none) } else { None };
+        let Some(slot) = free else {
+            fx.push(SlotEffect::Say(FromWorker::Declined(run.lease)));
+            return;
+        };
+        self.slots[slot] = Some(Slot { lease: run.lease, phase: Phase::Preparing, confirmed: true });
+        fx.push(SlotEffect::Prepare { slot, lease: run.lease, chunk: run.chunk });
+    }
+
+    fn fence(&mut self, fence: FenceId, job: JobId, fx: &mut Vec<SlotEffect>) {
+        let (mut started, mut dropped) = (Vec::new(), Vec::new());
+        for (at, entry) in self.slots.iter_mut().enumerate() {
+            let Some(slot) = entry.filter(|slot| slot.lease.job == job) else { continue };
+            match slot.phase {
+                Phase::Preparing => {
+                    dropped.push(slot.lease);
+                    fx.push(SlotEffect::CancelPrepare { slot: at });
+                    *entry = None;
+                }
+                Phase::Running { .. } => started.push(slot.lease),
+            }
+        }
+        fx.push(SlotEffect::Say(FromWorker::Fenced { fence, started, dropped }));
+        self.announce(fx);
+    }
+
+    fn stop(&mut self, lease: &Lease, grace: Duration, unwanted: bool, fx: &mut Vec<SlotEffect>) {
+        let Some(at) = self.slot_of(lease) else { return };
+        let Some(slot) = &mut self.slots[at] else { return };
+        match &mut slot.phase {
+            Phase::Preparing => {
+                let lease = slot.lease;
+                self.slots[at] = None;
+                fx.push(SlotEffect::CancelPrepare { slot: at });
+                fx.push(SlotEffect::Say(FromWorker::Declined(lease)));
+                self.announce(fx);
+            }
+            Phase::Running { unwanted: mark } => {
+                *mark |= unwanted;
+                fx.push(SlotEffect::Stop { slot: at, lease: slot.lease, grace });
+            }
+        }
+    }
+
+    fn slot_of(&self, lease: &Lease) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.is_some_and(|slot| slot.lease.same_attempt(lease)))
+    }
+
+    fn forget(&mut self, lease: &Lease, fx: &mut Vec<SlotEffect>) {
+        if self.results.remove(&(lease.job, lease.no, lease.attempt)).is_some() {
+            fx.push(SlotEffect::Forget(*lease));
+        }
+    }
+
+    fn verdict(&mut self, lease: &Lease, verdict: Verdict, fx: &mut Vec<SlotEffect>) {
+        let epoch = self.epoch;
+        match verdict {
+            Verdict::Stop => {
+                self.forget(lease, fx);
+                self.stop(lease, limits::DEFAULT_GRACE, true, fx);
+                self.announce(fx);
+            }
+            Verdict::Adopt | Verdict::Send => {
+                let adopted = Lease { epoch, ..*lease };
+                if let Some(slot) = self.slot_of(lease).and_then(|at| self.slots[at].as_mut()) {
+                    (slot.lease, slot.confirmed) = (adopted, true);
+                }
+                if let Some(kept) = self.results.get_mut(&(lease.job, lease.no, lease.attempt)) {
+                    *kept = Kept { lease: adopted, confirmed: true };
+                    fx.push(SlotEffect::Deliver(adopted));
+                }
+            }
+        }
+    }
+
+    fn prepared(&mut self, at: usize, lease: Lease, how: Preparation, now: Now, fx: &mut Vec<SlotEffect>) {
+        let stood_still = self.lease_over(now);
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if slot.phase != Phase::Preparing || !slot.lease.same_attempt(&lease) {
+            return;
+        }
+        let lease = slot.lease;
+        if stood_still {
+            // We stood still: the task may be another's by now.
+            if let Some(session) = self.session {
+                self.end_session(session, fx);
+            }
+            return;
+        }
+        match how {
+            Preparation::Ready => {
+                slot.phase = Phase::Running { unwanted: false };
+                fx.push(SlotEffect::Say(FromWorker::Started(vec![lease])));
+                fx.push(SlotEffect::Start { slot: at, lease });
+            }
+            Preparation::Failed => {
+                slot.phase = Phase::Running { unwanted: false };
+                fx.push(SlotEffect::Fail { lease });
+                self.ended(at, lease, fx);
+            }
+            Preparation::Declined => {
+                self.slots[at] = None;
+                fx.push(SlotEffect::Say(FromWorker::Declined(lease)));
+                self.announce(fx);
+            }
+        }
+    }
+
+    fn ended(&mut self, at: usize, lease: Lease, fx: &mut Vec<SlotEffect>) {
+        let Some(entry) = self.slots.get_mut(at) else { return };
+        let Some(slot) = entry.filter(|slot| slot.lease.same_attempt(&lease)) else { return };
+        let Phase::Running { unwanted } = slot.phase else { return };
+        *entry = None;
+        if unwanted {
+            fx.push(SlotEffect::Forget(slot.lease));
+        } else {
+            let kept = Kept { lease: slot.lease, confirmed: slot.confirmed };
+            self.results.insert((lease.job, lease.no, lease.attempt), kept);
+            if slot.confirmed && self.session.is_some() {
+                fx.push(SlotEffect::Deliver(slot.lease));
+            }
+        }
+        self.announce(fx);
+    }
+
+    fn end_session(&mut self, session: SessionId, fx: &mut Vec<SlotEffect>) {
+        fx.push(SlotEffect::EndSession(session));
+        self.disconnected(fx);
+    }
+
+    /// What has not started is dropped: the head gives it to others once we say Hello without it, or stay away.
+    fn disconnected(&mut self, fx: &mut Vec<SlotEffect>) {
+        self.session = None;
+        for (at, entry) in self.slots.iter_mut().enumerate() {
+            if entry.is_some_and(|slot| slot.phase == Phase::Preparing) {
+                *entry = None;
+                fx.push(SlotEffect::CancelPrepare { slot: at });
+            }
+        }
+    }
+
+    /// Slots that may be given a task.
+    pub fn free(&self) -> u32 {
+        if self.draining || self.results.len() >= self.results_max {
+            return 0;
+        }
+        self.slots.iter().filter(|slot| slot.is_none()).count() as u32
+    }
+
+    fn announce(&mut self, fx: &mut Vec<SlotEffect>) {
+        if self.session.is_none() {
+            return;
+        }
+        let free = match self.fault {
+            Some(Fault::RoomAsDelta) => self.announced + self.free(),
+            _ => self.free(),
+        };
+        self.announced = self.free();
+        fx.push(SlotEffect::Say(FromWorker::Room { free, last_run_seen: self.last_run_seen }));
+    }
+
+    fn maybe_leave(&mut self, fx: &mut Vec<SlotEffect>) {
+        let empty = self.results.is_empty() && self.slots.iter().all(Option::is_none);
+        if self.draining && empty && !self.left {
+            self.left = true;
+            if self.session.is_some() {
+                fx.push(SlotEffect::Say(FromWorker::Goodbye));
+            }
+            fx.push(SlotEffect::Leave);
+        }
+    }
+
+    /// Whether this is the present session.
+    pub fn session_is(&self, session: SessionId) -> bool {
+        self.session == Some(session)
+    }
+
+    /// The highest epoch obeyed.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The attempts whose processes run.
+    pub fn running(&self) -> impl Iterator<Item = Lease> + '_ {
+        self.slots.iter().flatten().filter(|slot| matches!(slot.phase, Phase::Running { .. })).map(|slot| slot.lease)
+    }
+
+    /// The attempts that slots are taken by.
+    pub fn leases(&self) -> impl Iterator<Item = Lease> + '_ {
+        self.slots.iter().flatten().map(|slot| slot.lease)
+    }
+
+    /// Whether the slot gets the inputs of this attempt.
+    pub fn is_preparing(&self, at: usize, lease: &Lease) -> bool {
+        let slot = self.slots.get(at).copied().flatten();
+        slot.is_some_and(|slot| slot.phase == Phase::Preparing && slot.lease.same_attempt(lease))
+    }
+
+    /// Whether no slot is taken and no result waits.
+    pub fn is_empty(&self) -> bool {
+        self.results.is_empty() && self.slots.iter().all(Option::is_none)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,421 @@
+//! The worker's end of a launcher: runs tasks one after the other, blocking; stops them from any thread.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::launcher::{KILL_TIMEOUT, LAUNCHER_ARG};
+use super::orphans::{reap_launcher, spawn_launcher};
+use super::protocol::{End, Ended, Event, Frames, Request, Start, encode};
+use super::tree::ended_within;
+use crate::domain::Error;
+
+/// How long a launcher may take to end its task, and itself, once its input ends.
+const EXIT_TIMEOUT: Duration = KILL_TIMEOUT.saturating_add(Duration::from_secs(2));
+/// One read of events.
+const READ_BYTES: usize = 4096;
+
+/// A launcher process. Dropping it ends its task and the process; that blocks, mostly for milliseconds, at most twelve seconds.
+pub struct Launcher {
+    child: Child,
+    events: ChildStdout,
+    frames: Frames,
+    line: Arc<Line>,
+    /// Of the next task.
+    seq: u64,
+}
+
+/// The launcher is gone, or makes no sense and was killed. What ran below it is now this process's:
+/// [`adopt_and_kill_orphans`](super::adopt_and_kill_orphans).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("launcher {pid} died: {reason}")]
+pub struct LauncherDied {
+    /// Its process number, by now free again.
+    pub pid: u32,
+    /// One line.
+    pub reason: String,
+}
+
+impl From<LauncherDied> for Error {
+    fn from(died: LauncherDied) -> Self {
+        Error::unavailable(died.to_string())
+    }
+}
+
+/// Stops the one task it was made for, from any thread, before, while and after it runs; after its end it does nothing.
+#[derive(Clone)]
+pub struct Stopper {
+    line: Arc<Line>,
+    seq: u64,
+}
+
+/// The way to the launcher, shared with stoppers.
+struct Line {
+    pidfd: OwnedFd,
+    state: Mutex<LineState>,
+}
+
+struct LineState {
+    /// None once the launcher is to end.
+    requests: Option<ChildStdin>,
+    /// The task that runs.
+    running: Option<u64>,
+    /// All tasks below this number have ended.
+    next: u64,
+    /// What was asked of the running or the next task.
+    asked: Option<Ask>,
+}
+
+/// How soon a task is to end. The lesser one wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ask {
+    Kill,
+    Stop { grace_ms: u64 },
+}
+
+impl Ask {
+    fn request(self, seq: u64) -> Request {
+        match self {
+            Self::Kill => Request::Kill { seq },
+            Self::Stop { grace_ms } => Request::Stop { seq, grace_ms },
+        }
+    }
+}
+
+impl Launcher {
+    /// Starts `exe __launcher extra_args…` in `dir`, in a process group of its own and with an empty environment: what the worker's
+    /// environment holds (a token) is no business of tasks.
+    ///
+    /// `exe` must be absolute and call [`launcher_main`](super::launcher_main) when its first argument is [`LAUNCHER_ARG`];
+    /// `/proc/self/exe` stays right when the binary is replaced on disk.
+    pub fn spawn(exe: &Path, extra_args: &[&str], dir: &Path) -> Result<Self, Error> {
+        if !exe.is_absolute() {
+            return Err(Error::invalid(format!("launcher `{}`: give an absolute path", exe.display())));
+        }
+        let mut command = Command::new(exe);
+        command.arg(LAUNCHER_ARG).args(extra_args).current_dir(dir);
+        Self::start(command).map_err(|error| Error::io(exe, &error))
+    }
+
+    /// Starts any command that speaks the protocol.
+    pub(super) fn start(mut command: Command) -> io::Result<Self> {
+        command.env_clear().process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = spawn_launcher(&mut command)?;
+        let parts = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+        match (parts, child.stdin.take(), child.stdout.take()) {
+            (Ok(pidfd), Some(requests), Some(events)) => {
+                let state = LineState { requests: Some(requests), running: None, next: 1, asked: None };
+                let line = Arc::new(Line { pidfd, state: Mutex::new(state) });
+                Ok(Self { child, events, frames: Frames::default(), line, seq: 1 })
+            }
+            (pidfd, ..) => {
+                // Its input is closed by now, so it ends by itself; this makes sure.
+                let _ = child.kill();
+                reap_launcher(&mut child);
+                Err(pidfd.err().map_or_else(|| io::Error::other("no pipes"), io::Error::from))
+            }
+        }
+    }
+
+    /// The launcher's process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops the task of the next [`run`](Self::run), and no other.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { line: Arc::clone(&self.line), seq: self.seq }
+    }
+
+    /// Runs one task to its end; `on_started` gets its process number. When this returns, everything below the launcher is gone (but
+    /// for `leftover`). What can't be started is an `Ended` too.
+    pub fn run(&mut self, start: &Start, on_started: impl FnOnce(u32)) -> Result<Ended, LauncherDied> {
+        let seq = self.seq;
+        self.seq += 1;
+        let ended = match encode(&Request::Start { seq, start: start.clone() }) {
+            Ok(frame) => match self.line.begin(seq, &frame) {
+                Ok(true) => self.until_end(seq, on_started),
+                Ok(false) => Ok(Ended::without_process(End::NotStarted, true)),
+                Err(error) => Err(format!("it can't be told to start: {error}")),
+            },
+            Err(error) => Ok(Ended::without_process(End::SpawnFailed { reason: error.message }, false)),
+        };
+        self.line.finish(seq);
+        ended.map_err(|reason| {
+            self.bury();
+            LauncherDied { pid: self.pid(), reason }
+        })
+    }
+
+    /// Reads events up to the task's end; an error is one line.
+    fn until_end(&mut self, seq: u64, on_started: impl FnOnce(u32)) -> Result<Ended, String> {
+        let mut on_started = Some(on_started);
+        loop {
+            match self.next_event()? {
+                Event::Started { seq: of, pid } if of == seq => {
+                    if let Some(on_started) = on_started.take() {
+                        on_started(pid);
+                    }
+                }
+                Event::Ended { seq: of, ended } if of == seq => return Ok(ended),
+                other => return Err(format!("it speaks of another task than {seq}: {other:?}")),
+            }
+        }
+    }
+
+    fn next_event(&mut self) -> Result<Event, String> {
+        let mut piece = [0; READ_BYTES];
+        loop {
+            if let Some(event) = self.frames.next().map_err(|error| error.message)? {
+                return Ok(event);
+            }
+            if !self.event_waits()? {
+                continue;
+            }
+            match self.events.read(&mut piece) {
+                Ok(0) => return Err("it ended its output".into()),
+                Ok(len) => self.frames.push(piece.get(..len).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(format!("its output can't be read: {error}")),
+            }
+        }
+    }
+
+    /// Blocks; whether there is something to read. Its death counts even if somebody else holds its output open: a task could.
+    fn event_waits(&self) -> Result<bool, String> {
+        let mut fds = [PollFd::new(&self.events, PollFlags::IN), PollFd::new(&self.line.pidfd, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(false),
+            Err(error) => return Err(format!("it can't be watched: {error}")),
+        }
+        let [readable, dead] = fds.map(|fd| !fd.revents().is_empty());
+        if dead && !readable { Err("its process ended".into()) } else { Ok(readable) }
+    }
+
+    /// Makes sure that it is dead, and its children ours, and reaps it.
+    fn bury(&mut self) {
+        self.line.hang_up();
+        self.line.kill_launcher();
+        ended_within(&self.line.pidfd, EXIT_TIMEOUT);
+        reap_launcher(&mut self.child);
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        self.line.hang_up();
+        ended_within(&self.line.pidfd, EXIT_TIMEOUT);
+        self.bury();
+    }
+}
+
+impl fmt::Debug for Launcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launcher").field("pid", &self.pid()).field("seq", &self.seq).finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    fn state(&self) -> MutexGuard<'_, LineState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a Start, unless the task was stopped before; whether it was sent.
+    fn begin(&self, seq: u64, frame: &[u8]) -> io::Result<bool> {
+        let mut state = self.state();
+        if state.asked.is_some() {
+            return Ok(false);
+        }
+        state.write(frame)?;
+        state.running = Some(seq);
+        Ok(true)
+    }
+
+    fn finish(&self, seq: u64) {
+        let mut state = self.state();
+        state.running = None;
+        state.next = seq + 1;
+        state.asked = None;
+    }
+
+    fn ask(&self, seq: u64, ask: Ask) {
+        let mut state = self.state();
+        if seq < state.next || state.asked.is_some_and(|asked| asked <= ask) {
+            return;
+        }
+        state.asked = Some(ask);
+        if state.running == Some(seq)
+            && let Ok(frame) = encode(&ask.request(seq))
+        {
+            // If it fails the launcher is gone, and the task's end is told by `run`.
+            let _ = state.write(&frame);
+        }
+    }
+
+    fn hang_up(&self) {
+        self.state().requests = None;
+    }
+
+    fn kill_launcher(&self) {
+        // It fails if it is dead already.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+}
+
+impl LineState {
+    fn write(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.requests.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(frame)
+    }
+}
+
+impl Stopper {
+    /// TERM to the task's process group now, KILL to all of it after the grace. A second call can only shorten the grace.
+    pub fn stop(&self, grace: Duration) {
+        self.line.ask(self.seq, Ask::Stop { grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) });
+    }
+
+    /// KILL to all of it now.
+    pub fn kill(&self) {
+        self.line.ask(self.seq, Ask::Kill);
+    }
+
+    /// Kills the launcher itself, whatever it is doing; `run` then says that it died. For one that doesn't answer: a task can stop it by a
+    /// signal.
+    pub fn kill_launcher(&self) {
+        self.line.kill_launcher();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{PATIENCE, Slot, in_role, launcher, marked, marker, own_role, until, wait_for};
+    use super::*;
+
+    const DEAF: &str = "trap '' TERM; : > ready; while :; do sleep 300; done";
+
+    #[test]
+    fn a_stopped_task_may_end_by_itself_within_its_grace() {
+        let mut slot = Slot::new();
+        let start = slot.shell("trap 'exit 7' TERM; : > ready; while :; do sleep 0.01; done");
+        let stopper = slot.launcher.stopper();
+        let ended = slot.run_until_ready(&start, || stopper.stop(PATIENCE)).unwrap();
+        assert_eq!((ended.end, ended.stopped), (End::Exited { code: 7 }, true));
+    }
+
+    #[test]
+    fn a_deaf_task_is_killed_after_its_grace() {
+        let mut slot = Slot::new();
+        let start = slot.shell(DEAF);
+        let stopper = slot.launcher.stopper();
+        let grace = Duration::from_millis(100);
+        let began = std::time::Instant::now();
+        let ended = slot.run_until_ready(&start, || stopper.stop(grace)).unwrap();
+        assert_eq!((ended.end, ended.stopped, ended.leftover), (End::Signalled { signal: 9 }, true, 0));
+        assert!(began.elapsed() >= grace);
+        assert!(slot.processes().is_empty());
+    }
+
+    #[test]
+    fn a_kill_does_not_wait_for_the_grace_of_a_stop() {
+        let mut slot = Slot::new();
+        let start = slot.shell(DEAF);
+        let stopper = slot.launcher.stopper();
+        let ended = slot.run_until_ready(&start, || {
+            stopper.stop(10 * PATIENCE);
+            stopper.stop(20 * PATIENCE);
+            stopper.clone().kill();
+            stopper.stop(PATIENCE);
+        });
+        assert_eq!(ended.unwrap().end, End::Signalled { signal: 9 });
+    }
+
+    #[test]
+    fn a_stop_before_the_start_prevents_it_and_one_after_the_end_hits_nobody() {
+        let mut slot = Slot::new();
+        let stopper = slot.launcher.stopper();
+        stopper.stop(PATIENCE);
+        assert_eq!(slot.run("exit 3"), Ended::without_process(End::NotStarted, true));
+        let late = slot.launcher.stopper();
+        assert_eq!(slot.run("exit 4").end, End::Exited { code: 4 });
+        late.kill();
+        let start = slot.shell("exit 5");
+        let ended = slot.launcher.run(&start, |_| {
+            stopper.kill();
+            late.kill();
+        });
+        let ended = ended.unwrap();
+        assert_eq!((ended.end, ended.stopped), (End::Exited { code: 5 }, false));
+    }
+
+    #[test]
+    fn a_stop_as_soon_as_it_started_counts() {
+        let mut slot = Slot::new();
+        for _ in 0..20 {
+            let start = slot.shell("sleep 300");
+            let stopper = slot.launcher.stopper();
+            let ended = slot.launcher.run(&start, |_| stopper.kill()).unwrap();
+            assert_eq!((ended.end, ended.stopped), (End::Signalled { signal: 9 }, true));
+        }
+    }
+
+    #[test]
+    fn a_launcher_that_is_told_nonsense_ends_and_says_so() {
+        let mut slot = Slot::new();
+        slot.launcher.line.state().write(b"\xff\xff\xff\xff nonsense").unwrap();
+        let start = slot.shell("exit 0");
+        let died = slot.launcher.run(&start, |_| ()).unwrap_err();
+        assert_eq!(died.pid, slot.launcher.pid());
+        assert_eq!(slot.launcher.run(&start, |_| ()).unwrap_err().pid, died.pid, "and stays dead");
+        assert_eq!(Error::from(died).kind, crate::domain::ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn a_launcher_goes_with_its_handle() {
+        let launcher = launcher();
+        let proc = format!("/proc/{}", launcher.pid());
+        assert!(Path::new(&proc).exists());
+        drop(launcher);
+        assert!(!Path::new(&proc).exists());
+    }
+
+    #[test]
+    fn a_launcher_is_given_by_an_absolute_path_to_something() {
+        let spawn = |exe: &str| Launcher::spawn(Path::new(exe), &[], Path::new("/")).unwrap_err().kind;
+        assert_eq!(spawn("millpond"), crate::domain::ErrorKind::Invalid);
+        assert_eq!(spawn("/no/millpond"), crate::domain::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn when_the_worker_is_killed_its_launcher_and_tasks_go_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut worker = in_role(module_path!(), "doomed_worker", dir.path()).stdout(Stdio::null()).spawn().unwrap();
+        wait_for(&dir.path().join("ready"));
+        let launcher = std::fs::read_to_string(dir.path().join("launcher")).unwrap();
+        assert!(marked(&marker(dir.path())).len() >= 3);
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        until("all tasks are gone", || marked(&marker(dir.path())).is_empty());
+        // A zombie has no command line.
+        until("the launcher is gone", || std::fs::read(format!("/proc/{launcher}/cmdline")).unwrap_or_default().is_empty());
+    }
+
+    #[test]
+    #[ignore = "not a test: the worker that the test above kills"]
+    fn doomed_worker() {
+        if let Some(dir) = own_role() {
+            let mut slot = Slot::at(&dir);
+            std::fs::write(dir.join("launcher"), slot.launcher.pid().to_string()).unwrap();
+            slot.run("trap '' TERM; (setsid sleep 300 &) ; setsid sleep 300 & : > ready; while :; do sleep 300; done");
+        }
+    }
+}

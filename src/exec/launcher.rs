@@ -1,0 +1,350 @@
+//! The main of a launcher process: the parent of one slot's tasks, and of all they leave behind.
+//!
+//! One thread, one poll over its input and the running task. It ends when its input does, for then its worker has died. What is decided
+//! stands in [`super::machine`]; this file asks the kernel and does as it is told.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, pidfd_open};
+
+use super::capture::Capture;
+use super::cpu_time::CpuTime;
+use super::machine::{Happened, Status, Step, TaskMachine};
+use super::orphans::become_subreaper;
+use super::protocol::{End, Ended, Event, Frames, Request, Start, encode};
+use super::{spawn, tree};
+use crate::domain::{Error, ErrorKind, Instant};
+
+/// The argument that makes a binary of ours a launcher.
+pub const LAUNCHER_ARG: &str = "__launcher";
+
+/// How often the size of the outputs is checked, and ended orphans are reaped, while a task runs.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How long a process may survive KILL: one in uninterruptible sleep does, until its disk answers.
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// One read from the input.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Serves one worker over standard input and output until the input ends (success) or makes no sense (failure).
+///
+/// Call it before anything else in `main`: no thread, no handler and no other child may exist. Its parent starts it in a process group
+/// of its own, so that Ctrl-C in a terminal doesn't reach it.
+pub fn launcher_main() -> ExitCode {
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let output = std::io::stdout().as_fd().try_clone_to_owned();
+    let served = input.and_then(|input| Ok((input, output?))).map_err(|error| Error::io("standard input", &error));
+    match served.and_then(|(input, output)| serve(input, output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind == ErrorKind::Unavailable => ExitCode::SUCCESS,
+        Err(error) => {
+            // Its worker may be gone, and standard error with it.
+            let _ = writeln!(std::io::stderr(), "launcher: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The launcher on any pair of pipes. `Unavailable` means that the worker went away while a task ran.
+pub(super) fn serve(input: OwnedFd, output: OwnedFd) -> Result<(), Error> {
+    become_subreaper()?;
+    let mut desk = Desk { input: input.into(), output: output.into(), frames: Frames::default(), began: std::time::Instant::now() };
+    loop {
+        match desk.next()? {
+            Some(Request::Start { seq, start }) => desk.run(seq, &start)?,
+            // Meant for a task that has ended meanwhile.
+            Some(Request::Stop { .. } | Request::Kill { .. }) => {}
+            None if desk.read()? => {}
+            None => return Ok(()),
+        }
+    }
+}
+
+/// The launcher's two pipes and its clock.
+struct Desk {
+    input: File,
+    output: File,
+    frames: Frames,
+    began: std::time::Instant,
+}
+
+/// A task that runs.
+struct Running {
+    seq: u64,
+    main: Pid,
+    pidfd: OwnedFd,
+    capture: Capture,
+    machine: TaskMachine,
+}
+
+impl Desk {
+    fn now(&self) -> Instant {
+        Instant(self.began.elapsed().as_millis() as u64)
+    }
+
+    fn next(&mut self) -> Result<Option<Request>, Error> {
+        self.frames.next()
+    }
+
+    /// Takes in what the worker has written, waiting for it if need be; false at its end.
+    fn read(&mut self) -> Result<bool, Error> {
+        let mut piece = [0; READ_BYTES];
+        let len = loop {
+            match self.input.read(&mut piece) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                result => break result.map_err(|error| Error::io("standard input", &error))?,
+            }
+        };
+        self.frames.push(piece.get(..len).unwrap_or_default());
+        Ok(len > 0)
+    }
+
+    fn send(&mut self, event: &Event) -> Result<(), Error> {
+        self.output.write_all(&encode(event)?).map_err(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Error::unavailable("the worker is gone"),
+            _ => Error::io("standard output", &error),
+        })
+    }
+
+    /// Runs one task to its end. On an error the task and all below it are gone as well.
+    fn run(&mut self, seq: u64, start: &Start) -> Result<(), Error> {
+        let before = CpuTime::of_children();
+        let (main, capture) = match spawn::spawn(start) {
+            Ok(spawned) => spawned,
+            Err(reason) => return self.send(&Event::Ended { seq, ended: Ended::without_process(End::SpawnFailed { reason }, false) }),
+        };
+        let timeout = start.timeout_ms.map(Duration::from_millis);
+        let machine = TaskMachine::started(self.now(), timeout, Duration::from_millis(start.grace_ms));
+        let watched = pidfd_open(main, PidfdFlags::empty())
+            .map_err(|error| Error::internal(format!("process {main:?} can't be watched: {error}")))
+            .map(|pidfd| Running { seq, main, pidfd, capture, machine })
+            .and_then(|running| self.watch(running));
+        let cleared = tree::clear(main, KILL_TIMEOUT);
+        let running = watched?;
+        let ended = running.told(cleared, CpuTime::of_children().since(before));
+        self.send(&Event::Ended { seq, ended })
+    }
+
+    /// Until the task is to be cleared away. An error means that the worker is gone, or makes no sense.
+    fn watch(&mut self, mut running: Running) -> Result<Running, Error> {
+        self.send(&Event::Started { seq: running.seq, pid: running.main.as_raw_pid().unsigned_abs() })?;
+        loop {
+            let happened = self.wait(&running)?;
+            let step = running.machine.on(happened, self.now());
+            match step {
+                Step::Wait => {}
+                Step::Terminate => running.terminate(),
+                Step::Finish => return Ok(running),
+            }
+        }
+    }
+
+    /// Waits for what happens next.
+    fn wait(&mut self, running: &Running) -> Result<Happened, Error> {
+        if let Some(happened) = self.requested(running.seq)? {
+            return Ok(happened);
+        }
+        let now = self.now();
+        let until_deadline = running.machine.wake_at().map_or(CHECK_EVERY, |at| at.since(now));
+        let timeout = Timespec::try_from(until_deadline.min(CHECK_EVERY)).ok();
+        let mut fds = [PollFd::new(&running.pidfd, PollFlags::IN), PollFd::new(&self.input, PollFlags::IN)];
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(Error::internal(format!("poll failed: {error}"))),
+        }
+        let [ended, asked] = fds.map(|fd| !fd.revents().is_empty());
+        if ended {
+            return Ok(Happened::MainEnded);
+        }
+        if asked && !self.read()? {
+            return Err(Error::unavailable("the worker is gone"));
+        }
+        tree::reap_strays(running.main);
+        Ok(running.capture.exceeded().map_or(Happened::Tick, |reason| Happened::OutputExceeded { reason }))
+    }
+
+    /// What was asked about the running task.
+    fn requested(&mut self, running: u64) -> Result<Option<Happened>, Error> {
+        while let Some(request) = self.next()? {
+            match request {
+                Request::Stop { seq, grace_ms } if seq == running => {
+                    return Ok(Some(Happened::StopAsked { grace: Duration::from_millis(grace_ms) }));
+                }
+                Request::Kill { seq } if seq == running => return Ok(Some(Happened::KillAsked)),
+                Request::Stop { .. } | Request::Kill { .. } => {}
+                Request::Start { seq, .. } => return Err(Error::invalid(format!("start {seq} while start {running} still runs"))),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Running {
+    /// TERM, and CONT so that a stopped process can act on it.
+    fn terminate(&self) {
+        tree::signal_group(self.main, Signal::TERM);
+        tree::signal_group(self.main, Signal::CONT);
+    }
+
+    /// The task's end in words of the protocol. What was written since the last check counts too.
+    fn told(mut self, cleared: tree::Cleared, cpu: CpuTime) -> Ended {
+        if let Some(reason) = self.capture.exceeded() {
+            self.machine.on(Happened::OutputExceeded { reason }, Instant::default());
+        }
+        let (end, stopped) = self.machine.end(cleared.main.and_then(status));
+        Ended { end, stopped, user_ms: cpu.user_ms, system_ms: cpu.system_ms, leftover: cleared.leftover }
+    }
+}
+
+fn status(status: WaitStatus) -> Option<Status> {
+    let exited = status.exit_status().map(Status::Exited);
+    exited.or_else(|| status.terminating_signal().map(Status::Signalled))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::testing::{Slot, script};
+    use super::*;
+
+    const ALL_GONE: [u32; 0] = [];
+
+    fn start_program(slot: &Slot, program: impl AsRef<Path>) -> Start {
+        Start { program: program.as_ref().into(), args: vec![], ..slot.shell("") }
+    }
+
+    #[test]
+    fn exit_codes_and_signals_are_told() {
+        let mut slot = Slot::new();
+        assert_eq!(slot.run("exit 0").end, End::Exited { code: 0 });
+        assert_eq!(slot.run("exit 255").end, End::Exited { code: 255 });
+        assert_eq!(slot.run("kill -KILL $$").end, End::Signalled { signal: 9 });
+        let ended = slot.run("kill -TERM $$");
+        assert_eq!((ended.end, ended.stopped, ended.leftover), (End::Signalled { signal: 15 }, false, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_started_says_why() {
+        let mut slot = Slot::new();
+        let (dir, shell) = (slot.dir.clone(), slot.shell("exit 0"));
+        script(&dir.join("no_interpreter"), "#!/no/such/thing\n");
+        script(&dir.join("no_program"), "just text\n");
+        fs::write(dir.join("not_executable"), "#!/bin/sh\n").unwrap();
+        let mut refused = |start: Start| match slot.launcher.run(&start, |_| panic!("it started")).unwrap().end {
+            End::SpawnFailed { reason } => reason.replace(&format!("{}/", dir.display()), ""),
+            other => panic!("{other:?}"),
+        };
+        let named = |name: &str| Start { program: dir.join(name), args: vec![], ..shell.clone() };
+        assert_eq!(refused(named("missing")), "missing: no such file or directory");
+        assert_eq!(refused(named("not_executable")), "not_executable: not executable");
+        assert!(refused(named("no_interpreter")).contains("its interpreter"));
+        assert!(refused(named("no_program")).contains("not a program for this machine"));
+        assert_eq!(refused(Start { program: "/usr".into(), ..shell.clone() }), "/usr: is a directory");
+        assert_eq!(refused(Start { program: "sh".into(), ..shell.clone() }), "sh: not an absolute path");
+        assert_eq!(refused(Start { cwd: dir.join("away"), ..shell.clone() }), "working folder away: no such folder");
+        assert_eq!(refused(Start { stdin: Some(dir.join("in")), ..shell.clone() }), "standard input in: no such file or directory");
+        assert_eq!(refused(Start { stdout: dir.join("a/b"), ..shell.clone() }), "standard output a/b: no such file or directory");
+        assert!(refused(Start { args: vec!["x".repeat(200_000)], ..shell.clone() }).contains("argument list too long"));
+        assert!(refused(Start { args: vec!["x".repeat(5_000_000)], ..shell.clone() }).contains("more than 4194304"));
+        assert_eq!(slot.run("exit 4").end, End::Exited { code: 4 });
+    }
+
+    #[test]
+    fn input_and_outputs_are_files() {
+        let mut slot = Slot::new();
+        fs::write(slot.dir.join("in"), "chunk").unwrap();
+        let mut start = slot.shell("cat; echo err >&2");
+        start.stdin = Some(slot.dir.join("in"));
+        slot.launcher.run(&start, |_| ()).unwrap();
+        assert_eq!((slot.read("stdout").as_str(), slot.read("stderr").as_str()), ("chunk", "err\n"));
+        slot.run("cat");
+        assert_eq!((slot.read("stdout").as_str(), slot.read("stderr").as_str()), ("", ""), "no input is empty input; files are truncated");
+    }
+
+    #[test]
+    fn the_task_gets_its_own_environment_folder_and_process_group() {
+        let mut slot = Slot::new();
+        let start = Start { args: vec!["-c".into(), "env; pwd; set -- $(cat /proc/$$/stat); echo $1 $5".into()], ..slot.shell("") };
+        let mut pid = 0;
+        slot.launcher.run(&start, |started| pid = started).unwrap();
+        let expected = format!("{}\n{}\n{pid} {pid}\n", slot.marker, slot.dir.display());
+        let told = slot.read("stdout");
+        let told: Vec<&str> = told.lines().filter(|line| !line.starts_with("PATH=") && !line.starts_with("PWD=")).collect();
+        assert_eq!(told, expected.lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_a_program_as_in_a_shell() {
+        let mut slot = Slot::new();
+        slot.run("yes | head -n 1; echo done");
+        assert_eq!((slot.read("stdout").as_str(), slot.read("stderr").as_str()), ("y\ndone\n", ""));
+    }
+
+    #[test]
+    fn the_time_limit_holds_for_the_obedient_the_deaf_and_the_stopped() {
+        let mut slot = Slot::new();
+        for task in ["exec sleep 300", "trap '' TERM; while :; do sleep 300; done", "kill -STOP $$; sleep 300", "setsid sleep 300 & wait"] {
+            let start = Start { timeout_ms: Some(100), ..slot.shell(task) };
+            let ended = slot.launcher.run(&start, |_| ()).unwrap();
+            assert_eq!((ended.end, ended.stopped, ended.leftover), (End::TimedOut, false, 0), "{task}");
+            assert_eq!(slot.processes(), ALL_GONE, "{task}");
+        }
+    }
+
+    #[test]
+    fn too_much_output_ends_a_task_while_it_runs_and_after_it() {
+        let mut slot = Slot::new();
+        let limit = |stream: &str| End::OutputLimit { reason: format!("standard {stream} is larger than 1048576 bytes") };
+        assert_eq!(slot.run("exec head -c 1048577 /dev/zero").end, limit("output"));
+        assert_eq!(slot.run("exec head -c 1048577 /dev/zero >&2").end, limit("error"));
+        assert_eq!(slot.run("exec head -c 1048576 /dev/zero").end, End::Exited { code: 0 });
+        assert_eq!(slot.run("head -c 2000000 /dev/zero; trap '' TERM; while :; do sleep 300; done").end, limit("output"));
+        assert_eq!(slot.processes(), ALL_GONE);
+    }
+
+    #[test]
+    fn nothing_outlives_its_task() {
+        let mut slot = Slot::new();
+        script(&slot.dir.join("again"), "#!/bin/sh\nsetsid \"$0\" &\n");
+        script(&slot.dir.join("daemon"), "#!/bin/sh\ntrap '' TERM HUP\n: > $1\nexec sleep 300\n");
+        let wait = "while ! [ -e $f ]; do sleep 0.01; done; rm $f; exit 5";
+        for task in [
+            "./daemon $f & ",
+            "(setsid ./daemon $f &) ; ",
+            "(setsid sh -c '(setsid ./daemon '$f' &) ; sleep 300' &) ; ",
+            "(setsid sh -c 'while :; do (setsid ./daemon '$f' &); sleep 0.01; done' &) ; ",
+            "setsid $PWD/again & : > $f; ",
+            "setsid sh -c 'kill -STOP $$; sleep 300' & : > $f; ",
+            "i=0; while [ $i -lt 100 ]; do setsid sleep 300 & i=$((i+1)); done; : > $f; ",
+        ] {
+            let ended = slot.run(&format!("f=made; {task} {wait}"));
+            assert_eq!((ended.end, ended.leftover), (End::Exited { code: 5 }, 0), "{task}");
+            assert_eq!(slot.processes(), ALL_GONE, "{task}");
+        }
+    }
+
+    #[test]
+    fn the_cpu_time_of_all_processes_counts() {
+        let mut slot = Slot::new();
+        let ended = slot.run("(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done)");
+        assert!(ended.user_ms + ended.system_ms >= 10, "{ended:?}");
+        let ended = slot.run("exit 0");
+        assert!(ended.user_ms + ended.system_ms <= 30, "{ended:?}");
+    }
+
+    #[test]
+    fn an_output_that_is_a_link_is_not_followed() {
+        let mut slot = Slot::new();
+        std::os::unix::fs::symlink("elsewhere", slot.dir.join("stdout")).unwrap();
+        let ended = slot.launcher.run(&start_program(&slot, "/bin/true"), |_| ()).unwrap();
+        assert!(matches!(ended.end, End::SpawnFailed { .. }));
+        assert!(!slot.dir.join("elsewhere").exists());
+    }
+}

@@ -1,0 +1,135 @@
+//! Gets rid of whatever a task left, however deep, wide or unreadable it is.
+//!
+//! The standard library's `remove_dir_all` holds a descriptor for each level, so a tree of a few thousand levels exhausts a worker's
+//! descriptors, and it stops at a folder that it may not read. Here each folder that is met moves up into the trash, under a number; so
+//! three descriptors are enough, and no memory grows. Nothing is followed through a symbolic link.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, chmod, mkdirat, openat, renameat, unlinkat};
+use rustix::io::{Errno, Result};
+use rustix::path::Arg;
+
+/// The trash's name in its slot's folder.
+pub(super) const TRASH: &CStr = c"trash";
+
+/// A folder of things to be removed.
+pub(super) struct Trash {
+    folder: OwnedFd,
+    /// The name of the next folder that is moved in.
+    next: u64,
+    /// Things removed or moved so far.
+    changes: u64,
+}
+
+impl Trash {
+    /// The trash of a slot's folder; made, if need be.
+    pub fn open(slot: BorrowedFd<'_>) -> Result<Self> {
+        make_folder(slot, TRASH)?;
+        let folder = open_folder(slot, TRASH)?;
+        let mut next = 0;
+        for entry in Dir::read_from(&folder)? {
+            let number = entry?.file_name().to_str().ok().and_then(|name| name.parse::<u32>().ok());
+            next = next.max(number.map_or(0, |number| u64::from(number) + 1));
+        }
+        Ok(Self { folder, next, changes: 0 })
+    }
+
+    /// Takes something away from where it is: a file, or an empty folder, is removed, another folder waits for [`empty`](Self::empty).
+    pub fn take(&mut self, at: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+        match unlinkat(at, name, AtFlags::empty()) {
+            // For a folder Linux says ISDIR and POSIX says PERM, which can mean other things too.
+            Err(Errno::ISDIR | Errno::PERM) => unlinkat(at, name, AtFlags::REMOVEDIR).or_else(|_| self.move_in(at, name)),
+            result => result,
+        }?;
+        self.changes += 1;
+        Ok(())
+    }
+
+    fn move_in(&mut self, at: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+        let number = self.next.to_string();
+        self.next = self.next.saturating_add(1);
+        match renameat(at, name, &self.folder, &number) {
+            // A folder that moves gets another `..`, which needs the permission to write in it.
+            Err(Errno::ACCESS) => unlock(at, name).and_then(|()| renameat(at, name, &self.folder, &number)),
+            result => result,
+        }
+    }
+
+    /// Removes all that it holds, and the trash from the slot's folder. Goes on after a failure; what could not be removed stays, and
+    /// the last failure is returned.
+    pub fn empty(mut self, slot: BorrowedFd<'_>) -> Result<()> {
+        loop {
+            let before = self.changes;
+            let passed = self.pass();
+            // A pass that changed something may have moved folders in behind its back.
+            if self.changes == before {
+                return passed.and_then(|()| unlinkat(slot, TRASH, AtFlags::REMOVEDIR));
+            }
+        }
+    }
+
+    /// Once over everything in it.
+    fn pass(&mut self) -> Result<()> {
+        let mut removed = Ok(());
+        for entry in Dir::read_from(&self.folder)? {
+            let entry = entry?;
+            if is_real(entry.file_name()) {
+                removed = self.remove(entry.file_name()).and(removed);
+            }
+        }
+        removed
+    }
+
+    /// Removes one thing in the trash, after its folders have moved beside it.
+    fn remove(&mut self, name: &CStr) -> Result<()> {
+        match unlinkat(&self.folder, name, AtFlags::empty()) {
+            Err(Errno::ISDIR | Errno::PERM) => self.remove_folder(name),
+            result => result,
+        }?;
+        self.changes += 1;
+        Ok(())
+    }
+
+    fn remove_folder(&mut self, name: &CStr) -> Result<()> {
+        let folder = open_folder(self.folder.as_fd(), name)?;
+        let mut taken = Ok(());
+        for entry in Dir::read_from(&folder)? {
+            let entry = entry?;
+            if is_real(entry.file_name()) {
+                taken = self.take(folder.as_fd(), entry.file_name()).and(taken);
+            }
+        }
+        taken.and_then(|()| unlinkat(&self.folder, name, AtFlags::REMOVEDIR))
+    }
+}
+
+/// Whether it is an entry, and not the folder itself or its parent.
+pub(super) fn is_real(name: &CStr) -> bool {
+    !matches!(name.to_bytes(), b"." | b"..")
+}
+
+/// Makes a folder that only its owner can use. What stands in the way and is no folder is removed.
+pub(super) fn make_folder(at: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    match mkdirat(at, name, Mode::RWXU) {
+        Err(Errno::EXIST) => match unlock(at, name) {
+            Err(Errno::NOTDIR | Errno::LOOP) => unlinkat(at, name, AtFlags::empty()).and_then(|()| mkdirat(at, name, Mode::RWXU)),
+            result => result,
+        },
+        result => result,
+    }
+}
+
+/// Opens a folder, not through a symbolic link, and makes it usable if it isn't.
+pub(super) fn open_folder<P: Arg + Copy>(at: BorrowedFd<'_>, name: P) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    unlock(at, name)?;
+    openat(at, name, flags, Mode::empty())
+}
+
+/// Gives a folder's owner all permissions, and nobody else any. By a descriptor that can't be a symbolic link's target: `chmod` follows.
+fn unlock<P: Arg>(at: BorrowedFd<'_>, name: P) -> Result<()> {
+    let folder = openat(at, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    chmod(format!("/proc/self/fd/{}", folder.as_raw_fd()), Mode::RWXU)
+}

@@ -1,0 +1,18 @@
+//! Millpond runs one command over every piece of a data set, on many machines, and stays steerable while it does.
+//!
+//! `ARCHITECTURE.md` has the map. Floors: [`domain`] and [`limits`] < [`engine`], [`split`], [`codec`] < [`store`], [`blobs`],
+//! [`bundle`], [`exec`] < [`actors`] < [`rpc`] < [`cli`] < [`daemon`] < the binaries. A module uses only what stands below it.
+
+pub mod actors;
+pub mod blobs;
+pub mod bundle;
+pub mod cli;
+pub mod codec;
+pub mod daemon;
+pub mod domain;
+pub mod engine;
+pub mod exec;
+pub mod limits;
+pub mod rpc;
+pub mod split;
+pub mod store;

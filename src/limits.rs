@@ -1,0 +1,87 @@
+//! Every limit, in one place, with its unit in its name. A refusal names the limit and its value.
+
+use std::time::Duration;
+
+/// Tasks in one job.
+pub const JOB_TASKS_MAX: u32 = 10_000_000;
+/// Arguments, all together, of one command; also all its environment.
+pub const COMMAND_MAX_BYTES: usize = 128 * 1024;
+/// A name of a job, an owner, a data set, a shared file, a label.
+pub const NAME_MAX_BYTES: usize = 255;
+/// Shared files of one job.
+pub const SHARED_FILES_MAX: usize = 64;
+/// Jobs that are not final.
+pub const LIVE_JOBS_MAX: usize = 10_000;
+/// Slots of one worker.
+pub const WORKER_SLOTS_MAX: u32 = 4096;
+/// Workers attached at once.
+pub const WORKERS_MAX: usize = 10_000;
+
+/// One record of a data set (a line, a spectrum, a protein).
+pub const RECORD_MAX_BYTES: u64 = 1 << 30;
+/// What stands before the first record and is repeated in every chunk.
+pub const HEADER_MAX_BYTES: u64 = 1 << 20;
+
+/// One piece of an upload or download.
+pub const PIECE_MAX_BYTES: usize = 1 << 20;
+/// One piece as we send it.
+pub const PIECE_BYTES: usize = 256 * 1024;
+/// One gRPC message.
+pub const MESSAGE_MAX_BYTES: usize = 4 << 20;
+/// A result that rides in the `Finished` message; a larger one goes to `ResultService` first.
+pub const RESULT_INLINE_MAX_BYTES: usize = 8 * 1024;
+/// Files that one task may leave in its output folder.
+pub const OUTPUT_FILES_MAX: usize = 10_000;
+/// Standard output of one task; above it the task is stopped.
+pub const STDOUT_MAX_BYTES: u64 = 1 << 30;
+/// Standard error of one task; above it the task is stopped.
+pub const STDERR_MAX_BYTES: u64 = 256 << 20;
+/// Standard error that is kept: its end.
+pub const STDERR_KEPT_BYTES: usize = 64 * 1024;
+/// Blocks in which a result is fed to the compressor: other sizes give other bytes.
+pub const DEFLATE_BLOCK_BYTES: usize = 64 * 1024;
+/// Description of one result record (names, lengths, checksums).
+pub const RESULT_HEADER_MAX_BYTES: usize = 4 << 20;
+
+/// Names of all files of one result.
+pub const RESULT_NAMES_MAX_BYTES: usize = 2 << 20;
+
+/// One value in the store: larger ones go to files that sled never syncs.
+pub const STORE_VALUE_MAX_BYTES: usize = 16 * 1024;
+/// One journal entry, which may span values.
+pub const ENTRY_MAX_BYTES: usize = 1 << 20;
+/// Entries in one group commit.
+pub const COMMIT_ENTRIES_MAX: usize = 4096;
+/// sled's cache.
+pub const STORE_CACHE_BYTES: u64 = 16 << 20;
+
+/// A page of a listing.
+pub const PAGE_MAX_ITEMS: usize = 1000;
+/// Messages on the way to one worker.
+pub const SESSION_QUEUE_MAX: usize = 1024;
+/// Events that a watcher may be behind before it is cut.
+pub const WATCH_QUEUE_MAX: usize = 256;
+/// Uploads and downloads at once.
+pub const TRANSFERS_MAX: usize = 64;
+/// Leases in one message to or from a worker.
+pub const LEASES_PER_MESSAGE_MAX: usize = 1024;
+
+/// How often each end of a session says that it lives.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
+/// A worker that was silent for so long is lost.
+pub const WORKER_SILENT_AFTER: Duration = Duration::from_secs(12);
+/// A worker that heard nothing for so long ends its session unread. Below [`WORKER_SILENT_AFTER`], so that it stops before its tasks go elsewhere.
+pub const LEASE: Duration = Duration::from_secs(8);
+/// How long a verb waits for a worker's answer before it names the worker as unconfirmed.
+pub const FENCE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a started head waits for the workers it knew to claim what they run.
+pub const REATTACH_WINDOW: Duration = Duration::from_secs(30);
+/// From TERM to KILL, unless the job says otherwise.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+/// Any call between actors.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Share of started tasks, in percent, from which on a job is almost done.
+pub const FINISH_LINE_PERCENT: u64 = 95;
+/// A job past its finish line has no more tasks left than this many times the cluster's slots.
+pub const FINISH_LINE_SLOTS_FACTOR: u32 = 4;

@@ -1,0 +1,418 @@
+//! The client's end of the gRPC services: connecting, uploads that skip what the head has, downloads that go on where they broke.
+//!
+//! Verbs and data have connections of their own, so that a gigabyte of results can't delay a kill.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest as _, Sha256};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Status, Streaming};
+
+use super::pb;
+use super::pb::cluster_service_client::ClusterServiceClient;
+use super::pb::dataset_service_client::DatasetServiceClient;
+use super::pb::job_service_client::JobServiceClient;
+use super::status::{from_status, own_kind};
+use crate::domain::{Digest, Error, ErrorKind};
+use crate::limits::{MESSAGE_MAX_BYTES, PIECE_BYTES};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pieces of an upload that wait for the connection.
+const UPLOAD_QUEUE_MAX: usize = 4;
+/// How often in a row a call or download that brings nothing new is tried again.
+const TRIES_MAX: u32 = 5;
+/// How often a download starts from the beginning because the bundle has changed.
+const RESTARTS_MAX: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection to a head. Cheap to clone; it reconnects by itself.
+#[derive(Clone, Debug)]
+pub struct Client {
+    url: String,
+    control: Channel,
+    data: Channel,
+}
+
+impl Client {
+    /// Connects to `http://HOST:PORT`.
+    ///
+    /// Errors: `Invalid` for another kind of URL; `Unavailable` when nobody answers there within 5 s.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let url = url.trim_end_matches('/');
+        let endpoint = endpoint(url)?;
+        let control = endpoint.connect().await.map_err(|error| unreachable(url, &error))?;
+        Ok(Self { url: url.to_owned(), control, data: endpoint.connect_lazy() })
+    }
+
+    /// Where the head is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Jobs and verbs.
+    pub fn jobs(&self) -> JobServiceClient<Channel> {
+        jobs_on(self.control.clone())
+    }
+
+    /// Data sets. On the connection for data.
+    pub fn datasets(&self) -> DatasetServiceClient<Channel> {
+        DatasetServiceClient::new(self.data.clone())
+            .max_decoding_message_size(MESSAGE_MAX_BYTES)
+            .max_encoding_message_size(MESSAGE_MAX_BYTES)
+    }
+
+    /// Workers.
+    pub fn cluster(&self) -> ClusterServiceClient<Channel> {
+        ClusterServiceClient::new(self.control.clone())
+            .max_decoding_message_size(MESSAGE_MAX_BYTES)
+            .max_encoding_message_size(MESSAGE_MAX_BYTES)
+    }
+
+    /// Logs and bundles: jobs on the connection for data.
+    pub fn job_data(&self) -> JobServiceClient<Channel> {
+        jobs_on(self.data.clone())
+    }
+
+    /// The error of a call's status; one that the head did not send says that the head can't be reached.
+    pub fn error(&self, status: &Status) -> Error {
+        let error = from_status(status);
+        if own_kind(status).is_some() {
+            return error;
+        }
+        // A status made on this side has a source: the connection failed, whatever its code.
+        match std::error::Error::source(status) {
+            Some(source) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Internal) => unreachable(&self.url, source),
+            _ => error,
+        }
+    }
+
+    /// Makes a call that may be repeated (it reads, or carries a request id) until the head answers, a few times.
+    pub async fn repeat<T>(&self, call: impl AsyncFn() -> Result<tonic::Response<T>, Status>) -> Result<T, Error> {
+        let mut tries = 1;
+        loop {
+            let error = match call().await {
+                Ok(reply) => return Ok(reply.into_inner()),
+                Err(status) => self.error(&status),
+            };
+            if error.kind != ErrorKind::Unavailable || tries == TRIES_MAX {
+                return Err(error);
+            }
+            pause_after(tries).await;
+            tries += 1;
+        }
+    }
+
+    /// Stores a file, unless the head has it; `progress` hears how many bytes are sent, of how many.
+    ///
+    /// Errors: `NotFound` for a missing file; `Invalid` for a folder; `Invalid` when the file changes meanwhile.
+    pub async fn upload_file(&self, path: &Path, name: &str, mut progress: impl FnMut(u64, u64)) -> Result<pb::Dataset, Error> {
+        let (digest, len) = digest_of(path.to_owned()).await?;
+        let request = pb::GetDatasetRequest { digest: digest.to_string() };
+        match self.repeat(async || self.datasets().get_dataset(request.clone()).await).await {
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            known_or_failed => return known_or_failed,
+        }
+        let file = File::open(path).await.map_err(|error| Error::io(path, &error))?;
+        let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: digest.to_string() };
+        self.upload(file, header, |sent| progress(sent, len)).await.map_err(|error| error.context(path.display()))
+    }
+
+    /// Stores what a reader gives; its length and digest are not known before.
+    pub async fn upload_reader(&self, reader: impl AsyncRead + Unpin, name: &str, progress: impl FnMut(u64)) -> Result<pb::Dataset, Error> {
+        let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: String::new() };
+        self.upload(reader, header, progress).await
+    }
+
+    async fn upload(
+        &self,
+        reader: impl AsyncRead + Unpin,
+        header: pb::upload_dataset_request::Header,
+        progress: impl FnMut(u64),
+    ) -> Result<pb::Dataset, Error> {
+        let (pieces, queue) = mpsc::channel(UPLOAD_QUEUE_MAX);
+        // Only an explicit `None` ends the upload: a read error must not look like the end of the data to the head.
+        let stream = ReceiverStream::new(queue).chain(tokio_stream::pending()).map_while(|piece| piece);
+        let mut service = self.datasets();
+        let mut call = std::pin::pin!(service.upload_dataset(stream));
+        let feed = feed(reader, header, &pieces, progress);
+        let reply = tokio::select! {
+            biased;
+            reply = &mut call => reply,
+            fed = feed => {
+                fed?;
+                call.await
+            }
+        };
+        reply.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Fetches a job's bundle to `file`: first to `FILE.part`, renamed when complete. Returns its length in bytes.
+    ///
+    /// A broken connection goes on at the offset; a bundle that has changed meanwhile starts again.
+    pub async fn download_bundle(&self, job: &str, file: &Path, progress: impl FnMut(u64, u64)) -> Result<u64, Error> {
+        let part = PathBuf::from([file.as_os_str(), ".part".as_ref()].into_iter().collect::<std::ffi::OsString>());
+        let result = self.download_to(job, &part, progress).await;
+        let renamed = match result {
+            Ok(len) => tokio::fs::rename(&part, file).await.map(|()| len).map_err(|error| Error::io(file, &error)),
+            Err(error) => Err(error),
+        };
+        if renamed.is_err() {
+            // Nothing that could go on with it: the etag is lost with this process.
+            tokio::fs::remove_file(&part).await.ok();
+        }
+        renamed
+    }
+
+    async fn download_to(&self, job: &str, part: &Path, mut progress: impl FnMut(u64, u64)) -> Result<u64, Error> {
+        let failed = |error: std::io::Error| Error::io(part, &error);
+        let mut out = None;
+        let (mut done, mut total) = (0, 0);
+        let mut bundle = self.bundle(job);
+        while let Some(piece) = bundle.next().await? {
+            match piece {
+                BundlePiece::Start { total_len } => {
+                    (done, total) = (0, total_len);
+                    // Made anew only now, so that an unknown job leaves nothing behind, not even for a moment.
+                    out = Some(File::create(part).await.map_err(failed)?);
+                }
+                BundlePiece::Data(data) => {
+                    let file = out.as_mut().ok_or_else(|| Error::internal("a bundle has data before its start"))?;
+                    file.write_all(&data).await.map_err(failed)?;
+                    done += data.len() as u64;
+                }
+            }
+            progress(done, total);
+        }
+        if let Some(mut file) = out {
+            file.flush().await.map_err(failed)?;
+            file.sync_all().await.map_err(failed)?;
+        }
+        Ok(done)
+    }
+
+    /// A job's bundle, piece by piece.
+    pub fn bundle(&self, job: &str) -> BundleDownload<'_> {
+        let request = pb::DownloadBundleRequest { id: job.to_owned(), offset: 0, etag: String::new() };
+        BundleDownload { client: self, request, total_len: 0, started: false, stream: None, pending: Bytes::new(), tries: 0, restarts: 0 }
+    }
+}
+
+/// A head's address, `http://HOST:PORT`, with the settings of every connection of ours. `Invalid` for another kind of URL.
+pub fn endpoint(url: &str) -> Result<Endpoint, Error> {
+    let url = url.trim_end_matches('/');
+    let bad = || Error::invalid(format!("`{url}` is not the address of a head: write it as http://HOST:PORT"));
+    if !url.starts_with("http://") {
+        return Err(bad());
+    }
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| bad())?;
+    Ok(endpoint
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true))
+}
+
+/// What comes out of a [`BundleDownload`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BundlePiece {
+    /// What came before, if anything, is void: the bundle begins here.
+    Start {
+        /// Length of the whole, in bytes.
+        total_len: u64,
+    },
+    /// The next bytes.
+    Data(Bytes),
+}
+
+/// A download that goes on at its offset when the connection breaks.
+#[derive(Debug)]
+pub struct BundleDownload<'a> {
+    client: &'a Client,
+    /// With the offset reached and the etag met.
+    request: pb::DownloadBundleRequest,
+    total_len: u64,
+    started: bool,
+    stream: Option<Streaming<pb::DataPiece>>,
+    /// Data of the first piece, which comes out after its `Start`.
+    pending: Bytes,
+    tries: u32,
+    restarts: u32,
+}
+
+impl BundleDownload<'_> {
+    /// The next piece; none at the end. An error is final: what can be tried again has been.
+    pub async fn next(&mut self) -> Result<Option<BundlePiece>, Error> {
+        loop {
+            let pending = std::mem::take(&mut self.pending);
+            if !pending.is_empty() {
+                return self.count(pending).map(Some);
+            }
+            if self.started && self.request.offset == self.total_len {
+                return Ok(None);
+            }
+            let is_first = self.stream.is_none();
+            match self.receive().await {
+                Err(error) => self.recover(error).await?,
+                Ok(piece) if is_first && !self.started => return self.start(piece).map(Some),
+                Ok(piece) if is_first && piece.etag != self.request.etag => self.start_again()?,
+                Ok(piece) => self.pending = piece.data,
+            }
+        }
+    }
+
+    fn start(&mut self, piece: pb::DataPiece) -> Result<BundlePiece, Error> {
+        if piece.total_len == 0 {
+            return Err(Error::corrupt("the head sent a bundle without a length"));
+        }
+        self.started = true;
+        self.total_len = piece.total_len;
+        self.request.etag = piece.etag;
+        self.pending = piece.data;
+        Ok(BundlePiece::Start { total_len: self.total_len })
+    }
+
+    fn count(&mut self, data: Bytes) -> Result<BundlePiece, Error> {
+        self.tries = 0;
+        self.request.offset += data.len() as u64;
+        if self.request.offset > self.total_len {
+            return Err(Error::corrupt(format!("the head sent more than the {} bytes of the bundle", self.total_len)));
+        }
+        Ok(BundlePiece::Data(data))
+    }
+
+    async fn receive(&mut self) -> Result<pb::DataPiece, Error> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            empty => {
+                let reply = self.client.job_data().download_bundle(self.request.clone()).await;
+                empty.insert(reply.map_err(|status| self.client.error(&status))?.into_inner())
+            }
+        };
+        match stream.message().await {
+            Ok(Some(piece)) => Ok(piece),
+            Ok(None) => Err(Error::unavailable(format!("the bundle ended at {} of {} bytes", self.request.offset, self.total_len))),
+            Err(status) => Err(self.client.error(&status)),
+        }
+    }
+
+    async fn recover(&mut self, error: Error) -> Result<(), Error> {
+        self.stream = None;
+        match error.kind {
+            ErrorKind::Conflict if self.request.offset > 0 => self.start_again(),
+            ErrorKind::Unavailable if self.tries + 1 < TRIES_MAX => {
+                self.tries += 1;
+                pause_after(self.tries).await;
+                // Without an etag nothing says that the rest still belongs to what is here.
+                if self.started && self.request.etag.is_empty() { self.start_again() } else { Ok(()) }
+            }
+            _ => Err(error),
+        }
+    }
+
+    fn start_again(&mut self) -> Result<(), Error> {
+        self.restarts += 1;
+        if self.restarts > RESTARTS_MAX {
+            return Err(Error::unavailable("the bundle changes faster than it can be fetched; try again when the job has ended"));
+        }
+        (self.stream, self.started) = (None, false);
+        (self.request.offset, self.request.etag) = (0, String::new());
+        Ok(())
+    }
+}
+
+fn jobs_on(channel: Channel) -> JobServiceClient<Channel> {
+    JobServiceClient::new(channel).max_decoding_message_size(MESSAGE_MAX_BYTES).max_encoding_message_size(MESSAGE_MAX_BYTES)
+}
+
+async fn pause_after(tries: u32) {
+    tokio::time::sleep(FIRST_PAUSE * 2u32.saturating_pow(tries.min(6))).await;
+}
+
+/// Sends the header, the data in pieces, and the end. A head that no longer listens is no error here: its answer says why.
+async fn feed(
+    mut reader: impl AsyncRead + Unpin,
+    header: pb::upload_dataset_request::Header,
+    pieces: &mpsc::Sender<Option<pb::UploadDatasetRequest>>,
+    mut progress: impl FnMut(u64),
+) -> Result<(), Error> {
+    let must_have_data = header.digest.is_empty();
+    let mut header = Some(header);
+    let mut sent = 0;
+    loop {
+        let data = read_piece(&mut reader).await.map_err(|error| Error::internal(format!("can't read the data to upload: {error}")))?;
+        let len = data.len() as u64;
+        if len == 0 && sent == 0 && must_have_data {
+            return Err(Error::invalid("there is no data: nothing came before its end"));
+        }
+        // The header goes out even without data, so that a shared file may be empty.
+        if len > 0 || header.is_some() {
+            let piece = pb::UploadDatasetRequest { header: header.take(), data };
+            if pieces.send(Some(piece)).await.is_err() {
+                return Ok(());
+            }
+        }
+        sent += len;
+        progress(sent);
+        if len == 0 {
+            pieces.send(None).await.ok();
+            return Ok(());
+        }
+    }
+}
+
+/// Up to a piece; less only at the end.
+async fn read_piece(reader: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Bytes> {
+    let mut data = BytesMut::with_capacity(PIECE_BYTES);
+    let mut reader = reader.take(PIECE_BYTES as u64);
+    while data.len() < PIECE_BYTES && reader.read_buf(&mut data).await? > 0 {}
+    Ok(data.freeze())
+}
+
+async fn digest_of(path: PathBuf) -> Result<(Digest, u64), Error> {
+    let hashing = tokio::task::spawn_blocking(move || hash_file(&path));
+    hashing.await.map_err(|error| Error::internal(format!("hashing stopped: {error}")))?
+}
+
+fn hash_file(path: &Path) -> Result<(Digest, u64), Error> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::IsADirectory => Error::invalid(format!("{}: is a folder; a file is needed", path.display())),
+        _ => Error::io(path, &error),
+    };
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let mut buffer = vec![0; PIECE_BYTES];
+    let (mut hash, mut len) = (Sha256::new(), 0);
+    loop {
+        let n = file.read(&mut buffer).map_err(failed)?;
+        let Some(data) = buffer.get(..n).filter(|data| !data.is_empty()) else { break };
+        hash.update(data);
+        len += n as u64;
+    }
+    Ok((Digest(hash.finalize().into()), len))
+}
+
+/// What went wrong below gRPC, in a person's words.
+/// The error of a connection that could not be made.
+pub(super) fn unreachable(url: &str, error: &(dyn std::error::Error + 'static)) -> Error {
+    let mut io = None;
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+        io = last.downcast_ref::<std::io::Error>().or(io);
+    }
+    match io.map(std::io::Error::kind) {
+        Some(kind @ (std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::TimedOut)) => {
+            Error::unavailable(format!("can't reach the head at {url}: {kind}; is it running? (millpond-head, or `millpond up`)"))
+        }
+        _ => Error::unavailable(format!("can't reach the head at {url}: {last}; is the address right?")),
+    }
+}

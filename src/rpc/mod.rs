@@ -1,0 +1,18 @@
+//! Floor 4: gRPC services and clients, and the conversions between wire and domain.
+//!
+//! Invariant: nothing here touches the store or an actor's insides.
+
+pub mod client;
+pub mod convert;
+pub mod data_client;
+pub mod link;
+pub mod server;
+pub mod services;
+pub mod status;
+
+#[expect(missing_docs, clippy::all, reason = "generated; the documentation is in proto/")]
+pub mod pb {
+    tonic::include_proto!("millpond.v1");
+    /// All proto files, for server reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/millpond_descriptor.bin"));
+}

@@ -1,0 +1,123 @@
+//! `ClusterService`.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use tonic::{Request, Response, Status};
+
+use crate::actors::Head;
+use crate::actors::supervisor::{WorkerPhase, WorkerStatus};
+use crate::domain::{Error, JobId, JobSpec, WorkerId};
+use crate::rpc::convert::{resources_to_pb, time_to_pb};
+use crate::rpc::pb;
+use crate::rpc::pb::cluster_service_server::ClusterService;
+use crate::rpc::status::to_status;
+
+use super::jobs::{page_size, page_token};
+
+/// Tasks listed of one worker.
+const TASKS_MAX: usize = 1000;
+
+/// See `proto/millpond/v1/cluster.proto`.
+pub struct Clusters {
+    head: Head,
+}
+
+fn worker_id(text: &str) -> Result<WorkerId, Error> {
+    let digits = text.strip_prefix('w').unwrap_or(text);
+    let number = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    number.map(WorkerId).ok_or_else(|| Error::invalid(format!("`{text}` is not a worker: write it as w3")))
+}
+
+impl Clusters {
+    /// The service of a head.
+    pub fn new(head: Head) -> Self {
+        Self { head }
+    }
+
+    async fn message(&self, status: &WorkerStatus) -> pb::Worker {
+        let mut specs: BTreeMap<JobId, Option<std::sync::Arc<JobSpec>>> = BTreeMap::new();
+        let mut tasks = Vec::new();
+        for (lease, _) in status.leases.iter().take(TASKS_MAX) {
+            if let Entry::Vacant(unknown) = specs.entry(lease.job) {
+                unknown.insert(self.head.job(lease.job).await.ok().map(|status| status.view.spec));
+            }
+            let index = specs.get(&lease.job).and_then(Option::as_ref).map_or(u64::from(lease.no.0), |spec| spec.index_of(lease.no));
+            tasks.push(format!("{}.{index}", lease.job));
+        }
+        let state = match status.phase {
+            WorkerPhase::Available => pb::WorkerState::Available,
+            WorkerPhase::Busy => pb::WorkerState::Busy,
+            WorkerPhase::Draining => pb::WorkerState::Draining,
+            WorkerPhase::Away => pb::WorkerState::Away,
+        };
+        pb::Worker {
+            id: status.info.id.to_string(),
+            host: status.info.host.clone(),
+            state: state.into(),
+            slots: status.info.slots,
+            free: status.free,
+            total: Some(resources_to_pb(&status.info.total)),
+            tasks,
+            attached: status.attached.map(time_to_pb),
+        }
+    }
+
+    async fn drain(&self, id: &str, drain: bool) -> Result<Response<pb::Worker>, Status> {
+        let drained = async { self.head.drain(worker_id(id)?, drain).await };
+        let status = drained.await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(self.message(&status).await))
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterService for Clusters {
+    async fn get_cluster(&self, _: Request<pb::GetClusterRequest>) -> Result<Response<pb::Cluster>, Status> {
+        let (workers, slots) = self.head.slots().await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(pb::Cluster {
+            version: env!("CARGO_PKG_VERSION").into(),
+            epoch: self.head.epoch.0,
+            workers,
+            slots,
+            started: Some(time_to_pb(self.head.started)),
+        }))
+    }
+
+    async fn list_workers(&self, request: Request<pb::ListWorkersRequest>) -> Result<Response<pb::ListWorkersResponse>, Status> {
+        let request = request.into_inner();
+        let list = async {
+            let limit = page_size(request.page_size)?;
+            let after: u32 = page_token(&request.page_token)?.unwrap_or(0);
+            let all = self.head.workers().await?;
+            let mut page: Vec<WorkerStatus> = all.into_iter().filter(|status| status.info.id.0 > after).take(limit + 1).collect();
+            let more = page.len() > limit;
+            page.truncate(limit);
+            let next = page.last().filter(|_| more).map(|status| status.info.id.0.to_string()).unwrap_or_default();
+            Ok((page, next))
+        };
+        let (page, next_page_token) = list.await.map_err(|error: Error| to_status(&error))?;
+        let mut workers = Vec::new();
+        for status in &page {
+            workers.push(self.message(status).await);
+        }
+        Ok(Response::new(pb::ListWorkersResponse { workers, next_page_token }))
+    }
+
+    async fn get_worker(&self, request: Request<pb::GetWorkerRequest>) -> Result<Response<pb::Worker>, Status> {
+        let get = async {
+            let id = worker_id(&request.into_inner().id)?;
+            let workers = self.head.workers().await?;
+            workers.into_iter().find(|status| status.info.id == id).ok_or_else(|| Error::not_found(format!("there is no worker {id}")))
+        };
+        let status = get.await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(self.message(&status).await))
+    }
+
+    async fn drain_worker(&self, request: Request<pb::DrainWorkerRequest>) -> Result<Response<pb::Worker>, Status> {
+        self.drain(&request.into_inner().id, true).await
+    }
+
+    async fn resume_worker(&self, request: Request<pb::ResumeWorkerRequest>) -> Result<Response<pb::Worker>, Status> {
+        self.drain(&request.into_inner().id, false).await
+    }
+}

@@ -1,0 +1,130 @@
+//! `DatasetService`.
+
+use bytes::Bytes;
+use tokio_stream::StreamExt;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::actors::Head;
+use crate::actors::ingest::DatasetEntry;
+use crate::blobs::{Dataset, Stored};
+use crate::domain::{Digest, Error};
+use crate::limits::{NAME_MAX_BYTES, PIECE_BYTES};
+use crate::rpc::convert::time_to_pb;
+use crate::rpc::pb;
+use crate::rpc::pb::dataset_service_server::DatasetService;
+use crate::rpc::status::to_status;
+
+use super::jobs::{page_size, page_token};
+use super::pieces::{self, PieceStream, Transfers};
+
+/// See `proto/millpond/v1/datasets.proto`.
+pub struct Datasets {
+    head: Head,
+    transfers: Transfers,
+}
+
+fn message((digest, record): DatasetEntry) -> pb::Dataset {
+    pb::Dataset { digest: digest.to_string(), name: record.name, len: record.len, created: Some(time_to_pb(record.at)) }
+}
+
+impl Datasets {
+    /// The service of a head.
+    pub fn new(head: Head, transfers: Transfers) -> Self {
+        Self { head, transfers }
+    }
+
+    async fn upload(&self, mut requests: Streaming<pb::UploadDatasetRequest>) -> Result<pb::Dataset, Status> {
+        let wrong = |error: Error| to_status(&error);
+        let first =
+            requests.message().await?.ok_or_else(|| wrong(Error::invalid("an upload begins with a message that has the header")))?;
+        let header = first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?;
+        check_name(&header.name).map_err(wrong)?;
+        let expected = (!header.digest.is_empty()).then(|| header.digest.parse::<Digest>()).transpose().map_err(wrong)?;
+        let permit = self.transfers.begin().await.map_err(wrong)?;
+        let store = self.head.datasets.clone();
+        let rest = requests.map(|request| request.map(|request| request.data));
+        let stored: Stored = pieces::receive(permit, first.data, rest, move |inflow| {
+            let mut upload = store.begin_upload()?;
+            inflow.by_ref().try_for_each(|piece| upload.write(&piece))?;
+            if !inflow.is_whole() {
+                return Err(pieces::broke_off());
+            }
+            upload.finish(expected)
+        })
+        .await?;
+        self.head.add_dataset(stored, header.name).await.map(message).map_err(wrong)
+    }
+
+    async fn read(&self, request: pb::ReadDatasetRequest) -> Result<PieceStream<pb::ReadDatasetResponse>, Error> {
+        const RANGES_MAX: usize = 16;
+        let dataset = self.head.datasets.open_dataset(request.digest.parse()?)?;
+        if request.ranges.len() > RANGES_MAX {
+            return Err(Error::invalid(format!("ranges: {} items, at most {RANGES_MAX} are allowed", request.ranges.len())));
+        }
+        let len = dataset.len();
+        let mut ranges: Vec<(u64, u64)> = request.ranges.iter().map(|range| (range.offset, range.len)).collect();
+        if ranges.is_empty() {
+            ranges.push((0, len));
+        }
+        if ranges.iter().any(|(offset, count)| offset.checked_add(*count).is_none_or(|end| end > len)) {
+            return Err(Error::invalid(format!("ranges: the data set has {len} bytes")));
+        }
+        let permit = self.transfers.begin().await?;
+        Ok(pieces::send(permit, move |send| ranges.iter().try_for_each(|range| send_range(&dataset, *range, send))))
+    }
+}
+
+fn send_range(dataset: &Dataset, (offset, len): (u64, u64), send: &mut dyn FnMut(pb::ReadDatasetResponse) -> bool) -> Result<(), Error> {
+    let (mut at, end) = (offset, offset + len);
+    while at < end {
+        let mut data = vec![0; PIECE_BYTES.min(usize::try_from(end - at).unwrap_or(PIECE_BYTES))];
+        let read = dataset.read_at(at, &mut data)?;
+        if read == 0 {
+            return Err(Error::corrupt("a data set is shorter than when it was stored"));
+        }
+        data.truncate(read);
+        at += read as u64;
+        if !send(pb::ReadDatasetResponse { data: Bytes::from(data) }) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let usable = !name.is_empty() && name.len() <= NAME_MAX_BYTES && !name.contains('/') && !name.chars().any(char::is_control);
+    if usable { Ok(()) } else { Err(Error::invalid(format!("header.name: a file name of 1 to {NAME_MAX_BYTES} bytes is needed"))) }
+}
+
+#[tonic::async_trait]
+impl DatasetService for Datasets {
+    async fn upload_dataset(&self, request: Request<Streaming<pb::UploadDatasetRequest>>) -> Result<Response<pb::Dataset>, Status> {
+        self.upload(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_dataset(&self, request: Request<pb::GetDatasetRequest>) -> Result<Response<pb::Dataset>, Status> {
+        let get = async { self.head.dataset(request.into_inner().digest.parse()?).await };
+        get.await.map(|entry| Response::new(message(entry))).map_err(|error| to_status(&error))
+    }
+
+    async fn list_datasets(&self, request: Request<pb::ListDatasetsRequest>) -> Result<Response<pb::ListDatasetsResponse>, Status> {
+        let request = request.into_inner();
+        let list = async {
+            let limit = page_size(request.page_size)?;
+            let skip: usize = page_token(&request.page_token)?.unwrap_or(0);
+            let mut all = self.head.all_datasets().await?;
+            all.sort_by(|a, b| (&a.1.name, a.0).cmp(&(&b.1.name, b.0)));
+            let more = all.len() > skip.saturating_add(limit);
+            let datasets = all.into_iter().skip(skip).take(limit).map(message).collect();
+            let next_page_token = if more { (skip + limit).to_string() } else { String::new() };
+            Ok(pb::ListDatasetsResponse { datasets, next_page_token })
+        };
+        list.await.map(Response::new).map_err(|error: Error| to_status(&error))
+    }
+
+    type ReadDatasetStream = PieceStream<pb::ReadDatasetResponse>;
+
+    async fn read_dataset(&self, request: Request<pb::ReadDatasetRequest>) -> Result<Response<Self::ReadDatasetStream>, Status> {
+        self.read(request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+    }
+}

@@ -1,0 +1,96 @@
+//! Jobs as messages.
+
+use crate::actors::job::VerbAnswer;
+use crate::actors::supervisor::JobStatus;
+use crate::actors::watch::JobEvent;
+use crate::domain::JobId;
+use crate::engine::JobView;
+use crate::rpc::convert::{counts_to_pb, spec_to_pb, state_to_pb, time_to_pb};
+use crate::rpc::pb;
+
+fn job_of_view(view: &JobView) -> pb::Job {
+    pb::Job {
+        id: view.id.to_string(),
+        spec: Some(spec_to_pb(&view.spec)),
+        state: state_to_pb(view.state).into(),
+        held: view.held,
+        priority: view.priority,
+        max_running: view.max_running.unwrap_or(0),
+        past_finish_line: false,
+        reason: String::new(),
+        eta: None,
+        tasks: Some(counts_to_pb(view.counts)),
+        created: Some(time_to_pb(view.created)),
+        started: view.began.map(time_to_pb),
+        finished: view.ended.map(time_to_pb),
+    }
+}
+
+/// A job as it is shown.
+pub fn job(status: &JobStatus) -> pb::Job {
+    pb::Job {
+        past_finish_line: status.past_finish_line,
+        reason: status.reason.clone(),
+        eta: status.eta_seconds.map(|(low_seconds, high_seconds)| pb::Eta { low_seconds, high_seconds }),
+        ..job_of_view(&status.view)
+    }
+}
+
+/// What came of a verb. The counts are those of the reply, not of a moment later.
+pub fn control_reply(answer: VerbAnswer, status: Option<&JobStatus>) -> Result<pb::ControlReply, crate::domain::Error> {
+    let (reply, view) = answer?;
+    let mut job = job_of_view(&view);
+    job.state = state_to_pb(reply.state).into();
+    job.tasks = Some(counts_to_pb(reply.counts));
+    if let Some(status) = status {
+        job.past_finish_line = status.past_finish_line;
+        job.reason = status.reason.clone();
+    }
+    Ok(pb::ControlReply {
+        job: Some(job),
+        changed: reply.changed,
+        dropped: reply.dropped,
+        undispatched: reply.counts.undispatched,
+        running: reply.counts.running,
+        unconfirmed: reply.unconfirmed.iter().map(ToString::to_string).collect(),
+        superseded_by: reply.superseded_by.unwrap_or_default().into(),
+    })
+}
+
+/// An event of a watched job.
+pub fn event(event: &JobEvent) -> pb::JobEvent {
+    pb::JobEvent {
+        cursor: event.cursor,
+        time: Some(time_to_pb(event.at)),
+        kind: event.kind.name().into(),
+        text: event.text.clone(),
+        job: Some(job(&event.job)),
+    }
+}
+
+/// Reads `j7`, or `j7.42` where a task may be named.
+pub fn job_and_index(text: &str) -> Result<(JobId, Option<u64>), crate::domain::Error> {
+    match text.split_once('.') {
+        None => Ok((text.parse()?, None)),
+        Some((job, index)) => {
+            let digits = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
+            let index = index.parse().ok().filter(|_| digits);
+            let index = index.ok_or_else(|| crate::domain::Error::invalid(format!("`{text}` is not a task: write it as j7.42")))?;
+            Ok((job.parse()?, Some(index)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_written_behind_its_job() {
+        assert_eq!(job_and_index("j7.42").unwrap(), (JobId(7), Some(42)));
+        assert_eq!(job_and_index("7").unwrap(), (JobId(7), None));
+        for bad in ["j7.", "j7.x", "j7.-1", ".1", "j7.1.2", ""] {
+            assert!(job_and_index(bad).is_err(), "{bad}");
+        }
+    }
+}

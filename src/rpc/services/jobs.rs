@@ -1,0 +1,302 @@
+//! `JobService`.
+
+use bytes::Bytes;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::actors::Head;
+use crate::actors::supervisor::Submission;
+use crate::domain::verb::Verb;
+use crate::domain::{EntryKind, Error, Input, JobId, JobSpec, SplitRule};
+use crate::exec;
+use crate::limits::{NAME_MAX_BYTES, PAGE_MAX_ITEMS, PIECE_BYTES};
+use crate::rpc::convert::{kill_mode_from_pb, spec_from_pb, state_to_pb};
+use crate::rpc::pb;
+use crate::rpc::pb::job_service_server::JobService;
+use crate::rpc::status::to_status;
+
+use super::job_messages::{self, job_and_index};
+use super::pieces::{self, PieceStream, Transfers};
+use super::{logs, task_list};
+
+/// Items of a page when the request does not say.
+const PAGE_ITEMS: usize = 100;
+
+/// See `proto/millpond/v1/jobs.proto`.
+pub struct Jobs {
+    head: Head,
+    transfers: Transfers,
+}
+
+/// A page's size within its limits.
+pub(super) fn page_size(asked: i32) -> Result<usize, Error> {
+    match usize::try_from(asked) {
+        Ok(0) => Ok(PAGE_ITEMS),
+        Ok(size) => Ok(size.min(PAGE_MAX_ITEMS)),
+        Err(_) => Err(Error::invalid(format!("page_size: {asked} is negative"))),
+    }
+}
+
+/// A page's beginning: where the page before said to go on.
+pub(super) fn page_token<T: std::str::FromStr>(token: &str) -> Result<Option<T>, Error> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    token.parse().map(Some).map_err(|_| Error::invalid("page_token: not one of ours; take it from the last reply as it is"))
+}
+
+impl Jobs {
+    /// The service of a head.
+    pub fn new(head: Head, transfers: Transfers) -> Self {
+        Self { head, transfers }
+    }
+
+    async fn submission(&self, request: pb::SubmitJobRequest) -> Result<Submission, Error> {
+        let pb::SubmitJobRequest { request_id, spec, priority, max_running, hold } = request;
+        let mut spec = spec.ok_or_else(|| Error::invalid("spec: missing"))?;
+        if request_id.len() > NAME_MAX_BYTES {
+            return Err(Error::invalid(format!("request_id: {} bytes, at most {NAME_MAX_BYTES} are allowed", request_id.len())));
+        }
+        if spec.owner.is_empty() {
+            spec.owner = "anonymous".into();
+        }
+        let default = match &spec.input {
+            Some(pb::job_spec::Input::Dataset(dataset)) if dataset.split.is_empty() => Some(self.head.default_rule(&dataset.name).await?),
+            _ => None,
+        };
+        let resolve = |name: &str| default.unwrap_or_else(|| SplitRule::for_name(name, 1));
+        let mut spec = spec_from_pb(spec, resolve)?;
+        check_input(&spec)?;
+        for file in &mut spec.with {
+            let (_, record) = self.head.dataset(file.digest).await.map_err(|error| error.context(format!("shared file {}", file.name)))?;
+            file.len = record.len;
+        }
+        if let Input::Dataset { digest, name, .. } = &spec.input {
+            let (_, record) = self.head.dataset(*digest).await.map_err(|error| error.context(format!("data set {name}")))?;
+            if record.len == 0 {
+                return Err(Error::invalid(format!("data set {name} is empty: there is nothing to split")));
+            }
+        }
+        let max_running = (max_running > 0).then_some(max_running);
+        Ok(Submission { spec, request_id, priority, max_running, held: hold })
+    }
+
+    async fn verb(&self, id: &str, verb: Verb, reason: String) -> Result<Response<pb::ControlReply>, Status> {
+        let control = async {
+            let job: JobId = id.parse()?;
+            check_reason(&reason)?;
+            let answer = self.head.verb(job, verb, reason).await;
+            let status = self.head.job(job).await.ok();
+            job_messages::control_reply(answer, status.as_ref())
+        };
+        control.await.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    async fn tasks(&self, request: pb::ListTasksRequest) -> Result<pb::ListTasksResponse, Error> {
+        let first = page_token(&request.page_token)?.unwrap_or(0);
+        let limit = page_size(request.page_size)?;
+        let wanted = pb::TaskState::try_from(request.state).map_err(|_| Error::invalid("state: not a task state"))?;
+        let snapshot = self.head.snapshot(request.id.parse()?).await?;
+        let (tasks, next) = task_list::page(&self.head, &snapshot, first, limit, wanted).await?;
+        Ok(pb::ListTasksResponse { tasks, next_page_token: next.map(|next| next.to_string()).unwrap_or_default() })
+    }
+
+    async fn explanation(&self, id: &str) -> Result<pb::Explanation, Error> {
+        let (job, index) = job_and_index(id)?;
+        let (status, explanation) = self.head.explain(job).await?;
+        let sentence = match index {
+            None => explanation.sentence,
+            Some(index) => self.explain_task(job, index, explanation.sentence).await?,
+        };
+        Ok(pb::Explanation {
+            id: id.to_owned(),
+            sentence,
+            state: state_to_pb(status.view.state).into(),
+            place: explanation.place.map_or(0, |place| place.place),
+            rule: explanation.place.map(|place| place.rule.name().to_owned()).unwrap_or_default(),
+        })
+    }
+
+    async fn explain_task(&self, job: JobId, index: u64, job_sentence: String) -> Result<String, Error> {
+        let snapshot = self.head.snapshot(job).await?;
+        let no = snapshot.record.spec.task_at(index, snapshot.record.total.unwrap_or(0));
+        let no = no.ok_or_else(|| Error::not_found(format!("{job} has no task {index}")))?;
+        let task = format!("{job}.{index}");
+        let out = snapshot.out.iter().find(|out| out.no == no);
+        Ok(match (task_list::state_of(&snapshot, no), out) {
+            (pb::TaskState::Running, Some(out)) => format!("{task} is running on {} (attempt {})", out.worker, out.attempt.0),
+            (pb::TaskState::Undispatched, Some(out)) => format!("{task} is on its way to {}, and has not started", out.worker),
+            (pb::TaskState::Undispatched, None) => format!("{task} has not started: {job_sentence}"),
+            (pb::TaskState::Killed, _) => format!("{task} will not run: {job_sentence}"),
+            _ => match self.head.result(&snapshot, no).await? {
+                Some(result) => {
+                    let meta = result.meta;
+                    format!("{task} has ended: {} (attempt {}, on {})", meta.outcome.describe(), meta.attempt.0, meta.worker)
+                }
+                None => format!("{task} has ended"),
+            },
+        })
+    }
+
+    async fn task_log(&self, request: pb::GetTaskLogRequest) -> Result<PieceStream<pb::DataPiece>, Error> {
+        use pb::get_task_log_request::Stream;
+        let (job, index) = job_and_index(&request.id)?;
+        let index = index.ok_or_else(|| Error::invalid(format!("`{}` is a job: name a task, as in j7.42", request.id)))?;
+        let kind = match Stream::try_from(request.stream).map_err(|_| Error::invalid("stream: not a stream"))? {
+            Stream::Unspecified | Stream::Stdout => EntryKind::Stdout,
+            Stream::Stderr => EntryKind::Stderr,
+        };
+        let snapshot = self.head.snapshot(job).await?;
+        let no = snapshot.record.spec.task_at(index, snapshot.record.total.unwrap_or(0));
+        let no = no.ok_or_else(|| Error::not_found(format!("{job} has no task {index}")))?;
+        let result = self.head.result(&snapshot, no).await?;
+        let result = result.ok_or_else(|| Error::conflict(format!("{job}.{index} has not ended: its output comes with its end")))?;
+        Ok(logs::log(result, kind, self.transfers.begin().await?))
+    }
+
+    async fn download(&self, request: pb::DownloadBundleRequest) -> Result<PieceStream<pb::DataPiece>, Error> {
+        let job: JobId = request.id.parse()?;
+        let bundle = self.head.bundle(job, &request.etag).await?;
+        if request.offset > 0 && bundle.layout.etag() != request.etag {
+            return Err(Error::conflict(format!("the bundle of {job} has changed since this download began: begin again")));
+        }
+        let total_len = bundle.layout.len();
+        if request.offset > total_len {
+            return Err(Error::invalid(format!("offset: {} is behind the end of the bundle at {total_len}", request.offset)));
+        }
+        let permit = self.transfers.begin().await?;
+        Ok(pieces::send(permit, move |send| {
+            let mut offset = request.offset;
+            let etag = bundle.layout.etag().to_owned();
+            if !send(pb::DataPiece { data: Bytes::new(), total_len, etag }) {
+                return Ok(());
+            }
+            while offset < total_len {
+                let mut data = vec![0; PIECE_BYTES];
+                let read = bundle.read_at(offset, &mut data)?;
+                data.truncate(read);
+                offset += read as u64;
+                if !send(pb::DataPiece { data: data.into(), total_len: 0, etag: String::new() }) {
+                    break;
+                }
+            }
+            Ok(())
+        }))
+    }
+}
+
+fn check_reason(reason: &str) -> Result<(), Error> {
+    const REASON_MAX_BYTES: usize = 1024;
+    if reason.len() > REASON_MAX_BYTES || reason.chars().any(char::is_control) {
+        return Err(Error::invalid(format!("reason: one line of at most {REASON_MAX_BYTES} bytes is allowed")));
+    }
+    Ok(())
+}
+
+/// A command that names `{input}` needs one.
+fn check_input(spec: &JobSpec) -> Result<(), Error> {
+    match spec.input {
+        Input::Array(_) if exec::uses_input(&spec.command) => {
+            Err(Error::invalid("the command names {input}, but a job with --array has no data set: leave one of them out"))
+        }
+        Input::Array(_) | Input::Dataset { .. } => Ok(()),
+    }
+}
+
+#[tonic::async_trait]
+impl JobService for Jobs {
+    async fn submit_job(&self, request: Request<pb::SubmitJobRequest>) -> Result<Response<pb::Job>, Status> {
+        let submit = async {
+            let submission = self.submission(request.into_inner()).await?;
+            self.head.submit(submission).await
+        };
+        submit.await.map(|status| Response::new(job_messages::job(&status))).map_err(|error| to_status(&error))
+    }
+
+    async fn get_job(&self, request: Request<pb::GetJobRequest>) -> Result<Response<pb::Job>, Status> {
+        let get = async { self.head.job(request.into_inner().id.parse()?).await };
+        get.await.map(|status| Response::new(job_messages::job(&status))).map_err(|error| to_status(&error))
+    }
+
+    async fn list_jobs(&self, request: Request<pb::ListJobsRequest>) -> Result<Response<pb::ListJobsResponse>, Status> {
+        let request = request.into_inner();
+        let list = async {
+            let limit = page_size(request.page_size)?;
+            let before = page_token(&request.page_token)?.map(JobId);
+            let owner = (!request.owner.is_empty()).then_some(request.owner);
+            let jobs = self.head.jobs(owner, request.live, before, limit).await?;
+            let last = jobs.last().filter(|_| jobs.len() == limit).map(|status| status.view.id.0.to_string());
+            Ok(pb::ListJobsResponse { jobs: jobs.iter().map(job_messages::job).collect(), next_page_token: last.unwrap_or_default() })
+        };
+        list.await.map(Response::new).map_err(|error: Error| to_status(&error))
+    }
+
+    async fn list_tasks(&self, request: Request<pb::ListTasksRequest>) -> Result<Response<pb::ListTasksResponse>, Status> {
+        self.tasks(request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    type WatchJobStream = PieceStream<pb::JobEvent>;
+
+    async fn watch_job(&self, request: Request<pb::WatchJobRequest>) -> Result<Response<Self::WatchJobStream>, Status> {
+        let request = request.into_inner();
+        let watch = async { self.head.watch(request.id.parse()?, request.cursor).await };
+        let events = watch.await.map_err(|error| to_status(&error))?;
+        let behind = to_status(&Error::exhausted("this watcher fell too far behind, and was cut: come back with the last cursor"));
+        let mut ended = false;
+        let events = ReceiverStream::new(events).map(Some).chain(tokio_stream::once(None));
+        let stream = events.filter_map(move |event| match event {
+            Some(event) => {
+                ended |= event.kind == crate::actors::watch::Kind::Ended;
+                Some(Ok(job_messages::event(&event)))
+            }
+            // The queue was closed on us before the end of the job.
+            None if !ended => Some(Err(behind.clone())),
+            None => None,
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn pause_job(&self, request: Request<pb::PauseJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
+        let request = request.into_inner();
+        self.verb(&request.id, Verb::Pause, request.reason).await
+    }
+
+    async fn resume_job(&self, request: Request<pb::ResumeJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
+        let request = request.into_inner();
+        self.verb(&request.id, Verb::Resume, request.reason).await
+    }
+
+    async fn kill_job(&self, request: Request<pb::KillJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
+        let request = request.into_inner();
+        let mode = kill_mode_from_pb(request.running).map_err(|error| to_status(&error))?;
+        self.verb(&request.id, Verb::Kill(mode), request.reason).await
+    }
+
+    async fn set_job_priority(&self, request: Request<pb::SetJobPriorityRequest>) -> Result<Response<pb::ControlReply>, Status> {
+        let request = request.into_inner();
+        self.verb(&request.id, Verb::SetPriority(request.priority), request.reason).await
+    }
+
+    async fn set_job_limit(&self, request: Request<pb::SetJobLimitRequest>) -> Result<Response<pb::ControlReply>, Status> {
+        let request = request.into_inner();
+        let limit = (request.max_running > 0).then_some(request.max_running);
+        self.verb(&request.id, Verb::SetLimit(limit), request.reason).await
+    }
+
+    async fn explain_job(&self, request: Request<pb::ExplainJobRequest>) -> Result<Response<pb::Explanation>, Status> {
+        self.explanation(&request.into_inner().id).await.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    type GetTaskLogStream = PieceStream<pb::DataPiece>;
+
+    async fn get_task_log(&self, request: Request<pb::GetTaskLogRequest>) -> Result<Response<Self::GetTaskLogStream>, Status> {
+        self.task_log(request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    type DownloadBundleStream = PieceStream<pb::DataPiece>;
+
+    async fn download_bundle(&self, request: Request<pb::DownloadBundleRequest>) -> Result<Response<Self::DownloadBundleStream>, Status> {
+        self.download(request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+    }
+}

@@ -1,0 +1,18 @@
+//! The gRPC services of the head. Each method reads a request, asks the [`Head`](crate::actors::Head), and writes the answer.
+
+mod clusters;
+mod datasets;
+mod job_messages;
+mod jobs;
+mod logs;
+mod pieces;
+mod results;
+mod task_list;
+mod workers;
+
+pub use clusters::Clusters;
+pub use datasets::Datasets;
+pub use jobs::Jobs;
+pub use pieces::Transfers;
+pub use results::Results;
+pub use workers::Workers;

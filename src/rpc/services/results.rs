@@ -1,0 +1,54 @@
+//! `ResultService`: results too large for a Finished message.
+
+use tokio_stream::StreamExt;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::actors::Head;
+use crate::domain::Error;
+use crate::rpc::convert::{receipt_to_pb, upload_header_from_pb};
+use crate::rpc::pb;
+use crate::rpc::pb::result_service_server::ResultService;
+use crate::rpc::status::to_status;
+
+use super::pieces::{self, Transfers};
+
+/// See `proto/millpond/v1/worker.proto`.
+pub struct Results {
+    head: Head,
+    transfers: Transfers,
+}
+
+impl Results {
+    /// The service of a head.
+    pub fn new(head: Head, transfers: Transfers) -> Self {
+        Self { head, transfers }
+    }
+
+    async fn upload(&self, mut requests: Streaming<pb::UploadResultRequest>) -> Result<pb::ResultReceipt, Status> {
+        let wrong = |error: Error| to_status(&error);
+        let first = requests.message().await?.ok_or_else(|| wrong(Error::invalid("a result begins with a message that has the header")))?;
+        let header = first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?;
+        let (lease, meta) = upload_header_from_pb(header).map_err(wrong)?;
+        let permit = self.transfers.begin().await.map_err(wrong)?;
+        let (mut reservation, segment) = self.head.reserve(lease.job, &meta).await.map_err(wrong)?;
+        let rest = requests.map(|request| request.map(|request| request.data));
+        let result = pieces::receive(permit, first.data, rest, move |inflow| {
+            inflow.by_ref().try_for_each(|piece| reservation.write(&piece))?;
+            if !inflow.is_whole() {
+                return Err(pieces::broke_off());
+            }
+            let result = reservation.finish()?;
+            // The receipt says that the bytes are durable.
+            segment.sync()?;
+            Ok(result)
+        });
+        result.await.map(receipt_to_pb)
+    }
+}
+
+#[tonic::async_trait]
+impl ResultService for Results {
+    async fn upload_result(&self, request: Request<Streaming<pb::UploadResultRequest>>) -> Result<Response<pb::ResultReceipt>, Status> {
+        self.upload(request.into_inner()).await.map(Response::new)
+    }
+}

@@ -1,0 +1,83 @@
+//! `WorkerService`: a worker's session, between its stream and its proxy.
+
+use std::sync::Arc;
+
+use ractor::ActorRef;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::actors::Head;
+use crate::actors::proxy::ProxyMsg;
+use crate::domain::Error;
+use crate::domain::wire::{FromWorker, Hello};
+use crate::limits::{CALL_TIMEOUT, SESSION_QUEUE_MAX, WORKER_SLOTS_MAX};
+use crate::rpc::convert::{from_worker, to_worker};
+use crate::rpc::pb;
+use crate::rpc::pb::worker_service_server::WorkerService;
+use crate::rpc::status::to_status;
+
+use super::pieces::PieceStream;
+
+/// See `proto/millpond/v1/worker.proto`.
+pub struct Workers {
+    head: Head,
+}
+
+impl Workers {
+    /// The service of a head.
+    pub fn new(head: Head) -> Self {
+        Self { head }
+    }
+}
+
+async fn hello(inbound: &mut Streaming<pb::WorkerMessage>) -> Result<Hello, Status> {
+    let first = tokio::time::timeout(CALL_TIMEOUT, inbound.message()).await;
+    let first = first.map_err(|_| to_status(&Error::timed_out("a worker says Hello at once")))??;
+    let first = first.ok_or_else(|| to_status(&Error::invalid("a worker says Hello first")))?;
+    match from_worker(first).map_err(|error| to_status(&error))? {
+        FromWorker::Hello(hello) if (1..=WORKER_SLOTS_MAX).contains(&hello.slots) => Ok(hello),
+        FromWorker::Hello(_) => Err(to_status(&Error::invalid(format!("slots: 1 to {WORKER_SLOTS_MAX} are allowed")))),
+        _ => Err(to_status(&Error::invalid("a worker says Hello first"))),
+    }
+}
+
+/// Passes what the worker says to its proxy, in order. The proxy takes in no more than the queue holds before the stream waits.
+async fn pump(mut inbound: Streaming<pb::WorkerMessage>, proxy: ActorRef<ProxyMsg>) {
+    let queue = Arc::new(Semaphore::new(SESSION_QUEUE_MAX));
+    loop {
+        let message = match inbound.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) | Err(_) => break,
+        };
+        let message = match from_worker(message) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::error!(%error, "a worker said something that can't be: its session ends");
+                break;
+            }
+        };
+        let Ok(permit) = queue.clone().acquire_owned().await else { break };
+        if proxy.cast(ProxyMsg::Said(message, permit)).is_err() {
+            return;
+        }
+    }
+    // An end without a goodbye is a loss, whatever it looks like.
+    let _ = proxy.cast(ProxyMsg::StreamEnded);
+}
+
+#[tonic::async_trait]
+impl WorkerService for Workers {
+    type AttendStream = PieceStream<pb::HeadMessage>;
+
+    async fn attend(&self, request: Request<Streaming<pb::WorkerMessage>>) -> Result<Response<Self::AttendStream>, Status> {
+        let mut inbound = request.into_inner();
+        let hello = hello(&mut inbound).await?;
+        let (out, messages) = mpsc::channel(SESSION_QUEUE_MAX);
+        let proxy = self.head.attach(hello, out).await.map_err(|error| to_status(&error))?;
+        tokio::spawn(pump(inbound, proxy));
+        let outbound = ReceiverStream::new(messages).map(|message| Ok(to_worker(message)));
+        Ok(Response::new(Box::pin(outbound)))
+    }
+}

@@ -1,0 +1,24 @@
+//! Floor 1: cuts a data set into chunks at record boundaries, while it streams past.
+//!
+//! ```text
+//! feed(bytes) ─► Splitter ─► Scanner (one per format) ─► record_ends(offset) ─► Cutter ─► chunks
+//! ```
+//! A scanner knows what a record is and nothing of chunks; the `Cutter` knows what a chunk is and nothing of formats. To add a
+//! format: one file with a `Scanner`, and its line in `scanner::for_record`.
+//!
+//! In messages lines count from 1, bytes and records from 0 (as in a bundle's manifest).
+//!
+//! Invariant: no I/O, no clock, nothing async; memory does not grow with the data set, a line or a record. What comes out depends only on
+//! the bytes, never on the pieces in which they came. It does not check what is inside a record: that is the command's business.
+
+mod cutter;
+mod fasta;
+mod line;
+mod line_head;
+mod mgf;
+#[cfg(test)]
+mod properties;
+mod scanner;
+mod splitter;
+
+pub use splitter::{Splitter, Summary};

@@ -1,0 +1,21 @@
+//! Floor 2: the head's journal on disk: batches in order, snapshots, and the epoch that fences an earlier head.
+//!
+//! Invariant: knows bytes, not what they mean; nothing of `blobs/`, `bundle/`, `exec/` or a floor above. Nothing above knows which store it is.
+
+mod contract;
+mod disk_sync;
+mod folder_lock;
+mod keys;
+mod ledger;
+mod memory_store;
+mod parts;
+mod sled_file;
+mod sled_store;
+
+#[cfg(test)]
+mod conformance;
+
+pub use contract::{Appended, BATCH_MAX_BYTES, Loaded, Store};
+pub use folder_lock::FolderLock;
+pub use memory_store::MemoryStore;
+pub use sled_store::SledStore;

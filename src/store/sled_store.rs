@@ -1,0 +1,370 @@
+//! The default store: sled, in the data folder.
+//!
+//! A batch lies in pieces ([`super::parts`]) under its number. A batch that was being written when the head died has no last piece: it was
+//! acknowledged to nobody and is cut off at the next open. A snapshot lies under an id of its own; the record `current` names the valid one,
+//! so that writing that record is the moment when a new snapshot takes the old one's place.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::contract::{Appended, Loaded, Store};
+use super::disk_sync::create_folder;
+use super::folder_lock::FolderLock;
+use super::keys;
+use super::ledger::{Ledger, admit_len};
+use super::parts::{Assembly, Series, Whole, pieces};
+use super::sled_file::SledFile;
+use crate::codec;
+use crate::domain::{Epoch, Error};
+use crate::limits;
+
+const VERSION: u8 = 1;
+/// A record other than a piece.
+const RECORD_MAX_BYTES: usize = 1024;
+
+/// Which snapshot is valid.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Current {
+    /// Its id; only grows.
+    id: u64,
+    /// The last batch that it stands for.
+    seq: u64,
+    /// How many parts it has.
+    parts: u32,
+}
+
+/// A [`Store`] in `<data folder>/store`. One process at a time.
+pub struct SledStore {
+    file: SledFile,
+    ledger: Ledger,
+    current: Option<Current>,
+    _lock: FolderLock,
+}
+
+impl SledStore {
+    /// Opens or makes the store of a data folder, and cuts off a batch or a snapshot whose writing was cut short.
+    ///
+    /// `Conflict` while another head uses the folder, `Corrupt` where sled or a record of ours is damaged.
+    pub fn open(data_folder: &Path) -> Result<Self, Error> {
+        create_folder(data_folder)?;
+        let lock = FolderLock::take(data_folder)?;
+        let mut file = SledFile::open(&data_folder.join("store"))?;
+        let epoch = read::<(Epoch, String)>(&mut file, keys::EPOCH)?.map(|(epoch, _)| epoch).unwrap_or_default();
+        let current = read::<Current>(&mut file, keys::CURRENT)?;
+        let covered = current.map_or(0, |current| current.seq);
+        let mut store = Self { file, ledger: Ledger { epoch, last: covered, covered }, current, _lock: lock };
+        store.cut_torn_batch()?;
+        store.drop_other_snapshots()?;
+        store.file.commit()?;
+        Ok(store)
+    }
+
+    /// Finds the last batch.
+    fn cut_torn_batch(&mut self) -> Result<(), Error> {
+        let Some(key) = self.file.last_key(keys::batches_above(self.ledger.covered))? else { return Ok(()) };
+        let (seq, _) = parse(keys::parse_batch(&key))?;
+        let mut assembly = Assembly::default();
+        self.file
+            .scan(keys::batches_above(seq - 1), |key, piece| assembly.push(parse(keys::parse_batch(key))?.1, piece))
+            .map_err(|error| error.context(format!("journal batch {seq}")))?;
+        if assembly.finish() == Whole::Cut {
+            let torn = self.file.keys(keys::batches_above(seq - 1))?;
+            tracing::warn!(batch = seq, "the last journal batch was never finished: cut off");
+            self.file.remove(torn)?;
+            self.ledger.last = seq - 1;
+        } else {
+            self.ledger.last = seq;
+        }
+        Ok(())
+    }
+
+    fn drop_other_snapshots(&mut self) -> Result<(), Error> {
+        // Ids begin at 1.
+        for others in keys::other_snapshots(self.current.map_or(0, |current| current.id)) {
+            let others = self.file.keys(others)?;
+            self.file.remove(others)?;
+        }
+        Ok(())
+    }
+
+    fn load_snapshot(&mut self, current: Current) -> Result<Vec<Vec<u8>>, Error> {
+        let mut parts = Series::new("part", 0);
+        self.file
+            .scan(keys::snapshot_pieces(current.id), |key, piece| {
+                let (_, part, no) = parse(keys::parse_snapshot(key))?;
+                parts.push(u64::from(part), no, piece)
+            })
+            .and_then(|()| parts.finish(u64::from(current.parts)))
+            .map(|parts| parts.into_iter().map(|(_, part)| part).collect())
+            .map_err(|error| error.context(format!("the snapshot up to batch {}", current.seq)))
+    }
+
+    fn load_tail(&mut self) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        let Ledger { covered, last, .. } = self.ledger;
+        let mut batches = Series::new("journal batch", covered.saturating_add(1));
+        self.file.scan(keys::batches_above(covered), |key, piece| {
+            let (seq, no) = parse(keys::parse_batch(key))?;
+            batches.push(seq, no, piece)
+        })?;
+        batches.finish(last.saturating_add(1))
+    }
+
+    fn write_snapshot(&mut self, id: u64, parts: &mut dyn Iterator<Item = Vec<u8>>) -> Result<u32, Error> {
+        let mut count = 0u32;
+        for part in parts {
+            admit_len(part.len())?;
+            for (no, piece) in (0..).zip(pieces(&part)) {
+                self.file.insert(&keys::snapshot(id, count, no), piece)?;
+            }
+            count = count.checked_add(1).ok_or_else(|| Error::exhausted(format!("a snapshot has at most {} parts", u32::MAX)))?;
+        }
+        Ok(count)
+    }
+}
+
+impl Store for SledStore {
+    fn acquire(&mut self, holder: &str) -> Result<Epoch, Error> {
+        let epoch = self.ledger.next_epoch(holder)?;
+        self.file.insert(keys::EPOCH, codec::encode(VERSION, &(epoch, holder))?)?;
+        self.file.commit()?;
+        self.ledger.epoch = epoch;
+        Ok(epoch)
+    }
+
+    fn load(&mut self) -> Result<Loaded, Error> {
+        let snapshot = match self.current {
+            Some(current) => Some((current.seq, self.load_snapshot(current)?)),
+            None => None,
+        };
+        Ok(Loaded { snapshot, tail: self.load_tail()? })
+    }
+
+    fn append(&mut self, epoch: Epoch, seq: u64, batch: &[u8]) -> Result<Appended, Error> {
+        if self.ledger.admit_append(epoch, seq, batch.len())? == Appended::Fenced {
+            return Ok(Appended::Fenced);
+        }
+        for (no, piece) in (0..).zip(pieces(batch)) {
+            self.file.insert(&keys::batch(seq, no), piece)?;
+        }
+        self.file.commit()?;
+        self.ledger.last = seq;
+        Ok(Appended::Durable)
+    }
+
+    fn snapshot(&mut self, epoch: Epoch, seq: u64, parts: &mut dyn Iterator<Item = Vec<u8>>) -> Result<Appended, Error> {
+        if self.ledger.admit_snapshot(epoch, seq)? == Appended::Fenced {
+            return Ok(Appended::Fenced);
+        }
+        // What a refused snapshot left behind would mix with this one.
+        self.drop_other_snapshots()?;
+        let id = self.current.map_or(1, |current| current.id.saturating_add(1));
+        let parts = self.write_snapshot(id, parts)?;
+        self.file.commit()?;
+        let current = Current { id, seq, parts };
+        self.file.insert(keys::CURRENT, codec::encode(VERSION, &current)?)?;
+        self.file.commit()?;
+        self.current = Some(current);
+        self.ledger.covered = seq;
+        self.drop_other_snapshots()?;
+        Ok(Appended::Durable)
+    }
+
+    fn truncate(&mut self, epoch: Epoch, up_to_seq: u64) -> Result<Appended, Error> {
+        if self.ledger.admit_truncate(epoch, up_to_seq)? == Appended::Fenced {
+            return Ok(Appended::Fenced);
+        }
+        let covered = self.file.keys(keys::batches_up_to(up_to_seq))?;
+        self.file.remove(covered)?;
+        self.file.commit()?;
+        Ok(Appended::Durable)
+    }
+}
+
+/// A record of ours, if it is there.
+fn read<T: serde::de::DeserializeOwned>(file: &mut SledFile, key: &[u8]) -> Result<Option<T>, Error> {
+    let Some(bytes) = file.get(key)? else { return Ok(None) };
+    let (version, body) = codec::open(&bytes)?;
+    if version != VERSION {
+        return Err(Error::conflict(format!(
+            "the store was written in version {version}, newer than {VERSION}: use a newer millpond-head"
+        )));
+    }
+    codec::decode_body(body, RECORD_MAX_BYTES + limits::NAME_MAX_BYTES).map(Some)
+}
+
+fn parse<T>(key: Option<T>) -> Result<T, Error> {
+    key.ok_or_else(|| Error::corrupt("the store holds a key that is none of its own"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::domain::ErrorKind;
+    use crate::store::conformance::{self, durable};
+    use crate::store::parts::PIECE_BYTES;
+
+    fn opened() -> (TempDir, SledStore, Epoch) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SledStore::open(folder.path()).unwrap();
+        let epoch = store.acquire("test").unwrap();
+        (folder, store, epoch)
+    }
+
+    /// A store with batches 1 to 3, of three pieces each, in which something was done behind its back.
+    fn tampered(tamper: impl FnOnce(&mut SledFile)) -> (TempDir, Result<SledStore, Error>) {
+        let (folder, mut store, epoch) = opened();
+        for seq in 1..=3 {
+            durable(store.append(epoch, seq, &vec![seq as u8; 3 * PIECE_BYTES]));
+        }
+        tamper(&mut store.file);
+        store.file.commit().unwrap();
+        drop(store);
+        let store = SledStore::open(folder.path());
+        (folder, store)
+    }
+
+    #[test]
+    fn it_is_a_store() {
+        conformance::run(|| {
+            let folder = tempfile::tempdir().unwrap();
+            move || Box::new(SledStore::open(folder.path()).unwrap()) as Box<dyn Store>
+        });
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused() {
+        let (folder, store, _) = opened();
+        let refused = SledStore::open(folder.path()).err().unwrap();
+        assert_eq!(refused.kind, ErrorKind::Conflict);
+        assert!(refused.message.contains("is in use by another head"), "{refused}");
+        drop(store);
+        SledStore::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_batch_cut_short_at_the_end_is_dropped_and_its_number_used_again() {
+        for gone in [&[2][..], &[1, 2], &[0, 2]] {
+            let (folder, store) = tampered(|file| file.remove(gone.iter().map(|no| keys::batch(3, *no))).unwrap());
+            let mut store = store.unwrap();
+            assert_eq!(store.load().unwrap().tail.len(), 2);
+            let epoch = store.acquire("again").unwrap();
+            durable(store.append(epoch, 3, b"short"));
+            drop(store);
+            let tail = SledStore::open(folder.path()).unwrap().load().unwrap().tail;
+            assert_eq!(tail.last().unwrap(), &(3, b"short".to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_hole_or_damage_is_named_by_its_batch() {
+        let damage = |seq, no| move |file: &mut SledFile| file.insert(&keys::batch(seq, no), vec![1, 0, 0, 0, 0, 1]).unwrap();
+        let remove = |seq, no| move |file: &mut SledFile| file.remove([keys::batch(seq, no)]).unwrap();
+        let outcomes = [
+            (2, tampered(remove(2, 1))),
+            (2, tampered(remove(2, 2))),
+            (3, tampered(remove(3, 1))),
+            (2, tampered(damage(2, 0))),
+            (3, tampered(damage(3, 1))),
+            (2, tampered(|file| file.remove((0..3).map(|no| keys::batch(2, no))).unwrap())),
+            (1, tampered(|file| file.remove((0..3).map(|no| keys::batch(1, no))).unwrap())),
+        ];
+        for (seq, (_folder, store)) in outcomes {
+            let error = store.and_then(|mut store| store.load()).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
+            assert!(error.message.contains(&format!("batch {seq}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_whose_writing_was_cut_short_leaves_the_old_one() {
+        let (folder, mut store, epoch) = opened();
+        durable(store.append(epoch, 1, b"one"));
+        durable(store.snapshot(epoch, 1, &mut [b"old".to_vec()].into_iter()));
+        store.write_snapshot(2, &mut [vec![1; 20_000], vec![2]].into_iter()).unwrap();
+        store.file.commit().unwrap();
+        drop(store);
+        let mut store = SledStore::open(folder.path()).unwrap();
+        assert_eq!(store.load().unwrap().snapshot, Some((1, vec![b"old".to_vec()])));
+        assert_eq!(store.file.keys(keys::batch(u64::MAX, 0)..b"t".to_vec()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_snapshot_is_noticed() {
+        let (_folder, mut store, epoch) = opened();
+        durable(store.append(epoch, 1, b"one"));
+        durable(store.snapshot(epoch, 1, &mut (0..4).map(|no| vec![no; 20_000])));
+        for (part, piece) in [(3, 3), (2, 0), (0, 0)] {
+            store.file.remove([keys::snapshot(1, part, piece)]).unwrap();
+            assert_eq!(store.load().unwrap_err().kind, ErrorKind::Corrupt);
+        }
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_taken_any_more() {
+        let (folder, mut store, epoch) = opened();
+        durable(store.append(epoch, 1, b"one"));
+        store.file.break_disk();
+        let first = store.append(epoch, 2, b"two").unwrap_err();
+        assert_eq!(store.append(epoch, 2, b"two").unwrap_err(), first);
+        assert_eq!(store.load().unwrap_err(), first);
+        assert_eq!(store.acquire("again").unwrap_err(), first);
+        drop(store);
+        assert!(folder.path().join("store/db").exists());
+    }
+
+    #[test]
+    fn damaged_files_never_make_it_panic() {
+        for round in 0..20usize {
+            let (folder, mut store, epoch) = opened();
+            for seq in 1..=30 {
+                durable(store.append(epoch, seq, &vec![seq as u8; 3_000]));
+            }
+            drop(store);
+            let path = folder.path().join("store/db");
+            let mut bytes = std::fs::read(&path).unwrap();
+            let at = round * 15_838 % 150_000;
+            bytes[at..at + 1 + round].iter_mut().for_each(|byte| *byte ^= 0x5a);
+            std::fs::write(&path, bytes).unwrap();
+            if let Ok(loaded) = SledStore::open(folder.path()).and_then(|mut store| store.load()) {
+                assert!(loaded.tail.iter().all(|(seq, batch)| *batch == vec![*seq as u8; 3_000]));
+            }
+        }
+    }
+
+    #[test]
+    fn no_value_goes_to_a_file_of_its_own() {
+        let (folder, mut store, epoch) = opened();
+        let blobs = || std::fs::read_dir(folder.path().join("store/blobs")).unwrap().count();
+        for seq in 1..=40 {
+            durable(store.append(epoch, seq, &vec![seq as u8; (seq as usize % 4) * 100_000]));
+            assert_eq!(blobs(), 0);
+            if seq % 7 == 0 {
+                durable(store.snapshot(epoch, seq, &mut (0..30).map(|no| vec![no; 9_000])));
+                durable(store.truncate(epoch, seq - 1));
+                assert_eq!(blobs(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_folder_does_not_grow_with_the_number_of_snapshots() {
+        let (folder, mut store, epoch) = opened();
+        let db = || std::fs::metadata(folder.path().join("store/db")).unwrap().len();
+        let mut seq = 0;
+        let mut round = || {
+            for _ in 0..20 {
+                seq += 1;
+                durable(store.append(epoch, seq, &[7; 20_000]));
+            }
+            durable(store.snapshot(epoch, seq, &mut (0..50).map(|no| vec![no; 10_000])));
+            durable(store.truncate(epoch, seq));
+            db()
+        };
+        let early = (0..5).map(|_| round()).max().unwrap();
+        let late = (0..25).map(|_| round()).max().unwrap();
+        assert!(late <= 3 * early, "{early} {late}");
+    }
+}

@@ -1,0 +1,256 @@
+//! A cluster of real processes on a ground of its own. Dropping it ends every process that it started, by its own number.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::bundle::Bundle;
+use super::ground::{Answer, Ground};
+use super::process::{self, PATIENCE, until, wait};
+
+/// A head, workers, and the folder that all of it lives in.
+pub struct Cluster {
+    /// The head's address; the same after a restart.
+    pub url: String,
+    head: Option<Child>,
+    head_options: Vec<String>,
+    workers: Vec<Worker>,
+    ground: Ground,
+}
+
+/// A worker process, dead or alive.
+pub struct Worker {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Cluster {
+    /// A head, and a worker for each number of slots, all connected.
+    pub fn start(slots: &[u32]) -> Self {
+        Self::start_with(slots, &[])
+    }
+
+    /// The same, with options of the head.
+    pub fn start_with(slots: &[u32], head_options: &[&str]) -> Self {
+        let mut cluster = Self {
+            url: String::new(),
+            head: None,
+            head_options: head_options.iter().map(ToString::to_string).collect(),
+            workers: Vec::new(),
+            ground: Ground::new(),
+        };
+        cluster.head_starts("127.0.0.1:0").unwrap_or_else(|answer| panic!("the head did not start: {answer}"));
+        for slots in slots {
+            cluster.add_worker(*slots, &[]);
+        }
+        cluster
+    }
+
+    /// One more worker, connected; its number, from 1, which is the head's too.
+    pub fn add_worker(&mut self, slots: u32, options: &[&str]) -> usize {
+        let number = self.workers.len() + 1;
+        let folder = self.path(&format!("worker-{number}"));
+        let mut command = self.command(env!("CARGO_BIN_EXE_millpond-worker"));
+        command.args(["--head", &self.url, "--slots", &slots.to_string(), "--dir"]).arg(&folder).args(options);
+        let child = command.stderr(self.log(&format!("worker-{number}.log"))).spawn().unwrap();
+        self.workers.push(Worker { child, folder });
+        until("the worker is connected", || self.worker_state(number) == "available");
+        number
+    }
+
+    fn head_starts(&mut self, listen: &str) -> Result<(), String> {
+        let mut command = self.command(env!("CARGO_BIN_EXE_millpond-head"));
+        command.args(["--listen", listen, "--data-dir"]).arg(self.path("head")).args(&self.head_options);
+        let log = self.log("head.log");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        match line.trim_end().strip_prefix("listening on ") {
+            Some(url) => {
+                self.url = url.to_owned();
+                self.head = Some(child);
+                Ok(())
+            }
+            None => Err(format!("{}: {}", child.wait().unwrap(), self.tail("head.log"))),
+        }
+    }
+
+    /// `kill -9`.
+    pub fn head_dies(&mut self) {
+        let mut head = self.head.take().expect("a living head");
+        head.kill().unwrap();
+        head.wait().unwrap();
+    }
+
+    /// On the same data and the same port.
+    pub fn head_starts_again(&mut self) {
+        let listen = self.url.strip_prefix("http://").unwrap().to_owned();
+        // A client of another test may hold the port for a moment.
+        until("the head has its port again", || self.head_starts(&listen).is_ok());
+    }
+
+    /// Asks the head to end, and waits.
+    pub fn head_ends(&mut self) -> ExitStatus {
+        let mut head = self.head.take().expect("a living head");
+        process::signal(head.id(), Signal::TERM);
+        wait(&mut head)
+    }
+
+    /// A worker, by its number from 1.
+    pub fn worker(&mut self, number: usize) -> &mut Worker {
+        self.workers.get_mut(number - 1).expect("a worker of that number")
+    }
+
+    /// As in `worker show`: `available`, `busy`, `draining`, `away`; empty while the head does not know it.
+    pub fn worker_state(&self, number: usize) -> String {
+        let answer = self.millpond(&["worker", "show", &format!("w{number}"), "--format", "json"]);
+        let worker: Value = serde_json::from_str(&answer.out).unwrap_or_default();
+        worker["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The command line, at this head, not started yet.
+    pub fn client(&self, args: &[&str]) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_millpond"));
+        command.env("MILLPOND_HEAD", &self.url).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command line to its end.
+    pub fn millpond(&self, args: &[&str]) -> Answer {
+        self.client(args).output().unwrap().into()
+    }
+
+    /// One that must succeed; its standard output without the last line end.
+    #[track_caller]
+    pub fn ok(&self, args: &[&str]) -> String {
+        let answer = self.millpond(args);
+        assert_eq!(answer.code, 0, "{args:?}: {answer:?}\n{}", self.tail("head.log"));
+        answer.out.trim_end().to_owned()
+    }
+
+    /// One that must succeed and answers in JSON.
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> Value {
+        let text = self.ok(&[args, &["--format", "json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
+    }
+
+    /// Submits a job; its id.
+    #[track_caller]
+    pub fn submit(&self, args: &[&str]) -> String {
+        self.ok(&[&["submit"], args].concat())
+    }
+
+    /// Submits an array whose tasks are this shell text.
+    #[track_caller]
+    pub fn submit_array(&self, range: &str, options: &[&str], shell: &str) -> String {
+        self.submit(&[&["--array", range], options, &["--", "sh", "-c", shell]].concat())
+    }
+
+    /// A job as it is.
+    #[track_caller]
+    pub fn show(&self, id: &str) -> Value {
+        self.json(&["show", id])
+    }
+
+    /// A job's tasks by where they are: `running`, `undispatched`…
+    #[track_caller]
+    pub fn count(&self, id: &str, what: &str) -> u64 {
+        self.show(id)["tasks"][what].as_u64().unwrap()
+    }
+
+    /// A job's tasks.
+    #[track_caller]
+    pub fn tasks(&self, id: &str) -> Vec<Value> {
+        self.json(&["tasks", id])["tasks"].as_array().unwrap().clone()
+    }
+
+    /// Waits for a job's end, which must have this exit code; the job as it is then.
+    #[track_caller]
+    pub fn ends(&self, id: &str, code: i32) -> Value {
+        let answer = self.millpond(&["wait", id, "--timeout", &format!("{}s", PATIENCE.as_secs())]);
+        let reason = || format!("{answer:?}\n{}\n{}", self.millpond(&["show", id]).out, self.logs());
+        assert_eq!(answer.code, code, "{}", reason());
+        self.show(id)
+    }
+
+    /// A job's bundle as it is now.
+    #[track_caller]
+    pub fn bundle(&self, id: &str) -> Bundle {
+        let file = self.text_path(&format!("{id}.zip"));
+        self.ok(&["results", id, "-o", &file]);
+        Bundle::of(fs::read(file).unwrap())
+    }
+
+    /// The ends of all logs, for a failure.
+    pub fn logs(&self) -> String {
+        let workers = (1..=self.workers.len()).map(|number| format!("worker-{number}.log"));
+        let logs = ["head.log".to_owned()].into_iter().chain(workers);
+        logs.map(|name| format!("--- {name}\n{}\n", self.tail(&name))).collect()
+    }
+}
+
+impl Worker {
+    /// `kill -9`.
+    pub fn dies(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGSTOP: it stands still, and its connection with it.
+    pub fn stops(&self) {
+        process::signal(self.child.id(), Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        until("the worker stands still", || fs::read_to_string(&stat).unwrap().contains(") T "));
+    }
+
+    /// SIGCONT.
+    pub fn continues(&self) {
+        process::signal(self.child.id(), Signal::CONT);
+    }
+
+    /// SIGTERM: finish what runs, then leave.
+    pub fn is_asked_to_end(&self) {
+        process::signal(self.child.id(), Signal::TERM);
+    }
+
+    /// Waits for its end.
+    pub fn ends(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What runs below it, itself left out: launchers and tasks, double-forked ones too.
+    pub fn descendants(&self) -> Vec<(u32, String)> {
+        let mut below = process::of(&self.folder);
+        below.retain(|(pid, _)| *pid != self.child.id());
+        below
+    }
+}
+
+impl Drop for Cluster {
+    /// Kills what the test started itself; everything below must end by itself, as after any `kill -9`: the ground checks that.
+    fn drop(&mut self) {
+        let workers = self.workers.iter_mut().map(|worker| &mut worker.child);
+        for child in workers.chain(self.head.as_mut()) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl std::ops::Deref for Cluster {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
+}

@@ -1,0 +1,29 @@
+//! Real processes: heads, workers and command lines as a user starts them, with real signals, disks and sockets.
+//!
+//! One file per story. Each test has a cluster of its own in a temporary folder, and fails if anything of it is left when it ends. A debug
+//! build on two cores is given three minutes; `MILLPOND_FULL=1` asks for the longer variants.
+
+mod bad_input;
+mod bundle;
+mod cluster;
+mod data_set;
+mod daemons;
+mod embedded;
+mod fair_share;
+mod finish_line;
+mod ground;
+mod head_restart;
+mod kill;
+mod pause;
+mod process;
+mod proxy;
+mod results;
+mod same_bytes;
+mod stopped_worker;
+mod watcher;
+mod worker_end;
+
+/// Whether the long variants are asked for.
+fn is_full() -> bool {
+    std::env::var("MILLPOND_FULL").is_ok_and(|value| value == "1")
+}

@@ -1,0 +1,479 @@
+//! The head: the real `Roster`, `JobMachine`s and `Session`s, joined as the actors join them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millpond::domain::entry::{Entry, JobEntry, Submitted};
+use millpond::domain::verb::Verb;
+use millpond::domain::wire::{Finished, FromWorker, Hello, Lease, ResultBytes, ToWorker, Verdict};
+use millpond::domain::{
+    ArrayRange, Epoch, Input, JobId, JobSpec, Merge, Outcome, Packed, Resources, ResultRef, SessionId, Timing, WallTime, WorkerId,
+    WorkerInfo,
+};
+use millpond::engine::session::Delivery;
+use millpond::engine::{JobEffect, JobEvent, JobMachine, Roster, RosterEffect, RosterEvent, Session, SessionEffect, SessionEvent};
+use millpond::limits;
+
+use crate::order::Order;
+use crate::rng::Rng;
+use crate::world::{Addr, Conn, Mail, World};
+
+/// Mail inside the head.
+#[derive(Clone, Debug)]
+pub enum HeadMail {
+    Job(JobEvent),
+    Roster(Box<RosterEvent>),
+    Session(Box<SessionEvent>),
+    Synced,
+    /// Begin a job anew from the journal.
+    Rebuild(JobId),
+    /// A proxy tells a rebuilt job what its worker holds of it.
+    Reclaim(JobId),
+    /// A worker's attachment is durable: let it in.
+    Attach(Conn, Box<Hello>, WorkerId),
+    RecoveryOver,
+}
+
+pub struct Head {
+    pub epoch: Epoch,
+    pub roster: Roster,
+    pub jobs: BTreeMap<JobId, JobMachine>,
+    pub sessions: BTreeMap<SessionId, (Session, Conn)>,
+    /// Attachments that wait for the disk.
+    attaching: BTreeMap<u64, (Conn, Box<Hello>, WorkerId)>,
+    last_attach: u64,
+    syncing: bool,
+    pub tickets: BTreeMap<u64, (JobId, Verb)>,
+    last_ticket: u64,
+    order: Order,
+    /// Since when a task waits beside a slot that it fits, and how many deliveries there had been.
+    idle: Option<(u64, u64)>,
+}
+
+pub fn a_job(number: u64, count: u32, rng: &mut Rng) -> Submitted {
+    let cpus = if rng.percent(30) { rng.between(1, 3) as u32 } else { 0 };
+    let spec = JobSpec {
+        name: format!("job {number}"),
+        owner: format!("owner {}", rng.below(2)),
+        input: Input::Array(ArrayRange { first: 0, last: count - 1, step: 1 }),
+        command: vec!["true".into()],
+        env: Vec::new(),
+        with: Vec::new(),
+        needs: Resources { cpus, ..Resources::default() },
+        timeout: None,
+        grace: limits::DEFAULT_GRACE,
+        retries: rng.below(3) as u32,
+        merge: Merge::None,
+    };
+    let max_running = rng.percent(20).then(|| rng.between(1, 3) as u32);
+    Submitted { job: JobId(number), spec, request_id: String::new(), priority: 0, max_running, held: rng.percent(10), at: WallTime(0) }
+}
+
+pub fn a_result(lease: Lease, success: bool) -> FromWorker {
+    FromWorker::Finished(Box::new(Finished {
+        lease,
+        outcome: Outcome::Exited { code: i32::from(!success) },
+        timing: Timing::default(),
+        packed: Packed::default(),
+        bytes: ResultBytes::Inline(Vec::new()),
+    }))
+}
+
+impl World {
+    pub fn start_head(&mut self) -> Result<(), String> {
+        if self.head.is_some() {
+            return Ok(());
+        }
+        self.disk.epoch += 1;
+        let epoch = Epoch(self.disk.epoch);
+        let known: BTreeSet<WorkerId> = self.disk.ledger.attached.clone();
+        let mut jobs = BTreeMap::new();
+        for record in self.disk.ledger.jobs.values() {
+            let mut machine = JobMachine::new(record.clone(), epoch, known.clone());
+            machine.plant(self.fault);
+            jobs.insert(record.id, machine);
+        }
+        let ids: Vec<JobId> = jobs.keys().copied().collect();
+        self.head = Some(Head {
+            epoch,
+            roster: Roster::default(),
+            jobs,
+            sessions: BTreeMap::new(),
+            attaching: BTreeMap::new(),
+            last_attach: 0,
+            syncing: false,
+            tickets: BTreeMap::new(),
+            last_ticket: 0,
+            order: Order::default(),
+            idle: None,
+        });
+        for id in ids {
+            self.tell_tasks(id);
+        }
+        let over = self.now + limits::REATTACH_WINDOW.as_millis() as u64;
+        self.at(over, Addr::Supervisor, Mail::Head(epoch, HeadMail::RecoveryOver));
+        Ok(())
+    }
+
+    /// A job's actor gets its tasks when it starts.
+    pub fn tell_tasks(&mut self, id: JobId) {
+        let count = match &self.disk.ledger.jobs[&id].spec.input {
+            Input::Array(array) => array.count() as u32,
+            Input::Dataset { .. } => 1,
+        };
+        self.inside(Addr::Supervisor, Addr::Job(id), HeadMail::Job(JobEvent::SplitDone(count)));
+    }
+
+    /// Mail between actors of the head.
+    pub fn inside(&mut self, from: Addr, to: Addr, mail: HeadMail) {
+        if let Some(epoch) = self.head.as_ref().map(|head| head.epoch) {
+            self.send(from, to, epoch.0, 2, Mail::Head(epoch, mail));
+        }
+    }
+
+    pub fn beat(&mut self) -> Result<(), String> {
+        self.at(self.now + 1_000, Addr::World, Mail::Beat);
+        if let Some(head) = &self.head {
+            let jobs: Vec<JobId> = head.jobs.keys().copied().collect();
+            let sessions: Vec<(SessionId, Conn)> = head.sessions.iter().map(|(id, (_, conn))| (*id, *conn)).collect();
+            for id in jobs {
+                self.inside(Addr::World, Addr::Job(id), HeadMail::Job(JobEvent::Tick));
+            }
+            for (id, conn) in sessions {
+                self.inside(Addr::World, Addr::Proxy(id), HeadMail::Session(Box::new(SessionEvent::Tick)));
+                self.tell(conn, ToWorker::Heartbeat);
+            }
+        }
+        for at in 0..self.workers.len() {
+            let worker = &self.workers[at];
+            if let Some(conn) = worker.conn.filter(|_| worker.up && worker.stalled_until <= self.now) {
+                self.say(conn, FromWorker::Heartbeat);
+            }
+        }
+        self.check_idle()
+    }
+
+    /// A slot is not free for long while a task waits that fits it.
+    fn check_idle(&mut self) -> Result<(), String> {
+        let (now, deliveries) = (self.now, self.story.deliveries);
+        let Some(head) = &mut self.head else { return Ok(()) };
+        let wanting = head.jobs.values().filter(|job| job.wanted() > 0).map(|job| job.record());
+        let fits = |needs: &Resources| {
+            let room = head.sessions.iter().filter(|(_, (session, _))| session.room() > 0);
+            room.filter_map(|(id, _)| head.order.free_at(*id)).any(|free| needs.fits(&free))
+        };
+        let waits = wanting.map(|record| (record.id, &record.spec.needs)).find(|(_, needs)| fits(needs)).map(|(id, _)| id);
+        head.idle = match (waits, head.idle) {
+            (None, _) => None,
+            (Some(_), Some((since, before))) if before == deliveries => Some((since, before)),
+            (Some(_), _) => Some((now, deliveries)),
+        };
+        // Unless a worker is kept free for a large task.
+        let kept_free = head.order.waits_longer_than(60_000, now);
+        match (waits, head.idle) {
+            (Some(job), Some((since, _))) if now >= since + 3_000 && !kept_free => {
+                Err(format!("{job} waits since {since} ms beside a free slot, and nothing was sent until {now} ms"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub fn tell(&mut self, conn: Conn, message: ToWorker) {
+        if self.alive.contains_key(&conn) {
+            let slow = if self.rng.percent(5) { 400 } else { 20 };
+            self.send(Addr::Proxy(conn.session), Addr::Worker(conn.worker), conn.session.0, slow, Mail::ToWorker(conn, message));
+        }
+    }
+
+    pub fn person(&mut self, job: JobId, verb: Verb) {
+        let Some(head) = &mut self.head else {
+            // A client tries again.
+            self.at(self.now + 500, Addr::World, Mail::Person(job, verb));
+            return;
+        };
+        head.last_ticket += 1;
+        let ticket = head.last_ticket;
+        head.tickets.insert(ticket, (job, verb));
+        let event = JobEvent::Verb { ticket, verb, reason: String::new() };
+        self.inside(Addr::World, Addr::Job(job), HeadMail::Job(event));
+        if self.rng.percent(15) {
+            // A client that got no answer asks again.
+            let later = self.now + self.rng.below(300);
+            self.at(later, Addr::World, Mail::Person(job, verb));
+        }
+    }
+
+    pub fn head_mail(&mut self, epoch: Epoch, to: Addr, mail: HeadMail) -> Result<(), String> {
+        if self.head.as_ref().is_none_or(|head| head.epoch != epoch) {
+            return Ok(());
+        }
+        match (to, mail) {
+            (Addr::Job(id), HeadMail::Job(event)) => self.job_event(id, event),
+            (Addr::Supervisor, HeadMail::Roster(event)) => self.roster_event(*event),
+            (Addr::Proxy(id), HeadMail::Session(event)) => self.session_event(id, *event),
+            (Addr::Journal, HeadMail::Synced) => self.synced(),
+            (Addr::Supervisor, HeadMail::Attach(conn, hello, worker)) => self.attach(conn, *hello, worker),
+            (Addr::Supervisor, HeadMail::Rebuild(job)) => self.rebuild(job),
+            (Addr::Proxy(id), HeadMail::Reclaim(job)) => {
+                self.reclaim(id, job);
+                Ok(())
+            }
+            (Addr::Supervisor, HeadMail::RecoveryOver) => {
+                self.each_job(|_| JobEvent::RecoveryOver);
+                Ok(())
+            }
+            (to, mail) => Err(format!("mail that nobody takes: {to:?} {mail:?}")),
+        }
+    }
+
+    fn each_job(&mut self, event: impl Fn(JobId) -> JobEvent) {
+        let jobs: Vec<JobId> = self.head.iter().flat_map(|head| head.jobs.keys().copied()).collect();
+        for id in jobs {
+            self.inside(Addr::Supervisor, Addr::Job(id), HeadMail::Job(event(id)));
+        }
+    }
+
+    pub fn roster_event(&mut self, event: RosterEvent) -> Result<(), String> {
+        if let RosterEvent::Closed(session) = event {
+            self.each_job(|_| JobEvent::SessionLost(session));
+        }
+        let Some(head) = &mut self.head else { return Ok(()) };
+        let effects = head.roster.on_event(event.clone());
+        head.order.check(event, &effects, self.now)?;
+        for effect in effects {
+            let RosterEffect::Grant { job, grant, session, worker, slots } = effect;
+            let event = JobEvent::Granted { grant, session, worker, slots };
+            self.send_job(job, event);
+        }
+        Ok(())
+    }
+
+    fn send_job(&mut self, job: JobId, event: JobEvent) {
+        self.inside(Addr::Supervisor, Addr::Job(job), HeadMail::Job(event));
+    }
+
+    fn job_event(&mut self, id: JobId, event: JobEvent) -> Result<(), String> {
+        let now = self.clock();
+        let success_of = match &event {
+            JobEvent::Finished { outcome, .. } => Some(outcome.is_success()),
+            _ => None,
+        };
+        let Some(machine) = self.head.as_mut().and_then(|head| head.jobs.get_mut(&id)) else { return Ok(()) };
+        if let JobEvent::Verb { verb: Verb::Resume, .. } = event {
+            self.oracle.resumed(id);
+        }
+        let quiet = matches!(event, JobEvent::Tick);
+        let effects = machine.on_event(event, now);
+        machine.check()?;
+        let view = machine.view();
+        let idle = quiet && effects.is_empty();
+        for effect in effects {
+            self.job_effect(id, effect, success_of)?;
+        }
+        if !idle {
+            self.inside(Addr::Job(id), Addr::Supervisor, HeadMail::Roster(Box::new(RosterEvent::Job(Box::new(view)))));
+        }
+        Ok(())
+    }
+
+    fn job_effect(&mut self, id: JobId, effect: JobEffect, success: Option<bool>) -> Result<(), String> {
+        let (me, epoch) = (Addr::Job(id), Epoch(self.disk.epoch));
+        match effect {
+            JobEffect::Deliver { grant, session, runs } => {
+                let lease = |(no, attempt)| Lease { job: id, no, attempt, epoch };
+                self.story.deliveries += u64::from(!runs.is_empty());
+                let runs = runs.into_iter().map(|run| Delivery { lease: lease(run), chunk: None }).collect();
+                self.to_session(me, session, SessionEvent::Deliver { grant, job: id, needs: self.needs_of(id), runs });
+            }
+            JobEffect::Fence(session, fence) => self.to_session(me, session, SessionEvent::Fence(fence, id)),
+            JobEffect::Stop(session, lease, grace) => self.to_session(me, session, SessionEvent::Pass(ToWorker::Stop(lease, grace))),
+            JobEffect::Verdict(session, lease, verdict) => {
+                match verdict {
+                    Verdict::Adopt => self.to_session(me, session, SessionEvent::Adopted(Lease { epoch, ..lease }, self.needs_of(id))),
+                    Verdict::Send => self.to_session(me, session, SessionEvent::Adopted(Lease { epoch, ..lease }, Resources::default())),
+                    Verdict::Stop => {}
+                }
+                self.to_session(me, session, SessionEvent::Pass(ToWorker::Verdict(lease, verdict)));
+            }
+            JobEffect::Ack(session, lease) => {
+                if let Some(success) = success {
+                    self.oracle.acknowledged(lease, success, &self.disk.ledger)?;
+                }
+                self.to_session(me, session, SessionEvent::Pass(ToWorker::Ack(vec![lease])));
+            }
+            JobEffect::Persist(seq, entry) => self.write(Entry::Job(id, entry), me, seq),
+            JobEffect::Reply(ticket, reply) => {
+                let asked = self.head.as_mut().and_then(|head| head.tickets.remove(&ticket));
+                if let (Some((job, verb)), Ok(reply)) = (asked, reply) {
+                    self.story.kills += u64::from(matches!(verb, Verb::Kill(_)));
+                    self.story.pauses += u64::from(matches!(verb, Verb::Pause));
+                    self.story.unconfirmed += reply.unconfirmed.len() as u64;
+                    self.oracle.replied(job, verb, &reply)?;
+                }
+            }
+            JobEffect::Wake(at) => {
+                let epoch = Epoch(self.disk.epoch);
+                self.at(at.0, me, Mail::Head(epoch, HeadMail::Job(JobEvent::Tick)));
+            }
+            JobEffect::TaskFailed(..) | JobEffect::Ended(_) => {}
+        }
+        Ok(())
+    }
+
+    fn needs_of(&self, job: JobId) -> Resources {
+        self.disk.ledger.jobs.get(&job).map(|job| job.spec.needs.clone()).unwrap_or_default()
+    }
+
+    pub fn to_session(&mut self, from: Addr, session: SessionId, event: SessionEvent) {
+        self.inside(from, Addr::Proxy(session), HeadMail::Session(Box::new(event)));
+    }
+
+    /// Entries gather until the disk is free; then all of them go in one sync.
+    fn write(&mut self, entry: Entry, from: Addr, seq: u64) {
+        self.disk.unsynced.push((entry, from, seq));
+        let Some(head) = &mut self.head else { return };
+        if !head.syncing {
+            head.syncing = true;
+            let slow = self.rng.between(1, 30);
+            let epoch = Epoch(self.disk.epoch);
+            self.at(self.now + slow, Addr::Journal, Mail::Head(epoch, HeadMail::Synced));
+        }
+    }
+
+    fn synced(&mut self) -> Result<(), String> {
+        let written = std::mem::take(&mut self.disk.unsynced);
+        for (entry, from, seq) in written {
+            self.oracle.journalled(&entry, &self.disk.ledger);
+            self.disk.ledger.apply(&entry);
+            if let Entry::Job(id, JobEntry::Ended { .. }) = &entry
+                && self.fault.is_none()
+            {
+                self.disk.ledger.jobs.get(id).ok_or("an end without a job")?;
+            }
+            match from {
+                Addr::Job(_) => self.inside(Addr::Journal, from, HeadMail::Job(JobEvent::Durable(seq))),
+                _ => {
+                    let attaching = self.head.as_mut().and_then(|head| head.attaching.remove(&seq));
+                    if let Some((conn, hello, worker)) = attaching {
+                        self.inside(Addr::Journal, Addr::Supervisor, HeadMail::Attach(conn, hello, worker));
+                    }
+                }
+            }
+        }
+        if let Some(head) = &mut self.head {
+            head.syncing = false;
+        }
+        Ok(())
+    }
+
+    pub fn head_hears(&mut self, conn: Conn, message: FromWorker) -> Result<(), String> {
+        let Some(head) = self.head.as_mut().filter(|head| head.epoch == conn.epoch) else { return Ok(()) };
+        match message {
+            FromWorker::Hello(hello) => {
+                let id = WorkerId(conn.worker as u32 + 1);
+                head.last_attach += 1;
+                let seq = head.last_attach;
+                let info = WorkerInfo { id, key: hello.key.clone(), host: String::new(), slots: hello.slots, total: hello.total.clone() };
+                head.attaching.insert(seq, (conn, Box::new(hello), id));
+                self.write(Entry::WorkerAttached(info), Addr::Supervisor, seq);
+                Ok(())
+            }
+            FromWorker::Finished(finished) => {
+                let Some((session, _)) = head.sessions.get(&conn.session) else { return Ok(()) };
+                let worker = session.worker();
+                let (lease, outcome, timing) = (finished.lease, finished.outcome.clone(), finished.timing);
+                let session = conn.session;
+                self.session_event(session, SessionEvent::Said(FromWorker::Finished(finished)))?;
+                let event = JobEvent::Finished { session, worker, lease, outcome, timing, result: ResultRef { offset: 0, len: 0 } };
+                self.inside(Addr::Proxy(session), Addr::Job(lease.job), HeadMail::Job(event));
+                Ok(())
+            }
+            message => self.session_event(conn.session, SessionEvent::Said(message)),
+        }
+    }
+
+    /// Lets a worker in: an older session of it ends first; then every job hears what it holds, and that this is all.
+    fn attach(&mut self, conn: Conn, hello: Hello, worker: WorkerId) -> Result<(), String> {
+        let Some(head) = &mut self.head else { return Ok(()) };
+        let old = head.sessions.iter().find(|(_, (session, _))| session.worker() == worker).map(|(_, (_, conn))| *conn);
+        if let Some(old) = old {
+            self.head_loses(old)?;
+            self.cut(old);
+            self.roster_event(RosterEvent::Closed(old.session))?;
+        }
+        let now = self.clock();
+        let mut session = Session::new(conn.session, worker, hello.slots, hello.total.clone(), now);
+        // What it runs takes its place before any room is told.
+        for held in &hello.held {
+            let needs = if held.finished { Resources::default() } else { self.needs_of(held.lease.job) };
+            session.on_event(SessionEvent::Adopted(held.lease, needs), now);
+        }
+        let Some(head) = &mut self.head else { return Ok(()) };
+        head.sessions.insert(conn.session, (session, conn));
+        let epoch = head.epoch;
+        self.tell(conn, ToWorker::Welcome { worker, epoch, session: conn.session });
+        for held in hello.held {
+            let event = JobEvent::Claimed { session: conn.session, worker, lease: held.lease, finished: held.finished };
+            self.inside(Addr::Supervisor, Addr::Job(held.lease.job), HeadMail::Job(event));
+        }
+        self.each_job(|_| JobEvent::WorkerReported(worker));
+        self.roster_event(RosterEvent::Opened { session: conn.session, worker, slots: hello.slots, total: hello.total })
+    }
+
+    pub fn head_loses(&mut self, conn: Conn) -> Result<(), String> {
+        let Some(head) = self.head.as_mut().filter(|head| head.epoch == conn.epoch) else { return Ok(()) };
+        if head.sessions.remove(&conn.session).is_some() {
+            self.inside(Addr::Proxy(conn.session), Addr::Supervisor, HeadMail::Roster(Box::new(RosterEvent::Closed(conn.session))));
+        }
+        Ok(())
+    }
+
+    /// A worker left in order; unless it is already on its way back in, nobody has to wait for it any more.
+    fn left(&mut self, conn: Conn) {
+        let Some(head) = &self.head else { return };
+        let back = head.attaching.values().any(|(other, _, _)| other.worker == conn.worker);
+        if !back && let Some((session, _)) = head.sessions.get(&conn.session) {
+            self.write(Entry::WorkerLeft(session.worker()), Addr::Supervisor, 0);
+        }
+    }
+
+    pub fn drain(&mut self, at: usize, drain: bool) {
+        let sessions = self.head.iter().flat_map(|head| head.sessions.iter());
+        let ids: Vec<SessionId> = sessions.filter(|(_, (_, conn))| conn.worker == at).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.to_session(Addr::Supervisor, id, SessionEvent::Drain(drain)));
+    }
+
+    fn session_event(&mut self, id: SessionId, event: SessionEvent) -> Result<(), String> {
+        let now = self.clock();
+        let Some((session, conn)) = self.head.as_mut().and_then(|head| head.sessions.get_mut(&id)) else { return Ok(()) };
+        let conn = *conn;
+        let effects = session.on_event(event, now);
+        session.check(conn.epoch)?;
+        let me = Addr::Proxy(id);
+        for effect in effects {
+            match effect {
+                SessionEffect::Send(message) => self.tell(conn, message),
+                SessionEffect::Introduce(_) => {}
+                SessionEffect::Returned(job, leases) => self.inside(me, Addr::Job(job), HeadMail::Job(JobEvent::Returned(id, leases))),
+                SessionEffect::Started(job, leases) => self.inside(me, Addr::Job(job), HeadMail::Job(JobEvent::Started(id, leases))),
+                SessionEffect::Fenced { job, fence, started, dropped } => {
+                    let event = JobEvent::Fenced { fence, session: id, started, dropped };
+                    self.inside(me, Addr::Job(job), HeadMail::Job(event));
+                }
+                SessionEffect::Room { room, free, settled } => {
+                    let event = RosterEvent::Room { session: id, room, free, settled };
+                    self.inside(me, Addr::Supervisor, HeadMail::Roster(Box::new(event)));
+                }
+                SessionEffect::Over { goodbye } => {
+                    if goodbye {
+                        self.left(conn);
+                    } else {
+                        self.oracle.disturbed(conn.worker, self.now);
+                    }
+                    self.head_loses(conn)?;
+                    self.cut(conn);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! Believes only what was promised and what really happened: replies to people, processes that started, results acknowledged, bytes synced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millpond::domain::entry::{Entry, JobEntry};
+use millpond::domain::verb::{Verb, VerbReply};
+use millpond::domain::wire::Lease;
+use millpond::domain::{Attempt, Epoch, JobId, TaskNo, WorkerId};
+use millpond::engine::Ledger;
+use millpond::limits;
+
+#[derive(Default)]
+pub struct Oracle {
+    /// Jobs told to stop, by a reply: from when, and at which workers it is not sure.
+    killed: BTreeMap<JobId, BTreeSet<WorkerId>>,
+    paused: BTreeMap<JobId, BTreeSet<WorkerId>>,
+    started: BTreeMap<(JobId, TaskNo, Epoch, Attempt), usize>,
+    running: BTreeMap<(JobId, TaskNo), BTreeMap<usize, u64>>,
+    disturbed: BTreeMap<usize, u64>,
+    cuts: BTreeMap<usize, Vec<u64>>,
+    ended: BTreeMap<(JobId, TaskNo), u32>,
+    starts: BTreeMap<JobId, BTreeSet<TaskNo>>,
+    names: BTreeMap<usize, WorkerId>,
+}
+
+impl Oracle {
+    pub fn named(&mut self, worker: usize, id: WorkerId) {
+        self.names.insert(worker, id);
+    }
+
+    /// The job has heard of a resume: from now on tasks may start, even before the reply.
+    pub fn resumed(&mut self, job: JobId) {
+        self.paused.remove(&job);
+    }
+
+    pub fn replied(&mut self, job: JobId, verb: Verb, reply: &VerbReply) -> Result<(), String> {
+        if !reply.counts.add_up() {
+            return Err(format!("{job}: the counts of a reply do not add up: {reply:?}"));
+        }
+        if reply.superseded_by.is_some() {
+            return Ok(());
+        }
+        let unsure: BTreeSet<WorkerId> = reply.unconfirmed.iter().copied().collect();
+        match verb {
+            Verb::Kill(_) => {
+                // A later reply may be surer than an earlier one, never less binding.
+                let known = self.killed.entry(job).or_insert_with(|| unsure.clone());
+                *known = known.intersection(&unsure).copied().collect();
+                // What started at a worker that was lost since went back, and may be dropped.
+                let undisturbed = self.disturbed.is_empty() && self.cuts.is_empty();
+                let started = self.starts.get(&job).map_or(0, BTreeSet::len) as u32;
+                if undisturbed && started > reply.counts.total - reply.dropped {
+                    return Err(format!("{job}: {started} tasks had started, but the reply says dropped: {reply:?}"));
+                }
+            }
+            Verb::Pause if reply.held => {
+                self.paused.insert(job, unsure);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A process starts.
+    pub fn starts(&mut self, at: usize, lease: Lease, now: u64) -> Result<(), String> {
+        let name = self.names.get(&at).copied().unwrap_or_default();
+        for (what, told) in [("killed", &self.killed), ("paused", &self.paused)] {
+            if told.get(&lease.job).is_some_and(|unsure| !unsure.contains(&name)) {
+                return Err(format!("{lease:?} starts at {name} although its job was {what}, at {now} ms"));
+            }
+        }
+        if let Some(before) = self.started.insert((lease.job, lease.no, lease.epoch, lease.attempt), at) {
+            return Err(format!("{lease:?} starts at worker {at} and at {before}"));
+        }
+        self.starts.entry(lease.job).or_default().insert(lease.no);
+        for (other, since) in self.running.get(&(lease.job, lease.no)).into_iter().flatten() {
+            if !self.excused(*other, *since, now) {
+                return Err(format!("{lease:?} starts at worker {at} while it runs, undisturbed, at {other} since {since}, at {now} ms"));
+            }
+        }
+        self.running.entry((lease.job, lease.no)).or_default().insert(at, now);
+        Ok(())
+    }
+
+    pub fn stops(&mut self, at: usize, lease: Lease, success: bool) {
+        if !success && let Some(starts) = self.starts.get_mut(&lease.job) {
+            // It may be tried again, or dropped before that.
+            starts.remove(&lease.no);
+        }
+        if let Some(running) = self.running.get_mut(&(lease.job, lease.no)) {
+            running.remove(&at);
+        }
+    }
+
+    pub fn worker_died(&mut self, at: usize, now: u64) {
+        self.disturbed(at, now);
+        self.running.values_mut().for_each(|running| {
+            running.remove(&at);
+        });
+    }
+
+    /// Whether a task that runs at a worker may be given to another: the worker stood still, or its connection was cut, and it did not come
+    /// back in time.
+    fn excused(&self, at: usize, since: u64, now: u64) -> bool {
+        let away = limits::WORKER_SILENT_AFTER.as_millis() as u64;
+        let cut = self.cuts.get(&at).into_iter().flatten().find(|cut| **cut >= since);
+        self.disturbed.get(&at).is_some_and(|at| *at >= since) || cut.is_some_and(|cut| now >= cut + away)
+    }
+
+    pub fn cut(&mut self, at: usize, now: u64) {
+        self.cuts.entry(at).or_default().push(now);
+    }
+
+    pub fn disturbed(&mut self, at: usize, now: u64) {
+        let last = self.disturbed.entry(at).or_default();
+        *last = now.max(*last);
+    }
+
+    /// A run reached a worker that has no free slot, and never said that it had.
+    pub fn declined(&self, at: usize, lease: Lease) -> Result<(), String> {
+        Err(format!("{lease:?} was sent to worker {at}, which has no free slot"))
+    }
+
+    pub fn journalled(&mut self, entry: &Entry, before: &Ledger) {
+        if let Entry::Job(job, JobEntry::TaskEnded(end)) = entry {
+            let ended_job = before.jobs.get(job).is_some_and(|job| job.ended.is_some());
+            *self.ended.entry((*job, end.no)).or_default() += 1 + u32::from(ended_job) * 100;
+        }
+    }
+
+    /// The head lets a worker forget a result.
+    pub fn acknowledged(&self, lease: Lease, success: bool, durable: &Ledger) -> Result<(), String> {
+        let Some(job) = durable.jobs.get(&lease.job) else { return Ok(()) };
+        if success && job.ended.is_none() && !job.is_final(lease.no) {
+            return Err(format!("{lease:?} succeeded and was acknowledged before it was durable"));
+        }
+        Ok(())
+    }
+
+    pub fn check_end(&self, ledger: &Ledger) -> Result<(), String> {
+        if let Some(((job, no), times)) = self.ended.iter().find(|(_, times)| **times != 1) {
+            return Err(format!("{job} {no} has {times} ends in the journal"));
+        }
+        for job in ledger.jobs.values() {
+            let done = job.succeeded.len() + job.failed.len();
+            let whole = job.killing.is_some() || Some(done) == job.total;
+            if !whole {
+                return Err(format!("{} ended with {done} of {:?} tasks", job.id, job.total));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! A second opinion on every grant: from the same reports, by the rules of the order, without looking into the `Roster`.
+
+use std::collections::BTreeMap;
+
+use millpond::domain::{GrantId, JobId, Resources, SessionId};
+use millpond::engine::rank::{self, RankRules};
+use millpond::engine::{JobView, RosterEffect, RosterEvent};
+
+/// A job that has waited so long for a large room may have a worker kept free, which looks like a slot that nobody gets.
+const RESERVED_AFTER_MS: u64 = 60_000;
+
+struct Job {
+    view: JobView,
+    unseen: BTreeMap<GrantId, u32>,
+    /// Since when it has wanted without getting anything.
+    waits_since: Option<u64>,
+}
+
+impl Job {
+    fn wants(&self) -> bool {
+        self.view.wanted > self.unseen.values().sum()
+    }
+}
+
+struct Seat {
+    slots: u32,
+    room: u32,
+    free: Resources,
+    open: BTreeMap<GrantId, (u32, JobId)>,
+}
+
+#[derive(Default)]
+pub struct Order {
+    jobs: BTreeMap<JobId, Job>,
+    seats: BTreeMap<SessionId, Seat>,
+}
+
+impl Order {
+    /// Takes in what the roster was told and what it granted; an error if the rules do not allow it.
+    pub fn check(&mut self, event: RosterEvent, effects: &[RosterEffect], now: u64) -> Result<(), String> {
+        self.told(event);
+        for effect in effects {
+            let RosterEffect::Grant { job, grant, session, slots, .. } = *effect;
+            let (Some(winner), Some(seat)) = (self.jobs.get_mut(&job), self.seats.get_mut(&session)) else {
+                return Err(format!("a grant to nobody, or of nothing: {effect:?}"));
+            };
+            winner.unseen.insert(grant, slots);
+            winner.waits_since = None;
+            seat.open.insert(grant, (slots, job));
+            if seat.open.values().map(|(slots, _)| slots).sum::<u32>() > seat.room {
+                return Err(format!("{session} has no room for {effect:?}: {} slots", seat.room));
+            }
+        }
+        for job in self.jobs.values_mut() {
+            job.waits_since = if job.wants() { job.waits_since.or(Some(now)) } else { None };
+        }
+        let reserved = self
+            .jobs
+            .values()
+            .any(|job| job.view.spec.needs.cpus > 0 && job.waits_since.is_some_and(|since| now >= since + RESERVED_AFTER_MS));
+        if reserved { Ok(()) } else { self.nothing_left_over().and_then(|()| effects.iter().try_for_each(|effect| self.in_order(effect))) }
+    }
+
+    fn told(&mut self, event: RosterEvent) {
+        match event {
+            RosterEvent::Job(view) if view.state.is_final() => self.forget(view.id, Some(view.last_grant)),
+            RosterEvent::Job(view) => {
+                let seen = view.last_grant;
+                let job =
+                    self.jobs.entry(view.id).or_insert_with(|| Job { view: *view.clone(), unseen: BTreeMap::new(), waits_since: None });
+                job.unseen.retain(|grant, _| *grant > seen);
+                job.view = *view;
+            }
+            RosterEvent::JobGone(id) => self.forget(id, None),
+            RosterEvent::Opened { session, slots, total, .. } => {
+                self.seats.insert(session, Seat { slots, room: 0, free: total, open: BTreeMap::new() });
+            }
+            RosterEvent::Room { session, room, free, settled } => {
+                if let Some(seat) = self.seats.get_mut(&session) {
+                    seat.open.retain(|grant, _| !settled.contains(grant));
+                    (seat.room, seat.free) = (room, free);
+                }
+            }
+            RosterEvent::Closed(session) => {
+                self.seats.remove(&session);
+            }
+            RosterEvent::Tick(_) => {}
+        }
+    }
+
+    /// Grants that the job has not seen are void.
+    fn forget(&mut self, id: JobId, seen: Option<GrantId>) {
+        let Some(job) = self.jobs.remove(&id) else { return };
+        let void = |grant: &GrantId| job.unseen.contains_key(grant) && seen.is_none_or(|seen| *grant > seen);
+        self.seats.values_mut().for_each(|seat| seat.open.retain(|grant, _| !void(grant)));
+    }
+
+    fn free(&self, seat: &Seat) -> Resources {
+        seat.open.values().fold(seat.free.clone(), |free, (slots, of)| match self.jobs.get(of) {
+            Some(job) => free.less(&job.view.spec.needs, *slots),
+            None => free,
+        })
+    }
+
+    /// No slot stays free that some waiting task fits.
+    fn nothing_left_over(&self) -> Result<(), String> {
+        for (session, seat) in &self.seats {
+            if seat.open.values().map(|(slots, _)| slots).sum::<u32>() >= seat.room {
+                continue;
+            }
+            let free = self.free(seat);
+            if let Some(job) = self.jobs.values().find(|job| job.wants() && job.view.spec.needs.fits(&free)) {
+                return Err(format!("{session} has room, {} wants it and fits, and got nothing", job.view.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody who goes before the winner wants the same slot.
+    fn in_order(&self, effect: &RosterEffect) -> Result<(), String> {
+        let RosterEffect::Grant { job, session, .. } = effect;
+        let (Some(winner), Some(seat)) = (self.jobs.get(job), self.seats.get(session)) else { return Ok(()) };
+        let rules = RankRules::for_slots(self.seats.values().map(|seat| seat.slots).sum());
+        let mut place = self.free(seat);
+        place.cpus += winner.view.spec.needs.cpus;
+        let winner = &winner.view;
+        let loses = |job: &&Job| job.wants() && job.view.id != winner.id && job.view.spec.needs.fits(&place);
+        for loser in self.jobs.values().filter(loses).map(|job| &job.view) {
+            let [winner_past, loser_past] = [winner, loser].map(|view| rank::past_finish_line(view, rules));
+            let sooner = match (winner_past, loser_past) {
+                (true, false) => false,
+                (false, true) => true,
+                _ if loser.priority != winner.priority => loser.priority > winner.priority,
+                _ => loser.spec.owner == winner.spec.owner && loser.id < winner.id,
+            };
+            if sooner {
+                return Err(format!("{} was granted a slot of {session} although {} goes before it and wants it", winner.id, loser.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// The jobs that have waited longer than `ms` for a slot.
+    pub fn waits_longer_than(&self, ms: u64, now: u64) -> bool {
+        self.jobs.values().any(|job| job.waits_since.is_some_and(|since| now > since + ms))
+    }
+
+    /// What is free at a session, by its last report.
+    pub fn free_at(&self, session: SessionId) -> Option<Resources> {
+        self.seats.get(&session).map(|seat| self.free(seat))
+    }
+}

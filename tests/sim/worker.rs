@@ -1,0 +1,275 @@
+//! A worker: the real `SlotTable`, with imagined processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millpond::domain::wire::{FromWorker, Lease, ToWorker};
+use millpond::domain::{Epoch, Resources, SessionId};
+use millpond::engine::slot_table::Preparation;
+use millpond::engine::{Fault, SlotEffect, SlotEvent, SlotTable};
+
+use crate::world::{Addr, Conn, Mail, World};
+
+pub struct Worker {
+    pub slots: u32,
+    pub total: Resources,
+    pub table: SlotTable,
+    /// On its disk.
+    pub epoch: Epoch,
+    pub up: bool,
+    pub incarnation: u64,
+    pub stalled_until: u64,
+    pub conn: Option<Conn>,
+    /// A connection that is not welcomed yet.
+    pub dialing: Option<Conn>,
+    /// Kept results: whether each is a success.
+    pub results: BTreeMap<Lease, bool>,
+    /// Processes told to stop: they may use more than is free for a moment.
+    pub stopping: BTreeSet<Lease>,
+}
+
+impl Worker {
+    pub fn new(slots: u32, cpus: u32, fault: Option<Fault>) -> Self {
+        let mut table = SlotTable::new(slots, 64, Epoch(0));
+        table.plant(fault);
+        Self {
+            slots,
+            total: Resources { cpus, ..Resources::default() },
+            table,
+            epoch: Epoch(0),
+            up: false,
+            incarnation: 0,
+            stalled_until: 0,
+            conn: None,
+            dialing: None,
+            results: BTreeMap::new(),
+            stopping: BTreeSet::new(),
+        }
+    }
+
+    pub fn crash(&mut self) {
+        self.up = false;
+        self.incarnation += 1;
+        self.stalled_until = 0;
+        self.conn = None;
+        self.dialing = None;
+        self.results.clear();
+        self.stopping.clear();
+    }
+}
+
+impl World {
+    pub fn start_worker(&mut self, at: usize) {
+        let fault = self.fault;
+        let worker = &mut self.workers[at];
+        if worker.up {
+            return;
+        }
+        worker.table = SlotTable::new(worker.slots, 64, worker.epoch);
+        worker.table.plant(fault);
+        worker.up = true;
+        let incarnation = worker.incarnation;
+        self.at(self.now, Addr::World, Mail::Connect(at, incarnation));
+    }
+
+    pub fn worker_leaves(&mut self, at: usize, incarnation: u64) {
+        if self.workers[at].incarnation != incarnation || !self.workers[at].up {
+            return;
+        }
+        self.story.drains += 1;
+        self.workers[at].crash();
+        let pause = self.rng.between(10, 10_000);
+        self.at(self.now + pause, Addr::World, Mail::WorkerStarts(at));
+        self.cut_worker(at);
+    }
+
+    /// What runs at a worker never takes more than it has.
+    fn check_resources(&self, at: usize) -> Result<(), String> {
+        let worker = &self.workers[at];
+        let running = worker.table.running().filter(|lease| !worker.stopping.iter().any(|stopping| stopping.same_attempt(lease)));
+        let cpus: u32 = running.filter_map(|lease| self.disk.ledger.jobs.get(&lease.job)).map(|job| job.spec.needs.cpus).sum();
+        if cpus > worker.total.cpus {
+            return Err(format!("worker {at} has {} cpus and runs tasks for {cpus}", worker.total.cpus));
+        }
+        Ok(())
+    }
+
+    fn redial(&mut self, at: usize) {
+        let wait = self.rng.between(50, 1000);
+        let incarnation = self.workers[at].incarnation;
+        self.at(self.now + wait, Addr::Worker(at), Mail::Connect(at, incarnation));
+    }
+
+    /// A worker dials; its Hello goes off at once.
+    pub fn connect(&mut self, at: usize, incarnation: u64) -> Result<(), String> {
+        let worker = &self.workers[at];
+        if !worker.up || worker.incarnation != incarnation || worker.conn.is_some() || worker.dialing.is_some() {
+            return Ok(());
+        }
+        let Some(epoch) = self.head.as_ref().map(|head| head.epoch) else {
+            self.redial(at);
+            return Ok(());
+        };
+        self.last_session += 1;
+        let conn = Conn { session: SessionId(self.last_session), epoch, worker: at, incarnation };
+        self.alive.insert(conn, ());
+        let worker = &mut self.workers[at];
+        worker.dialing = Some(conn);
+        let hello = FromWorker::Hello(millpond::domain::wire::Hello {
+            key: format!("worker-{at}"),
+            host: String::new(),
+            slots: worker.slots,
+            total: worker.total.clone(),
+            epoch_seen: worker.epoch,
+            held: worker.table.held(),
+        });
+        self.say(conn, hello);
+        Ok(())
+    }
+
+    pub fn say(&mut self, conn: Conn, message: FromWorker) {
+        if self.alive.contains_key(&conn) {
+            let slow = if self.rng.percent(5) { 400 } else { 20 };
+            self.send(Addr::Worker(conn.worker), Addr::Proxy(conn.session), conn.epoch.0, slow, Mail::ToHead(conn, message));
+        }
+    }
+
+    pub fn worker_hears(&mut self, conn: Conn, message: ToWorker) -> Result<(), String> {
+        let worker = &mut self.workers[conn.worker];
+        if worker.incarnation != conn.incarnation {
+            return Ok(());
+        }
+        if let ToWorker::Welcome { worker: id, .. } = &message {
+            if worker.dialing != Some(conn) {
+                return Ok(());
+            }
+            worker.dialing = None;
+            worker.conn = Some(conn);
+            self.oracle.named(conn.worker, *id);
+        }
+        if matches!(message, ToWorker::Verdict(_, millpond::domain::wire::Verdict::Adopt)) {
+            self.story.adopted += 1;
+        }
+        if let ToWorker::Runs(runs) = &message
+            && self.workers[conn.worker].conn == Some(conn)
+        {
+            let table = &self.workers[conn.worker].table;
+            if runs.len() as u32 > table.free() && table.session_is(conn.session) {
+                self.oracle.declined(conn.worker, runs[0].lease)?;
+            }
+        }
+        self.table_event(conn.worker, SlotEvent::Said(conn.session, message))
+    }
+
+    pub fn worker_loses(&mut self, conn: Conn) -> Result<(), String> {
+        let worker = &mut self.workers[conn.worker];
+        if worker.incarnation != conn.incarnation {
+            return Ok(());
+        }
+        if worker.dialing == Some(conn) {
+            worker.dialing = None;
+            self.redial(conn.worker);
+        }
+        if self.workers[conn.worker].conn == Some(conn) {
+            self.workers[conn.worker].conn = None;
+            self.redial(conn.worker);
+        }
+        self.table_event(conn.worker, SlotEvent::Disconnected(conn.session))
+    }
+
+    pub fn worker_prepared(&mut self, at: usize, incarnation: u64, slot: usize, lease: Lease, how: Preparation) -> Result<(), String> {
+        if self.workers[at].incarnation != incarnation {
+            return Ok(());
+        }
+        self.table_event(at, SlotEvent::Prepared { slot, lease, how })
+    }
+
+    pub fn worker_ended(&mut self, at: usize, incarnation: u64, slot: usize, lease: Lease, success: bool) -> Result<(), String> {
+        let worker = &mut self.workers[at];
+        let runs = worker.table.running().any(|running| running.same_attempt(&lease));
+        if worker.incarnation != incarnation || !runs {
+            return Ok(());
+        }
+        worker.results.insert(Lease { epoch: Epoch(0), ..lease }, success);
+        self.oracle.stops(at, lease, success);
+        self.table_event(at, SlotEvent::Ended { slot, lease })
+    }
+
+    /// A kept result reaches the stream.
+    pub fn worker_delivers(&mut self, at: usize, incarnation: u64, lease: Lease) {
+        let worker = &self.workers[at];
+        let Some(success) = worker.results.get(&Lease { epoch: Epoch(0), ..lease }).copied() else { return };
+        if worker.incarnation == incarnation
+            && let Some(conn) = worker.conn
+        {
+            self.say(conn, crate::head::a_result(lease, success));
+        }
+    }
+
+    pub fn table_event(&mut self, at: usize, event: SlotEvent) -> Result<(), String> {
+        let now = self.clock();
+        let effects = self.workers[at].table.on_event(event, now);
+        effects.into_iter().try_for_each(|effect| self.slot_effect(at, effect))
+    }
+
+    fn slot_effect(&mut self, at: usize, effect: SlotEffect) -> Result<(), String> {
+        let incarnation = self.workers[at].incarnation;
+        match effect {
+            SlotEffect::Say(message) => {
+                if let Some(conn) = self.workers[at].conn {
+                    self.say(conn, message);
+                }
+            }
+            SlotEffect::Prepare { slot, lease, .. } => {
+                let slow = if self.rng.percent(10) { 3_000 } else { 30 };
+                let time = self.now + self.rng.below(slow);
+                let how = match self.rng.below(100) {
+                    0..=3 => Preparation::Declined,
+                    4 => Preparation::Failed,
+                    _ => Preparation::Ready,
+                };
+                self.at(time, Addr::Worker(at), Mail::Prepared(at, incarnation, slot, lease, how));
+            }
+            SlotEffect::Start { slot, lease } => {
+                self.oracle.starts(at, lease, self.now)?;
+                self.check_resources(at)?;
+                self.story.started += 1;
+                let time = self.now + self.rng.between(1, 4_000);
+                let success = !self.rng.percent(10);
+                self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, success));
+            }
+            SlotEffect::Stop { slot, lease, .. } => {
+                self.workers[at].stopping.insert(lease);
+                let time = self.now + self.rng.between(1, 100);
+                self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, false));
+            }
+            SlotEffect::Fail { lease } => {
+                self.workers[at].results.insert(Lease { epoch: Epoch(0), ..lease }, false);
+            }
+            SlotEffect::Deliver(lease) => {
+                let time = self.now + self.rng.below(50);
+                self.at(time, Addr::Worker(at), Mail::Deliver(at, incarnation, lease));
+                if self.rng.percent(5) {
+                    self.at(time + 1, Addr::Worker(at), Mail::Deliver(at, incarnation, lease));
+                }
+            }
+            SlotEffect::Forget(lease) => {
+                self.workers[at].results.remove(&Lease { epoch: Epoch(0), ..lease });
+            }
+            SlotEffect::KeepEpoch(epoch) => self.workers[at].epoch = epoch,
+            SlotEffect::EndSession(session) => {
+                if let Some(conn) = self.workers[at].conn.filter(|conn| conn.session == session) {
+                    self.oracle.disturbed(at, self.now);
+                    self.workers[at].conn = None;
+                    self.cut(conn);
+                    self.redial(at);
+                }
+            }
+            SlotEffect::Leave => {
+                // Its goodbye goes out first.
+                self.at(self.now + 50, Addr::World, Mail::WorkerLeaves(at, incarnation));
+            }
+            SlotEffect::Learn(_) | SlotEffect::CancelPrepare { .. } => {}
+        }
+        Ok(())
+    }
+}

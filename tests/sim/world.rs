@@ -1,0 +1,398 @@
+//! Time, mail, the network, the disk, and the faults.
+//!
+//! All talk is mail between addresses: in order between any two, delayed at will, reordered across pairs. A connection between a proxy and
+//! a worker can be cut anywhere; the two ends learn of it at different times.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use millpond::domain::entry::Entry;
+use millpond::domain::verb::{KillMode, Verb};
+use millpond::domain::wire::{FromWorker, Lease, ToWorker};
+use millpond::domain::{Epoch, Instant, JobId, SessionId, WallTime};
+use millpond::engine::slot_table::Preparation;
+use millpond::engine::{Fault, Ledger, Now};
+
+use crate::head::{Head, HeadMail};
+use crate::oracle::Oracle;
+use crate::rng::Rng;
+use crate::worker::Worker;
+
+/// Who can get mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Addr {
+    Supervisor,
+    Job(JobId),
+    Proxy(SessionId),
+    Journal,
+    Worker(usize),
+    /// The world itself: clocks and faults.
+    World,
+}
+
+/// What happens at a moment.
+#[derive(Clone, Debug)]
+pub enum Mail {
+    /// Inside the head of this epoch.
+    Head(Epoch, HeadMail),
+    /// Over a connection, to the head.
+    ToHead(Conn, FromWorker),
+    /// Over a connection, to the worker.
+    ToWorker(Conn, ToWorker),
+    /// The head's end learns that a connection is gone.
+    HeadLearnsCut(Conn),
+    /// The worker's end learns it.
+    WorkerLearnsCut(Conn),
+    /// A worker tries to connect; the number is its incarnation.
+    Connect(usize, u64),
+    Prepared(usize, u64, usize, Lease, Preparation),
+    Ended(usize, u64, usize, Lease, bool),
+    Deliver(usize, u64, Lease),
+    Beat,
+    Fault(FaultKind),
+    HeadStarts,
+    WorkerStarts(usize),
+    Person(JobId, Verb),
+    /// A worker leaves, with nothing in its hands.
+    WorkerLeaves(usize, u64),
+}
+
+/// One connection of a worker's incarnation to a head's epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conn {
+    pub session: SessionId,
+    pub epoch: Epoch,
+    pub worker: usize,
+    pub incarnation: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum FaultKind {
+    CrashHead,
+    /// One job's actor only.
+    CrashJob(JobId),
+    CrashWorker(usize),
+    /// A person drains a worker; or, false, takes it back.
+    Drain(usize, bool),
+    Cut(usize),
+    Stall(usize, u64),
+}
+
+/// What a run added up to; also shows that faults did happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Story {
+    pub events: u64,
+    pub head_crashes: u64,
+    pub worker_crashes: u64,
+    pub cuts: u64,
+    pub stalls: u64,
+    pub kills: u64,
+    pub pauses: u64,
+    pub unconfirmed: u64,
+    pub adopted: u64,
+    pub started: u64,
+    pub ended_jobs: u64,
+    pub job_crashes: u64,
+    pub drains: u64,
+    /// Leases that a rebuilt job took over as sent.
+    pub kept: u64,
+    /// Messages in which a job sent runs to a session.
+    pub deliveries: u64,
+}
+
+impl Story {
+    pub fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.head_crashes += other.head_crashes;
+        self.worker_crashes += other.worker_crashes;
+        self.cuts += other.cuts;
+        self.stalls += other.stalls;
+        self.kills += other.kills;
+        self.pauses += other.pauses;
+        self.unconfirmed += other.unconfirmed;
+        self.adopted += other.adopted;
+        self.started += other.started;
+        self.ended_jobs += other.ended_jobs;
+        self.job_crashes += other.job_crashes;
+        self.drains += other.drains;
+        self.kept += other.kept;
+        self.deliveries += other.deliveries;
+    }
+}
+
+/// What survives a crash of the head: what was synced, and perhaps some of what was being written.
+#[derive(Default)]
+pub struct Disk {
+    pub epoch: u64,
+    pub ledger: Ledger,
+    /// Written, not synced: entries with whom to tell.
+    pub unsynced: Vec<(Entry, Addr, u64)>,
+}
+
+pub struct World {
+    pub rng: Rng,
+    pub now: u64,
+    pub fault: Option<Fault>,
+    pub story: Story,
+    pub oracle: Oracle,
+    pub disk: Disk,
+    pub head: Option<Head>,
+    pub workers: Vec<Worker>,
+    /// Connections that are not cut.
+    pub alive: BTreeMap<Conn, ()>,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    pub mail: BTreeMap<u64, (Addr, Mail)>,
+    last_mail: u64,
+    /// When the last mail between two addresses arrives; per epoch or connection, so that a new stream is not held up by an old one.
+    lanes: BTreeMap<(Addr, Addr, u64), u64>,
+    quiet_from: u64,
+    pub last_session: u64,
+    /// Print every step: `MILLPOND_TRACE=1`.
+    trace: bool,
+}
+
+impl World {
+    pub fn new(seed: u64, fault: Option<Fault>) -> Self {
+        let mut rng = Rng::new(seed);
+        let workers = rng.between(1, 4);
+        let mut world = Self {
+            now: 1000,
+            fault,
+            story: Story::default(),
+            oracle: Oracle::default(),
+            disk: Disk::default(),
+            head: None,
+            workers: Vec::new(),
+            alive: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            mail: BTreeMap::new(),
+            last_mail: 0,
+            lanes: BTreeMap::new(),
+            quiet_from: 0,
+            last_session: 0,
+            trace: std::env::var_os("MILLPOND_TRACE").is_some(),
+            rng,
+        };
+        // Now and then a larger cluster, and jobs that outgrow their first dispatch mark.
+        let large = world.rng.percent(3);
+        for at in 0..workers {
+            let slots = if large { world.rng.between(8, 24) } else { world.rng.between(1, 4) } as u32;
+            // The first one can run every task.
+            let cpus = world.rng.between(if at == 0 { 3 } else { 0 }, u64::from(slots) * 2 + 1) as u32;
+            world.workers.push(Worker::new(slots, cpus, fault));
+        }
+        world.plan(large);
+        world
+    }
+
+    /// Lays out jobs, verbs and faults.
+    fn plan(&mut self, large: bool) {
+        let jobs = self.rng.between(1, 4);
+        for number in 1..=jobs {
+            let count = if large && number == 1 { self.rng.between(300, 700) } else { self.rng.between(1, 40) };
+            let submitted = crate::head::a_job(number, count as u32, &mut self.rng);
+            self.disk.ledger.apply(&Entry::JobSubmitted(Box::new(submitted)));
+        }
+        self.at(1000, Addr::World, Mail::HeadStarts);
+        for worker in 0..self.workers.len() {
+            self.at(1000, Addr::World, Mail::WorkerStarts(worker));
+        }
+        self.quiet_from = self.rng.between(5_000, 60_000);
+        for _ in 0..self.rng.between(2, 12) {
+            let (job, at) = (JobId(self.rng.between(1, jobs)), self.rng.between(1_000, self.quiet_from));
+            let verb = match self.rng.below(7) {
+                0 => Verb::Kill(KillMode::Finish),
+                1 => Verb::Kill(KillMode::Stop),
+                2 | 3 => Verb::Pause,
+                4 => Verb::SetPriority(self.rng.below(5) as i32),
+                _ => Verb::Resume,
+            };
+            self.at(at, Addr::World, Mail::Person(job, verb));
+        }
+        for _ in 0..self.rng.between(3, 14) {
+            let at = self.rng.between(1_000, self.quiet_from);
+            let worker = self.rng.below(self.workers.len() as u64) as usize;
+            let fault = match self.rng.below(11) {
+                0 | 1 => FaultKind::CrashHead,
+                2 => FaultKind::CrashWorker(worker),
+                3 => FaultKind::Stall(worker, self.rng.between(100, 20_000)),
+                4 | 5 => FaultKind::CrashJob(JobId(self.rng.between(1, jobs))),
+                6 => FaultKind::Drain(worker, true),
+                _ => FaultKind::Cut(worker),
+            };
+            self.at(at, Addr::World, Mail::Fault(fault));
+            if let FaultKind::Drain(worker, true) = fault
+                && self.rng.percent(50)
+            {
+                let later = self.rng.between(1, 5_000);
+                self.at(at + later, Addr::World, Mail::Fault(FaultKind::Drain(worker, false)));
+            }
+        }
+        // With the faults over, everything paused goes on.
+        for number in 1..=jobs {
+            self.at(self.quiet_from + 25_000, Addr::World, Mail::Person(JobId(number), Verb::Resume));
+        }
+        self.at(1000, Addr::World, Mail::Beat);
+    }
+
+    pub fn clock(&self) -> Now {
+        Now { mono: Instant(self.now), wall: WallTime(self.now as i64 * 1000) }
+    }
+
+    pub fn at(&mut self, time: u64, to: Addr, mail: Mail) {
+        self.last_mail += 1;
+        self.queue.push(Reverse((time, self.last_mail)));
+        self.mail.insert(self.last_mail, (to, mail));
+    }
+
+    /// Sends in order between two addresses, with a delay of up to `slow` ms; `lane` tells one stream from the next.
+    pub fn send(&mut self, from: Addr, to: Addr, lane: u64, slow: u64, mail: Mail) {
+        let earliest = self.now + self.rng.below(slow + 1);
+        let last = self.lanes.entry((from, to, lane)).or_default();
+        *last = earliest.max(*last);
+        let time = *last;
+        self.at(time, to, mail);
+    }
+
+    /// Tells both ends, each in its own time, that a connection is gone. What is under way arrives, or does not.
+    pub fn cut(&mut self, conn: Conn) {
+        if self.alive.remove(&conn).is_none() {
+            return;
+        }
+        let lose = self.rng.percent(60);
+        if lose {
+            let lost = |mail: &Mail| matches!(mail, Mail::ToHead(of, _) | Mail::ToWorker(of, _) if *of == conn);
+            self.mail.retain(|_, (_, mail)| !lost(mail));
+        }
+        let slow = if self.rng.percent(30) { 11_000 } else { 300 };
+        self.send(Addr::Worker(conn.worker), Addr::Proxy(conn.session), conn.epoch.0, slow, Mail::HeadLearnsCut(conn));
+        let slow = if self.rng.percent(30) { 7_000 } else { 300 };
+        let lane = conn.session.0;
+        self.send(Addr::Proxy(conn.session), Addr::Worker(conn.worker), lane, slow, Mail::WorkerLearnsCut(conn));
+    }
+
+    pub fn run(mut self) -> Result<Story, String> {
+        while let Some(Reverse((time, number))) = self.queue.pop() {
+            let Some((to, mail)) = self.mail.remove(&number) else { continue };
+            self.now = self.now.max(time);
+            self.story.events += 1;
+            if self.trace {
+                println!("{:>7} {to:?}: {mail:?}", self.now);
+            }
+            if self.story.events > 400_000 {
+                return Err(format!("no end in sight at {} ms; last: {mail:?}", self.now));
+            }
+            self.step(to, mail)?;
+            if self.over() {
+                break;
+            }
+        }
+        self.check_end()?;
+        Ok(self.story)
+    }
+
+    fn step(&mut self, to: Addr, mail: Mail) -> Result<(), String> {
+        // A worker that stands still takes nothing in until it wakes.
+        if let Addr::Worker(at) = to
+            && self.workers[at].stalled_until > self.now
+        {
+            let until = self.workers[at].stalled_until;
+            let lane = u64::MAX - self.workers[at].incarnation;
+            self.lanes.insert((Addr::World, to, lane), until);
+            self.at(until, to, mail);
+            return Ok(());
+        }
+        match mail {
+            Mail::Beat => self.beat()?,
+            Mail::Fault(kind) => self.strike(kind)?,
+            Mail::HeadStarts => self.start_head()?,
+            Mail::WorkerStarts(at) => self.start_worker(at),
+            Mail::Person(job, verb) => self.person(job, verb),
+            Mail::WorkerLeaves(at, incarnation) => self.worker_leaves(at, incarnation),
+            Mail::Head(epoch, mail) => self.head_mail(epoch, to, mail)?,
+            Mail::ToHead(conn, message) => self.head_hears(conn, message)?,
+            Mail::HeadLearnsCut(conn) => self.head_loses(conn)?,
+            Mail::Connect(at, incarnation) => self.connect(at, incarnation)?,
+            Mail::ToWorker(conn, message) => self.worker_hears(conn, message)?,
+            Mail::WorkerLearnsCut(conn) => self.worker_loses(conn)?,
+            Mail::Prepared(at, incarnation, slot, lease, how) => self.worker_prepared(at, incarnation, slot, lease, how)?,
+            Mail::Ended(at, incarnation, slot, lease, success) => self.worker_ended(at, incarnation, slot, lease, success)?,
+            Mail::Deliver(at, incarnation, lease) => self.worker_delivers(at, incarnation, lease),
+        }
+        Ok(())
+    }
+
+    fn strike(&mut self, kind: FaultKind) -> Result<(), String> {
+        match kind {
+            FaultKind::CrashHead => {
+                if self.head.take().is_some() {
+                    self.story.head_crashes += 1;
+                    self.crash_disk();
+                    let all: Vec<Conn> = self.alive.keys().copied().collect();
+                    all.into_iter().for_each(|conn| self.cut(conn));
+                    let pause = self.rng.between(10, 3_000);
+                    self.at(self.now + pause, Addr::World, Mail::HeadStarts);
+                }
+            }
+            FaultKind::CrashJob(job) => self.crash_job(job)?,
+            FaultKind::Drain(at, drain) => self.drain(at, drain),
+            FaultKind::CrashWorker(at) => {
+                if self.workers[at].up {
+                    self.story.worker_crashes += 1;
+                    self.workers[at].crash();
+                    self.oracle.worker_died(at, self.now);
+                    let pause = self.rng.between(10, 20_000);
+                    self.at(self.now + pause, Addr::World, Mail::WorkerStarts(at));
+                    self.cut_worker(at);
+                }
+            }
+            FaultKind::Cut(at) => {
+                self.story.cuts += 1;
+                self.oracle.cut(at, self.now);
+                self.cut_worker(at);
+            }
+            FaultKind::Stall(at, span) => {
+                self.story.stalls += 1;
+                self.oracle.disturbed(at, self.now);
+                self.workers[at].stalled_until = self.now + span;
+                self.oracle.disturbed(at, self.now + span);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn cut_worker(&mut self, at: usize) {
+        let conns: Vec<Conn> = self.alive.keys().filter(|conn| conn.worker == at).copied().collect();
+        conns.into_iter().for_each(|conn| self.cut(conn));
+    }
+
+    /// Some of what was written but not synced may have reached the disk, in order.
+    fn crash_disk(&mut self) {
+        let unsynced = std::mem::take(&mut self.disk.unsynced);
+        let kept = self.rng.below(unsynced.len() as u64 + 1) as usize;
+        for (entry, _, _) in unsynced.into_iter().take(kept) {
+            self.oracle.journalled(&entry, &self.disk.ledger);
+            self.disk.ledger.apply(&entry);
+        }
+    }
+
+    fn over(&self) -> bool {
+        let ended = |ledger: &Ledger| ledger.jobs.values().all(|job| job.ended.is_some());
+        let idle = self.workers.iter().all(|worker| worker.up && worker.table.is_empty());
+        self.now > self.quiet_from + 60_000 && self.head.is_some() && ended(&self.disk.ledger) && idle
+    }
+
+    fn check_end(&mut self) -> Result<(), String> {
+        let Some(head) = &self.head else { return Err("the head is down at the end".into()) };
+        if let Some(job) = self.disk.ledger.jobs.values().find(|job| job.ended.is_none()) {
+            let machine = head.jobs.get(&job.id);
+            return Err(format!("{} has no end at {} ms, with faults off since {}: {machine:?}", job.id, self.now, self.quiet_from));
+        }
+        let slots: u32 = self.workers.iter().map(|worker| worker.slots).sum();
+        if head.roster.slots() == slots && head.roster.free_slots() != slots {
+            return Err(format!("a slot leaked: {} of {slots} are free: {:?}", head.roster.free_slots(), head.roster));
+        }
+        self.story.ended_jobs = self.disk.ledger.jobs.len() as u64;
+        self.oracle.check_end(&self.disk.ledger)
+    }
+}
