@@ -149,14 +149,16 @@ impl WatchState {
         topic.last = Some(job.clone());
         let ended = job.view.state.is_final();
         let missed: Vec<JobEvent> = topic.events.iter().filter(|event| event.cursor > cursor).cloned().collect();
-        let whole = topic.events.front().is_some_and(|first| first.cursor <= cursor + 1) && cursor > 0;
-        let sent = if whole {
+        let reaches_back = topic.events.front().is_some_and(|first| first.cursor <= cursor + 1) && cursor > 0;
+        // Whoever comes after the end is told it, also when it is the last thing that they know.
+        let tells_the_end = !ended || missed.last().is_some_and(|last| last.kind == Kind::Ended);
+        let sent = if reaches_back && tells_the_end {
             missed.into_iter().all(|event| out.try_send(event).is_ok())
         } else {
             self.last_cursor += 1;
             let kind = if ended { Kind::Ended } else { Kind::Snapshot };
-            let event = JobEvent { cursor: self.last_cursor, at: wall_now(), kind, text: job.reason.clone(), job };
-            out.try_send(event).is_ok()
+            let text = format!("{id} {}", job.reason);
+            out.try_send(JobEvent { cursor: self.last_cursor, at: wall_now(), kind, text, job }).is_ok()
         };
         if sent && !ended {
             topic.subscribers.push(out);
@@ -164,10 +166,18 @@ impl WatchState {
         }
     }
 
-    /// Forgets topics that nobody watches when there are too many.
+    /// Forgets topics that nobody watches when there are too many. Until then they go on: a history with a gap could not be resumed.
     fn make_room(&mut self) {
-        if self.topics.len() >= KEPT_JOBS {
-            self.topics.retain(|_, topic| !topic.subscribers.is_empty());
+        if self.topics.len() < KEPT_JOBS {
+            return;
+        }
+        for topic in self.topics.values_mut() {
+            topic.subscribers.retain(|out| !out.is_closed());
+        }
+        let unwatched: Vec<JobId> = self.topics.iter().filter(|(_, topic)| topic.subscribers.is_empty()).map(|(id, _)| *id).collect();
+        for id in unwatched {
+            self.topics.remove(&id);
+            self.tell_supervisor(id, false);
         }
     }
 
@@ -205,8 +215,6 @@ impl WatchState {
         topic.subscribers.retain(|out| out.try_send(event.clone()).is_ok());
         if kind == Kind::Ended {
             topic.subscribers.clear();
-        }
-        if topic.subscribers.is_empty() {
             self.tell_supervisor(id, false);
         }
     }
@@ -215,4 +223,97 @@ impl WatchState {
 /// A queue to a subscriber.
 pub fn queue() -> (mpsc::Sender<JobEvent>, mpsc::Receiver<JobEvent>) {
     mpsc::channel(WATCH_QUEUE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::verb::Counts;
+    use crate::domain::{ArrayRange, GrantId, Input, JobSpec, JobState, Merge, Resources};
+    use crate::engine::JobView;
+    use crate::engine::view::Durations;
+
+    fn watch() -> WatchState {
+        let args = WatchArgs { epoch: Epoch(1), supervisor: Arc::default() };
+        WatchState { args, topics: BTreeMap::new(), last_cursor: 1 << 40 }
+    }
+
+    fn job(state: JobState) -> JobStatus {
+        let spec = JobSpec {
+            name: "squares".into(),
+            owner: "ada".into(),
+            input: Input::Array(ArrayRange { first: 0, last: 9, step: 1 }),
+            command: vec!["true".into()],
+            env: Vec::new(),
+            with: Vec::new(),
+            needs: Resources::default(),
+            timeout: None,
+            grace: crate::limits::DEFAULT_GRACE,
+            retries: 0,
+            merge: Merge::None,
+        };
+        let view = JobView {
+            id: JobId(1),
+            spec: Arc::new(spec),
+            state,
+            held: false,
+            killed: false,
+            note: String::new(),
+            priority: 0,
+            max_running: None,
+            counts: Counts::default(),
+            wanted: 0,
+            out: 0,
+            limbo: 0,
+            last_grant: GrantId(0),
+            durations: Durations::default(),
+            created: WallTime(0),
+            began: None,
+            ended: None,
+        };
+        JobStatus { view, reason: format!("is {state}"), past_finish_line: false, eta_seconds: None }
+    }
+
+    fn kinds(events: &mut mpsc::Receiver<JobEvent>) -> Vec<Kind> {
+        std::iter::from_fn(|| events.try_recv().ok()).map(|event| event.kind).collect()
+    }
+
+    #[test]
+    fn who_comes_back_misses_nothing_that_happened_while_nobody_watched() {
+        let mut watch = watch();
+        let (out, mut events) = queue();
+        watch.subscribe(0, job(JobState::Waiting), out);
+        watch.changed(job(JobState::Running));
+        let last = events.try_recv().ok().and_then(|_| events.try_recv().ok()).unwrap().cursor;
+        drop(events);
+        watch.changed(job(JobState::Waiting));
+        watch.changed(job(JobState::Waiting));
+        watch.changed(job(JobState::Succeeded));
+        let (out, mut events) = queue();
+        watch.subscribe(last, job(JobState::Succeeded), out);
+        assert_eq!(kinds(&mut events), [Kind::Control, Kind::Progress, Kind::Ended]);
+    }
+
+    #[test]
+    fn who_has_seen_the_end_is_told_it_again() {
+        let mut watch = watch();
+        let (out, mut events) = queue();
+        watch.subscribe(0, job(JobState::Running), out);
+        watch.changed(job(JobState::Succeeded));
+        assert_eq!(kinds(&mut events), [Kind::Snapshot, Kind::Ended]);
+        let (out, mut events) = queue();
+        watch.subscribe(watch.last_cursor, job(JobState::Succeeded), out);
+        assert_eq!(kinds(&mut events), [Kind::Ended]);
+    }
+
+    #[test]
+    fn an_end_that_is_not_in_the_history_yet_is_told_all_the_same() {
+        let mut watch = watch();
+        let (out, _events) = queue();
+        watch.subscribe(0, job(JobState::Waiting), out);
+        watch.changed(job(JobState::Running));
+        let (out, mut events) = queue();
+        watch.subscribe(watch.last_cursor, job(JobState::Succeeded), out);
+        assert_eq!(kinds(&mut events), [Kind::Ended]);
+    }
 }

@@ -15,8 +15,8 @@ pub enum Fault {
     AckBeforeDurable,
     /// A declined run is not given back to its job.
     DeclineLost,
-    /// News of an old session is taken for news of the present one.
-    SessionNotCompared,
+    /// What was at a worker when its session was lost goes elsewhere at once.
+    LostTakenForDropped,
     /// A worker that does not answer a fence is taken to have dropped everything.
     SilenceTakenForDropped,
     /// A claimed attempt is adopted although another worker holds the task.

@@ -6,11 +6,11 @@ use millpond::domain::entry::{Entry, JobEntry, Submitted};
 use millpond::domain::verb::Verb;
 use millpond::domain::wire::{Finished, FromWorker, Hello, Lease, ResultBytes, ToWorker, Verdict};
 use millpond::domain::{
-    ArrayRange, Epoch, Input, JobId, JobSpec, Merge, Outcome, Packed, Resources, ResultRef, SessionId, Timing, WallTime, WorkerId,
+    ArrayRange, Epoch, Input, Instant, JobId, JobSpec, Merge, Outcome, Packed, Resources, ResultRef, SessionId, Timing, WallTime, WorkerId,
     WorkerInfo,
 };
 use millpond::engine::session::Delivery;
-use millpond::engine::{JobEffect, JobEvent, JobMachine, Roster, RosterEffect, RosterEvent, Session, SessionEffect, SessionEvent};
+use millpond::engine::{JobEffect, JobEvent, JobMachine, JobView, Roster, RosterEffect, RosterEvent, Session, SessionEffect, SessionEvent};
 use millpond::limits;
 
 use crate::order::Order;
@@ -44,6 +44,8 @@ pub struct Head {
     syncing: bool,
     pub tickets: BTreeMap<u64, (JobId, Verb)>,
     last_ticket: u64,
+    /// The view of each job that the supervisor has, or will have.
+    pub told: BTreeMap<JobId, JobView>,
     order: Order,
     /// Since when a task waits beside a slot that it fits, and how many deliveries there had been.
     idle: Option<(u64, u64)>,
@@ -103,6 +105,7 @@ impl World {
             syncing: false,
             tickets: BTreeMap::new(),
             last_ticket: 0,
+            told: BTreeMap::new(),
             order: Order::default(),
             idle: None,
         });
@@ -149,6 +152,7 @@ impl World {
                 self.say(conn, FromWorker::Heartbeat);
             }
         }
+        self.inside(Addr::World, Addr::Supervisor, HeadMail::Roster(Box::new(RosterEvent::Tick(Instant(self.now)))));
         self.check_idle()
     }
 
@@ -261,15 +265,16 @@ impl World {
         if let JobEvent::Verb { verb: Verb::Resume, .. } = event {
             self.oracle.resumed(id);
         }
-        let quiet = matches!(event, JobEvent::Tick);
         let effects = machine.on_event(event, now);
         machine.check()?;
         let view = machine.view();
-        let idle = quiet && effects.is_empty();
         for effect in effects {
             self.job_effect(id, effect, success_of)?;
         }
-        if !idle {
+        // Only changes are told, as the actor does.
+        let Some(head) = &mut self.head else { return Ok(()) };
+        if head.told.get(&id) != Some(&view) {
+            head.told.insert(id, view.clone());
             self.inside(Addr::Job(id), Addr::Supervisor, HeadMail::Roster(Box::new(RosterEvent::Job(Box::new(view)))));
         }
         Ok(())

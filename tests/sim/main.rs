@@ -61,7 +61,7 @@ fn planted_faults_are_caught() {
         Fault::AckBeforeDurable,
         Fault::DeclineLost,
         Fault::MarkIgnored,
-        Fault::SessionNotCompared,
+        Fault::LostTakenForDropped,
         Fault::SilenceTakenForDropped,
         Fault::AdoptUnchecked,
         Fault::LeaseIgnored,

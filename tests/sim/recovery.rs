@@ -18,6 +18,7 @@ impl World {
     pub fn crash_job(&mut self, id: JobId) -> Result<(), String> {
         let Some(head) = self.head.as_mut().filter(|head| head.jobs.contains_key(&id)) else { return Ok(()) };
         head.jobs.remove(&id);
+        head.told.remove(&id);
         let asked: Vec<u64> = head.tickets.iter().filter(|(_, (job, _))| *job == id).map(|(ticket, _)| *ticket).collect();
         let verbs: Vec<_> = asked.into_iter().filter_map(|ticket| head.tickets.remove(&ticket)).collect();
         let epoch = head.epoch;
@@ -50,6 +51,7 @@ impl World {
         let Some(record) = self.disk.ledger.jobs.get(&id).cloned() else { return Ok(()) };
         let mut machine = JobMachine::new(record, epoch, known);
         machine.plant(self.fault);
+        self.oracle.rebuilt(id);
         let Some(head) = &mut self.head else { return Ok(()) };
         head.jobs.insert(id, machine);
         let sessions: Vec<SessionId> = head.sessions.keys().copied().collect();

@@ -31,8 +31,7 @@ impl JobMachine {
     /// The entry of `out` that this lease is, if it is the present attempt in this session.
     fn present(&mut self, session: SessionId, lease: &Lease) -> Option<&mut Out> {
         let lax = self.fault == Some(Fault::AttemptNotCompared);
-        let any = self.fault == Some(Fault::SessionNotCompared);
-        self.out.get_mut(&lease.no).filter(|out| lax || out.attempt == lease.attempt && (any || out.session == session))
+        self.out.get_mut(&lease.no).filter(|out| lax || out.attempt == lease.attempt && out.session == session)
     }
 
     pub(super) fn set_phase(&mut self, no: TaskNo, phase: Phase) {
@@ -162,6 +161,11 @@ impl JobMachine {
             fx.push(JobEffect::Wake(until));
         }
         for (no, phase) in lost {
+            if self.fault == Some(Fault::LostTakenForDropped) {
+                self.take_back(no);
+                self.wait_again(no);
+                continue;
+            }
             self.set_phase(no, Phase::Adrift { until, started: phase.has_started() });
         }
         self.session_fences_lost(session, fx);
