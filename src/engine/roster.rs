@@ -4,8 +4,8 @@
 //! lowered by grants it has not seen, a session's room by grants it has not settled. So nothing is counted twice and no slot leaks, however
 //! the reports cross the grants.
 //!
-//! A job whose tasks fit no room now holds nobody up; but where it was its turn for [`RESERVE_AFTER`] and small tasks took the room, a worker
-//! is kept free for it.
+//! A job whose tasks fit no room now holds nobody up; but where it was its turn, and tasks of jobs behind it have taken the room for
+//! [`RESERVE_AFTER`], a worker is kept free of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use line::{Line, Opening, Openings};
 
 mod line;
 
-/// How long it may be a job's turn without any room that its tasks fit, before a worker is kept free for it.
+/// How long jobs behind it may take the room from a job whose tasks are larger, before a worker is kept free for it.
 const RESERVE_AFTER: Duration = Duration::from_secs(60);
 
 /// Something the supervisor learned.
@@ -80,8 +80,8 @@ struct Candidate {
     view: JobView,
     /// Grants the view has not taken in.
     unseen: BTreeMap<GrantId, u32>,
-    /// Since when it was its turn, and no room was large enough.
-    unfit_since: Option<Instant>,
+    /// Since when jobs behind it take the room, as none is large enough for it.
+    overtaken_since: Option<Instant>,
 }
 
 impl Candidate {
@@ -111,7 +111,8 @@ pub struct Roster {
     jobs: BTreeMap<JobId, Candidate>,
     seats: BTreeMap<SessionId, Seat>,
     last_grant: u64,
-    now: Instant,
+    /// By the last tick.
+    now: Option<Instant>,
     /// A worker that is kept free, for a job that has waited long.
     reserved: Option<(JobId, SessionId)>,
 }
@@ -150,8 +151,8 @@ impl Roster {
                 self.seats.remove(&session);
             }
             RosterEvent::Tick(now) => {
-                self.now = self.now.max(now);
-                self.reserve();
+                self.now = self.now.max(Some(now));
+                self.reserve(now);
             }
         }
         self.grant()
@@ -163,10 +164,10 @@ impl Roster {
             Some(candidate) => {
                 candidate.unseen = candidate.unseen.split_off(&GrantId(seen.0.saturating_add(1)));
                 candidate.view = view;
-                candidate.unfit_since = candidate.unfit_since.filter(|_| candidate.wanted() > 0);
+                candidate.overtaken_since = candidate.overtaken_since.filter(|_| candidate.wanted() > 0);
             }
             None => {
-                self.jobs.insert(id, Candidate { view, unseen: BTreeMap::new(), unfit_since: None });
+                self.jobs.insert(id, Candidate { view, unseen: BTreeMap::new(), overtaken_since: None });
             }
         }
         if ended {
@@ -184,15 +185,16 @@ impl Roster {
     }
 
     /// Keeps a worker free for the first job that has waited long enough: one that has all its tasks ask for, but not now.
-    fn reserve(&mut self) {
-        let waits = |of: JobId| self.jobs.get(&of).is_some_and(|job| job.unfit_since.is_some());
+    fn reserve(&mut self, now: Instant) {
+        let waits = |of: JobId| self.jobs.get(&of).is_some_and(|job| job.overtaken_since.is_some());
         self.reserved = self.reserved.filter(|(job, session)| waits(*job) && self.seats.contains_key(session));
         if self.reserved.is_some() {
             return;
         }
         let (busy, rules) = (self.busy(), self.rules());
-        let long = |since: Instant| self.now.since(since) >= RESERVE_AFTER;
-        let mut starved: Vec<&JobView> = self.jobs.values().filter(|job| job.unfit_since.is_some_and(long)).map(|job| &job.view).collect();
+        let long = |since: Instant| now.since(since) >= RESERVE_AFTER;
+        let mut starved: Vec<&JobView> =
+            self.jobs.values().filter(|job| job.overtaken_since.is_some_and(long)).map(|job| &job.view).collect();
         starved.sort_by_key(|view| rank::key(view, &busy, rules));
         self.reserved = starved.into_iter().find_map(|view| Some((view.id, self.seat_to_keep_free(&view.spec.needs)?)));
     }
@@ -230,8 +232,7 @@ impl Roster {
                     None => free,
                 })
             };
-            let reserved = self.reserved.filter(|(_, at)| at == session).map(|(job, _)| job);
-            (room > 0).then(|| Opening { session: *session, room, free: free(seat), reserved })
+            (room > 0).then(|| Opening { session: *session, room, free: free(seat) })
         });
         Openings(openings.collect())
     }
@@ -245,19 +246,24 @@ impl Roster {
         }
         let mut busy = self.busy();
         let mut line = Line::new(self.jobs.values().filter(|job| job.wanted() > 0).map(|job| &job.view), self.rules());
+        let mut first_unfit = None;
         while !openings.0.is_empty() {
             let view_of = |job| self.jobs.get(&job).map(|candidate| &candidate.view);
             let Some(job) = line.first(view_of, &busy) else { break };
             let Some(candidate) = self.jobs.get_mut(&job) else { break };
             let spec = candidate.view.spec.clone();
-            let Some(session) = openings.take(job, &spec.needs) else {
-                // It fits nowhere now; it holds nobody up.
-                candidate.unfit_since = candidate.unfit_since.or(Some(self.now));
+            let Some(session) = openings.take(&spec.needs) else {
+                // It fits nowhere now; it holds nobody up, except at a worker that is kept free for it.
+                openings.0.retain(|opening| self.reserved != Some((job, opening.session)));
+                first_unfit = first_unfit.or_else(|| self.seats.values().any(|seat| spec.needs.fits(&seat.total)).then_some(job));
                 line.drop_first(job);
                 continue;
             };
-            candidate.unfit_since = None;
+            candidate.overtaken_since = None;
             self.reserved = self.reserved.filter(|(of, _)| *of != job);
+            if let Some(overtaken) = first_unfit.and_then(|first| self.jobs.get_mut(&first)) {
+                overtaken.overtaken_since = overtaken.overtaken_since.or(self.now);
+            }
             add_to(&mut busy, &spec.owner, 1);
             self.give(job, session, &mut effects);
             if self.jobs.get(&job).is_none_or(|candidate| candidate.wanted() == 0) {

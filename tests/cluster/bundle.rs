@@ -24,7 +24,7 @@ impl Bundle {
         let mut run_begins = 0;
         for at in 0..archive.len() {
             let mut entry = archive.by_index(at).unwrap();
-            let name = entry.name().to_owned();
+            let name = entry.name().unwrap().into_owned();
             if name == "run.json" {
                 run_begins = entry.header_start() as usize;
             }

@@ -11,7 +11,8 @@ const SLOTS: u64 = 4;
 fn a_job_with(started: u64) -> (Cluster, String) {
     let cluster = Cluster::start(&[SLOTS as u32]);
     let gates = cluster.text_path("gate");
-    let shell = format!("echo first $MILLPOND_INDEX >> {}; until [ -e {gates}-$MILLPOND_INDEX ]; do sleep 0.02; done", cluster.text_path("log"));
+    let shell =
+        format!("echo first $MILLPOND_INDEX >> {}; until [ -e {gates}-$MILLPOND_INDEX ]; do sleep 0.02; done", cluster.text_path("log"));
     let job = cluster.submit_array("0-99", &[], &shell);
     (0..started - SLOTS).for_each(|index| opens(&cluster, index));
     cluster.has_lines("log", started as usize);

@@ -27,7 +27,8 @@ fn a_kill_drops_exactly_what_has_not_started_and_frees_the_slots_at_once() {
         let ended = cluster.ends(&job, 11);
         let lines = cluster.lines(&log).len() as u64;
         assert_eq!(lines, total - dropped, "{reply}");
-        let tasks = serde_json::json!({"total": total, "undispatched": 0, "running": 0, "succeeded": lines, "failed": 0, "killed": dropped});
+        let tasks =
+            serde_json::json!({"total": total, "undispatched": 0, "running": 0, "succeeded": lines, "failed": 0, "killed": dropped});
         assert_eq!(ended["tasks"], tasks);
 
         let next = cluster.ends(&next, 0);

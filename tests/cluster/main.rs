@@ -6,8 +6,8 @@
 mod bad_input;
 mod bundle;
 mod cluster;
-mod data_set;
 mod daemons;
+mod data_set;
 mod embedded;
 mod fair_share;
 mod finish_line;

@@ -172,7 +172,7 @@ impl World {
             (Some(_), _) => Some((now, deliveries)),
         };
         // Unless a worker is kept free for a large task.
-        let kept_free = head.order.waits_longer_than(60_000, now);
+        let kept_free = head.order.reserves(now);
         match (waits, head.idle) {
             (Some(job), Some((since, _))) if now >= since + 3_000 && !kept_free => {
                 Err(format!("{job} waits since {since} ms beside a free slot, and nothing was sent until {now} ms"))

@@ -20,6 +20,10 @@ impl Job {
     fn wants(&self) -> bool {
         self.view.wanted > self.unseen.values().sum()
     }
+
+    fn may_have_a_worker_kept_free(&self, now: u64) -> bool {
+        self.view.spec.needs.cpus > 0 && self.waits_since.is_some_and(|since| now >= since + RESERVED_AFTER_MS)
+    }
 }
 
 struct Seat {
@@ -39,6 +43,7 @@ impl Order {
     /// Takes in what the roster was told and what it granted; an error if the rules do not allow it.
     pub fn check(&mut self, event: RosterEvent, effects: &[RosterEffect], now: u64) -> Result<(), String> {
         self.told(event);
+        let reserved = self.reserves(now);
         for effect in effects {
             let RosterEffect::Grant { job, grant, session, slots, .. } = *effect;
             let (Some(winner), Some(seat)) = (self.jobs.get_mut(&job), self.seats.get_mut(&session)) else {
@@ -54,11 +59,10 @@ impl Order {
         for job in self.jobs.values_mut() {
             job.waits_since = if job.wants() { job.waits_since.or(Some(now)) } else { None };
         }
-        let reserved = self
-            .jobs
-            .values()
-            .any(|job| job.view.spec.needs.cpus > 0 && job.waits_since.is_some_and(|since| now >= since + RESERVED_AFTER_MS));
-        if reserved { Ok(()) } else { self.nothing_left_over().and_then(|()| effects.iter().try_for_each(|effect| self.in_order(effect))) }
+        if !reserved {
+            self.nothing_left_over()?;
+        }
+        effects.iter().try_for_each(|effect| self.in_order(effect))
     }
 
     fn told(&mut self, event: RosterEvent) {
@@ -140,9 +144,9 @@ impl Order {
         Ok(())
     }
 
-    /// The jobs that have waited longer than `ms` for a slot.
-    pub fn waits_longer_than(&self, ms: u64, now: u64) -> bool {
-        self.jobs.values().any(|job| job.waits_since.is_some_and(|since| now > since + ms))
+    /// Whether some job has waited so long that a worker may be kept free for it.
+    pub fn reserves(&self, now: u64) -> bool {
+        self.jobs.values().any(|job| job.may_have_a_worker_kept_free(now))
     }
 
     /// What is free at a session, by its last report.

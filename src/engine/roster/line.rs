@@ -57,8 +57,6 @@ pub(super) struct Opening {
     pub session: SessionId,
     pub room: u32,
     pub free: Resources,
-    /// Only for this job, which has waited long.
-    pub reserved: Option<JobId>,
 }
 
 /// All of them, by session.
@@ -66,10 +64,9 @@ pub(super) struct Openings(pub Vec<Opening>);
 
 impl Openings {
     /// Takes one slot for a task: where most are free if it asks for nothing else, else at the first worker that has what it asks for.
-    pub fn take(&mut self, job: JobId, needs: &Resources) -> Option<SessionId> {
+    pub fn take(&mut self, needs: &Resources) -> Option<SessionId> {
         let plain = *needs == Resources::default();
-        let fits = |opening: &Opening| opening.reserved.is_none_or(|of| of == job) && (plain || needs.fits(&opening.free));
-        let fitting = self.0.iter().enumerate().filter(|(_, opening)| fits(opening));
+        let fitting = self.0.iter().enumerate().filter(|(_, opening)| plain || needs.fits(&opening.free));
         let (at, _) = fitting.max_by_key(|(at, opening)| (if plain { opening.room } else { 1 }, Reverse(*at)))?;
         let opening = self.0.get_mut(at)?;
         let session = opening.session;

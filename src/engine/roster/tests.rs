@@ -175,6 +175,23 @@ fn a_task_that_waited_a_minute_for_room_gets_a_worker_kept_free() {
 }
 
 #[test]
+fn a_worker_is_kept_free_only_of_those_who_come_later() {
+    let mut roster = Roster::default();
+    opened(&mut roster, 1, 4, cpus(4));
+    roster.on_event(RosterEvent::Tick(Instant(1000)));
+    // The second large job waits for the first, whatever the small one does.
+    roster.on_event(RosterEvent::Job(Box::new(needing(a_job(1, "ada", 9), cpus(3)))));
+    roster.on_event(RosterEvent::Job(Box::new(needing(a_job(2, "ada", 9), cpus(4)))));
+    roster.on_event(RosterEvent::Job(Box::new(needing(a_job(3, "ada", 99), cpus(1)))));
+    assert_eq!(room(&mut roster, 1, 1, cpus(1)), [(3, 1)]);
+    roster.on_event(RosterEvent::Tick(Instant(61_000)));
+    assert_eq!(roster.reserved, Some((JobId(1), SessionId(1))));
+    roster.on_event(RosterEvent::Job(Box::new(of_priority(needing(a_job(4, "bob", 1), cpus(1)), 9))));
+    let effects = roster.on_event(RosterEvent::Room { session: SessionId(1), room: 2, free: cpus(2), settled: vec![GrantId(1)] });
+    assert_eq!(granted(&effects), [(4, 1)], "who goes before it anyway still does");
+}
+
+#[test]
 fn grants_that_a_job_will_never_answer_are_free_again() {
     for gone in [true, false] {
         let mut roster = Roster::default();

@@ -1,0 +1,83 @@
+//! Starting and ending the daemons, and what they refuse.
+
+use super::cluster::Cluster;
+use super::ground::{Answer, Ground};
+use super::process::until;
+
+fn head(ground: &Ground, listen: &str, dir: &str) -> Answer {
+    let mut command = ground.command(env!("CARGO_BIN_EXE_millpond-head"));
+    command.args(["--listen", listen, "--data-dir", &ground.text_path(dir)]).env("RUST_LOG", "off").output().unwrap().into()
+}
+
+fn worker(ground: &Ground, head: &str) -> Answer {
+    let mut command = ground.command(env!("CARGO_BIN_EXE_millpond-worker"));
+    command.args(["--head", head, "--dir", &ground.text_path("w")]).env("RUST_LOG", "off").output().unwrap().into()
+}
+
+#[test]
+fn a_second_head_on_the_same_data_and_a_port_in_use_are_refused() {
+    let cluster = Cluster::start(&[]);
+    head(&cluster, "127.0.0.1:0", "head").refused(4, &["another head"]);
+    let taken = cluster.url.strip_prefix("http://").unwrap();
+    head(&cluster, taken, "other").refused(4, &[taken, "in use", "--listen"]);
+    cluster.ok(&["list"]);
+}
+
+#[test]
+fn an_address_that_others_can_reach_needs_a_word() {
+    let ground = Ground::new();
+    head(&ground, "0.0.0.0:0", "head").refused(5, &["0.0.0.0:0", "--insecure"]);
+    head(&ground, "[::]:0", "head").refused(5, &["--insecure"]);
+    assert!(!ground.path("head").exists(), "it has not begun");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_one_is_named() {
+    let ground = Ground::new();
+    ground.write("file", "");
+    let answer = head(&ground, "127.0.0.1:0", "file");
+    answer.refused(answer.code, &[&ground.text_path("file")]);
+    assert_ne!(answer.code, 0);
+}
+
+#[test]
+fn a_worker_is_refused_a_wrong_address_but_waits_for_a_head_that_is_not_there_yet() {
+    let mut cluster = Cluster::start(&[]);
+    worker(&cluster, "localhost:1").refused(2, &["localhost:1", "http://HOST:PORT"]);
+    cluster.head_dies();
+    let mut command = cluster.command(env!("CARGO_BIN_EXE_millpond-worker"));
+    command.args(["--head", &cluster.url, "--dir", &cluster.text_path("w")]).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    cluster.head_starts_again();
+    until("it is connected", || cluster.worker_state(1) == "available");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_second_worker_in_the_same_folder_is_refused() {
+    let mut cluster = Cluster::start(&[1]);
+    let mut command = cluster.command(env!("CARGO_BIN_EXE_millpond-worker"));
+    command.args(["--head", &cluster.url, "--dir", &cluster.text_path("worker-1")]).env("RUST_LOG", "off");
+    let answer: Answer = command.output().unwrap().into();
+    answer.refused(4, &["worker-1"]);
+    assert!(cluster.worker(1).is_alive());
+}
+
+#[test]
+fn a_head_that_is_asked_to_end_ends_in_order_and_gives_all_back_afterwards() {
+    let mut cluster = Cluster::start(&[2]);
+    let done = cluster.submit_array("0-9", &["--name", "done"], "echo x");
+    cluster.ends(&done, 0);
+    let job = cluster.submit_array("0-9", &[], &format!("until [ -e {} ]; do sleep 0.02; done", cluster.text_path("gate")));
+    until("two run", || cluster.count(&job, "running") == 2);
+    let status = cluster.head_ends();
+    assert_eq!(status.code(), Some(0), "{}", cluster.tail("head.log"));
+    cluster.millpond(&["list"]).refused(6, &[&cluster.url, "is it running?"]);
+    cluster.head_starts_again();
+    cluster.write("gate", "");
+    cluster.ends(&job, 0);
+    assert_eq!(cluster.show(&done)["name"], "done");
+    assert_eq!(cluster.bundle(&done).states()["succeeded"], 10);
+}

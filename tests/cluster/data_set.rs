@@ -1,0 +1,101 @@
+//! Data sets: odd ones, and uploads that break.
+
+use super::cluster::Cluster;
+use super::proxy::{After, Proxy};
+
+/// The chunks that a command gets on standard input, by a rule.
+fn chunks(cluster: &Cluster, name: &str, content: &str, rule: &str) -> Vec<String> {
+    let input = cluster.write(name, content);
+    let job = cluster.submit(&[&input, "--split", rule, "--", "cat"]);
+    let total = cluster.ends(&job, 0)["tasks"]["total"].as_u64().unwrap();
+    let bundle = cluster.bundle(&job);
+    (0..total).map(|index| bundle.text(&format!("{index:06}/stdout")).to_owned()).collect()
+}
+
+#[test]
+fn records_are_cut_where_the_rule_says_and_nowhere_else() {
+    let cluster = Cluster::start(&[2]);
+    assert_eq!(chunks(&cluster, "one.txt", "only\n", "lines:10"), ["only\n"], "one record");
+    assert_eq!(chunks(&cluster, "exact.txt", "1\n2\n3\n4\n", "lines:2"), ["1\n2\n", "3\n4\n"], "N exactly");
+    assert_eq!(chunks(&cluster, "rest.txt", "1\n2\n3\n", "lines:2"), ["1\n2\n", "3\n"]);
+    assert_eq!(chunks(&cluster, "open.txt", "1\n2\n3", "lines:2"), ["1\n2\n", "3"], "no last newline");
+    assert_eq!(chunks(&cluster, "open-one.txt", "x", "lines:1"), ["x"]);
+    assert_eq!(chunks(&cluster, "crlf.txt", "1\r\n2\r\n3\r\n", "lines:2"), ["1\r\n2\r\n", "3\r\n"], "CRLF");
+    assert_eq!(chunks(&cluster, "blank.txt", "\n\n\n", "lines:1"), ["\n", "\n", "\n"]);
+    assert_eq!(chunks(&cluster, "few.txt", "1\n2\n", "chunks:9"), ["1\n", "2\n"], "fewer records than chunks");
+    assert_eq!(chunks(&cluster, "a.fasta", ">a\nAC\nGT\n>b\nA", "fasta:1"), [">a\nAC\nGT\n", ">b\nA"]);
+    let mgf = "USER=me\nBEGIN IONS\nTITLE=1\n1 2\nEND IONS\nBEGIN IONS\nTITLE=2\n1 2\nEND IONS\n";
+    let two = chunks(&cluster, "a.mgf", mgf, "mgf:1");
+    assert!(two.len() == 2 && two.iter().all(|chunk| chunk.starts_with("USER=me\nBEGIN IONS\n")), "{two:?}");
+    let whole: String = chunks(&cluster, "many.txt", &"line\n".repeat(1000), "chunks:7").concat();
+    assert_eq!(whole, "line\n".repeat(1000));
+}
+
+#[test]
+fn a_data_set_that_the_rule_cannot_split_fails_with_a_reason() {
+    let cluster = Cluster::start(&[1]);
+    let input = cluster.write("not.mgf", "BEGIN IONS\nTITLE=1\n");
+    let job = cluster.submit(&[&input, "--", "cat"]);
+    let ended = cluster.ends(&job, 10);
+    let reason = ended["reason"].as_str().unwrap();
+    assert!(ended["state"] == "failed" && reason.contains("END IONS"), "{ended}");
+}
+
+#[test]
+fn an_empty_input_is_refused_wherever_it_comes_from() {
+    let cluster = Cluster::start(&[1]);
+    let empty = cluster.write("empty.txt", "");
+    cluster.millpond(&["submit", &empty, "--", "cat"]).refused(2, &["empty.txt", "is empty"]);
+    cluster.millpond(&["submit", "-", "--", "cat"]).refused(2, &["no data"]);
+    cluster.millpond(&["data", "add", &empty]).refused(2, &["is empty"]);
+    assert_eq!(cluster.json(&["list"])["jobs"], serde_json::json!([]));
+}
+
+#[test]
+fn standard_input_and_stored_data_are_data_sets_too() {
+    let cluster = Cluster::start(&[1]);
+    let file = std::fs::File::open(cluster.write("in.txt", "a\nb\n")).unwrap();
+    let output = cluster.client(&["submit", "-", "--split", "lines:1", "--", "cat"]).stdin(file).output().unwrap();
+    let job = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    assert_eq!(cluster.ends(&job, 0)["tasks"]["total"], 2);
+    let digest = cluster.ok(&["data", "add", &cluster.text_path("in.txt")]);
+    let list = cluster.json(&["data", "list"]);
+    assert!(list["datasets"].as_array().unwrap().iter().any(|data| data["digest"] == digest.as_str() && data["len"] == 4), "{list}");
+}
+
+/// Lines enough for several pieces.
+fn large() -> String {
+    (0..700_000).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn an_upload_that_breaks_leaves_nothing_and_can_be_made_again() {
+    let cluster = Cluster::start(&[1]);
+    let input = cluster.write("large.txt", large());
+    let proxy = Proxy::to(&cluster.url, 1 << 20, After::Cut);
+    let answer = cluster.millpond(&["--head", &proxy.url, "data", "add", &input]);
+    // It may be tried again by itself; if not, the error says what broke.
+    if answer.code != 0 {
+        answer.refused(6, &["large.txt"]);
+        assert_eq!(cluster.json(&["data", "list"])["datasets"], serde_json::json!([]));
+    }
+    cluster.ok(&["data", "add", &input]);
+    let job = cluster.submit(&[&input, "--split", "chunks:4", "--merge", "concat", "--", "cat"]);
+    cluster.ends(&job, 0);
+    assert!(cluster.bundle(&job).text("merged") == large());
+}
+
+#[test]
+fn a_client_that_dies_in_mid_upload_leaves_nothing() {
+    let cluster = Cluster::start(&[1]);
+    let input = cluster.write("large.txt", large());
+    let proxy = Proxy::to(&cluster.url, 1 << 20, After::Stall);
+    let mut client = cluster.client(&["--head", &proxy.url, "submit", &input, "--", "cat"]).spawn().unwrap();
+    super::process::until("the upload is half way", || proxy.passed() >= 1 << 20);
+    client.kill().unwrap();
+    client.wait().unwrap();
+    assert_eq!(cluster.json(&["list"])["jobs"], serde_json::json!([]));
+    assert_eq!(cluster.json(&["data", "list"])["datasets"], serde_json::json!([]));
+    let job = cluster.submit(&[&input, "--split", "chunks:2", "--", "wc", "-l"]);
+    cluster.ends(&job, 0);
+}
