@@ -10,7 +10,7 @@ use crate::blobs::ChunkIndex;
 use crate::domain::entry::{Entry, JobEntry};
 use crate::domain::verb::{Verb, VerbReply};
 use crate::domain::wire::{Finished, JobInfo, Lease, ResultBytes, ToWorker, Verdict};
-use crate::domain::{Attempt, Epoch, Error, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskNo, WorkerId};
+use crate::domain::{Attempt, Epoch, Error, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskNo, WorkerId};
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView};
 
@@ -155,7 +155,7 @@ impl Actor for JobActor {
             }
             JobMsg::Event(event) => state.event(&myself, event)?,
             JobMsg::FromSession(event, proxy) => {
-                if let JobEvent::Granted { session, .. } | JobEvent::Claimed { session, .. } = &event {
+                if let JobEvent::Granted { session, .. } | JobEvent::Claimed { session, .. } | JobEvent::Kept { session, .. } = &event {
                     state.proxies.insert(*session, proxy);
                 }
                 state.event(&myself, event)?;
@@ -163,6 +163,10 @@ impl Actor for JobActor {
             JobMsg::Finished(session, worker, finished) => state.finished(&myself, session, worker, *finished)?,
             JobMsg::Split(Ok(chunks)) => {
                 let total = chunks.len();
+                if state.machine.record().total.is_some_and(|before| before != total) {
+                    let why = format!("its data set was split into {total} chunks now, and into another number before");
+                    return state.event(&myself, JobEvent::SplitFailed(why));
+                }
                 state.chunks = Some(chunks);
                 state.event(&myself, JobEvent::SplitDone(total))?;
             }
@@ -187,7 +191,7 @@ impl JobActorState {
         JobSnapshot {
             record: self.machine.record().clone(),
             out,
-            view: self.machine.view(),
+            view: self.view(),
             chunks: self.chunks.clone(),
             files: Some(self.files.clone()),
         }
@@ -198,14 +202,23 @@ impl JobActorState {
         for effect in effects {
             self.perform(myself, effect)?;
         }
-        self.tell_supervisor();
+        self.tell_supervisor(myself);
         Ok(())
     }
 
-    fn tell_supervisor(&mut self) {
-        let view = self.machine.view();
+    /// As others see the job. After a restart its chunks may not be at hand yet: until then nothing can be handed out.
+    fn view(&self) -> JobView {
+        let mut view = self.machine.view();
+        if self.chunks.is_none() && matches!(view.spec.input, Input::Dataset { .. }) {
+            view.wanted = 0;
+        }
+        view
+    }
+
+    fn tell_supervisor(&mut self, myself: &ActorRef<JobMsg>) {
+        let view = self.view();
         if self.told.as_ref() != Some(&view) {
-            let _ = self.supervisor.cast(SupervisorMsg::JobChanged(Box::new(view.clone())));
+            let _ = self.supervisor.cast(SupervisorMsg::JobChanged(myself.get_id(), Box::new(view.clone())));
             self.told = Some(view);
         }
     }
@@ -283,7 +296,7 @@ impl JobActorState {
                 let _ = self.watch.cast(WatchMsg::TaskFailed { job: self.id, index: self.machine.record().spec.index_of(no), outcome });
             }
             JobEffect::Ended(_) => {
-                let _ = self.supervisor.cast(SupervisorMsg::JobEnded(Box::new(self.snapshot())));
+                let _ = self.supervisor.cast(SupervisorMsg::JobEnded(myself.get_id(), Box::new(self.snapshot())));
             }
         }
         Ok(())

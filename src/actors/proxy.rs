@@ -7,7 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::domain::wire::{FromWorker, JobInfo, Lease, ToWorker, Verdict};
-use crate::domain::{GrantId, JobId};
+use crate::domain::{GrantId, JobId, Resources};
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEvent, Session, SessionEffect};
 use crate::limits;
@@ -46,6 +46,8 @@ pub enum ProxyMsg {
     Event(SessionEvent),
     /// The worker said something. The permit is room in its queue.
     Said(FromWorker, OwnedSemaphorePermit),
+    /// A job has ended: it has no leases here any more.
+    JobGone(JobId),
     /// The worker's stream has ended.
     StreamEnded,
     /// A newer session of the same worker takes its place.
@@ -75,6 +77,8 @@ pub struct ProxyArgs {
     pub session: Session,
     /// The first message.
     pub welcome: ToWorker,
+    /// What the worker holds from before, and what it takes.
+    pub held: Vec<(Lease, Resources)>,
     /// To the worker's stream.
     pub out: mpsc::Sender<ToWorker>,
     /// The parent.
@@ -102,9 +106,13 @@ impl Actor for WorkerProxy {
     type Arguments = ProxyArgs;
 
     async fn pre_start(&self, myself: ActorRef<ProxyMsg>, args: ProxyArgs) -> Result<ProxyState, ActorProcessingErr> {
-        let ProxyArgs { session, welcome, out, supervisor, clock } = args;
+        let ProxyArgs { session, welcome, held, out, supervisor, clock } = args;
         let mut state = ProxyState { session, out, supervisor, jobs: BTreeMap::new(), clock, over: false };
         state.send(&myself, welcome);
+        // It takes its place before any room is told.
+        for (lease, needs) in held {
+            state.event(&myself, SessionEvent::Adopted(lease, needs));
+        }
         myself.send_interval(limits::HEARTBEAT_EVERY / 2, || ProxyMsg::Tick);
         Ok(state)
     }
@@ -121,7 +129,6 @@ impl Actor for WorkerProxy {
             }
             ProxyMsg::Adopt { lease, verdict, actor, info } => {
                 let needs = info.spec.needs.clone();
-                // The worker may be a new process that knows its results only by their files.
                 state.send(&myself, ToWorker::Job(info.clone()));
                 state.jobs.insert(lease.job, (actor, info));
                 state.event(&myself, SessionEvent::Adopted(lease, needs));
@@ -129,6 +136,11 @@ impl Actor for WorkerProxy {
             }
             ProxyMsg::Event(event) => state.event(&myself, event),
             ProxyMsg::Said(message, _permit) => state.said(&myself, message),
+            ProxyMsg::JobGone(job) => {
+                if state.jobs.remove(&job).is_some() {
+                    state.event(&myself, SessionEvent::JobGone(job));
+                }
+            }
             ProxyMsg::StreamEnded => state.end(&myself, false),
             ProxyMsg::Replaced => {
                 state.over = true;
@@ -220,8 +232,13 @@ impl ProxyState {
         if let Some((_, info)) = self.jobs.remove(&job) {
             self.jobs.insert(job, (actor.clone(), info));
         }
-        for (lease, _) in self.session.leases().filter(|(lease, _)| lease.job == job) {
-            let event = JobEvent::Claimed { session, worker, lease, finished: false };
+        let held = self.session.leases().filter(|(lease, _)| lease.job == job).map(|(lease, started)| match started {
+            true => JobEvent::Claimed { session, worker, lease, finished: false },
+            false => JobEvent::Kept { session, worker, lease },
+        });
+        let unacknowledged = self.session.unacknowledged().filter(|lease| lease.job == job);
+        let unacknowledged = unacknowledged.map(|lease| JobEvent::Claimed { session, worker, lease, finished: true });
+        for event in held.chain(unacknowledged) {
             let _ = actor.cast(JobMsg::FromSession(event, myself.clone()));
         }
         let _ = actor.cast(JobMsg::Event(JobEvent::WorkerReported(worker)));

@@ -175,6 +175,8 @@ impl Actor for WorkerActor {
                 if let ToWorker::Welcome { worker, .. } = &welcome {
                     state.worker = *worker;
                 }
+                // The head of this session introduces its jobs anew.
+                state.jobs.clear();
                 state.out = Some((session, out));
                 state.event(&myself, SlotEvent::Said(session, welcome))?;
             }
@@ -215,7 +217,9 @@ impl WorkerState {
             SlotEffect::Say(message) => self.say(message),
             SlotEffect::Learn(info) => {
                 self.jobs.insert(info.job, info);
-                self.forget_old_jobs();
+            }
+            SlotEffect::Unlearn(job) => {
+                self.jobs.remove(&job);
             }
             SlotEffect::Prepare { slot, lease, chunk } => self.prepare(myself, slot, lease, chunk),
             SlotEffect::CancelPrepare { slot } => {
@@ -251,16 +255,6 @@ impl WorkerState {
         let full = self.out.as_ref().is_some_and(|(_, out)| out.messages.try_send(message).is_err());
         if full && let Some((_, out)) = &self.out {
             out.end.cancel();
-        }
-    }
-
-    /// Jobs are few beside their tasks; those that nothing here belongs to are dropped once there are many.
-    fn forget_old_jobs(&mut self) {
-        const KEPT_JOBS: usize = 256;
-        if self.jobs.len() > KEPT_JOBS {
-            let newest: Vec<JobId> = self.jobs.keys().rev().take(KEPT_JOBS / 2).copied().collect();
-            let running: Vec<JobId> = self.table.leases().map(|lease| lease.job).collect();
-            self.jobs.retain(|job, _| newest.contains(job) || running.contains(job));
         }
     }
 

@@ -83,6 +83,8 @@ pub enum ToWorker {
     Verdict(Lease, Verdict),
     /// Before the first run of a job.
     Job(Arc<JobInfo>),
+    /// The job has ended: forget what [`ToWorker::Job`] said of it.
+    JobGone(JobId),
     /// Start these, each on a free slot, or decline.
     Runs(Vec<Run>),
     /// Drop what of the job has not started, and say what had.

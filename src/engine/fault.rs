@@ -19,10 +19,8 @@ pub enum Fault {
     LostTakenForDropped,
     /// A worker that does not answer a fence is taken to have dropped everything.
     SilenceTakenForDropped,
-    /// A claimed attempt is adopted although another worker holds the task.
-    AdoptUnchecked,
-    /// A lease that ran out is not noticed by the worker.
-    LeaseIgnored,
+    /// A verb is answered before it is durable.
+    ReplyBeforeDurable,
     /// After a restart tasks below the dispatch mark go out at once.
     MarkIgnored,
 }

@@ -42,6 +42,8 @@ pub enum SessionEvent {
     /// The worker holds this running attempt, and it takes so much. To be told for every claim of its Hello, before the first room goes to the
     /// supervisor, so that nothing is promised twice; a verdict of Stop takes it back.
     Adopted(Lease, Resources),
+    /// A job has ended.
+    JobGone(JobId),
     /// To be passed on to the worker as it is: Stop, Ack, Verdict.
     Pass(ToWorker),
     /// The worker said something; not Hello, Heartbeat.
@@ -108,9 +110,10 @@ pub struct Session {
     free_announced: u32,
     last_run_seen: u64,
     last_run: u64,
-    held: BTreeMap<(JobId, TaskNo), Held>,
+    /// By attempt: a worker may run a task's second attempt and still have the result of its first.
+    held: BTreeMap<Key, Held>,
     /// Results that came and are not acknowledged.
-    unacknowledged: BTreeMap<(JobId, TaskNo, Attempt), Lease>,
+    unacknowledged: BTreeMap<Key, Lease>,
     /// Jobs the worker knows.
     introduced: BTreeSet<JobId>,
     fences: BTreeMap<FenceId, (JobId, FenceId)>,
@@ -151,8 +154,12 @@ impl Session {
                 effects.push(SessionEffect::Send(ToWorker::Fence(FenceId(self.last_fence), job)));
             }
             SessionEvent::Adopted(lease, needs) => {
-                self.held.insert((lease.job, lease.no), Held { lease, needs, sent: None });
+                self.held.insert(key(&lease), Held { lease, needs, sent: None });
                 effects.push(self.room_report(Vec::new()));
+            }
+            SessionEvent::JobGone(job) => {
+                self.introduced.remove(&job);
+                effects.push(SessionEffect::Send(ToWorker::JobGone(job)));
             }
             SessionEvent::Pass(message) => self.pass(message, &mut effects),
             SessionEvent::Said(message) => self.said(message, now, &mut effects),
@@ -181,7 +188,7 @@ impl Session {
     }
 
     fn acknowledge(&mut self, lease: &Lease) {
-        self.unacknowledged.remove(&(lease.job, lease.no, lease.attempt));
+        self.unacknowledged.remove(&key(lease));
     }
 
     fn deliver(&mut self, grant: GrantId, job: JobId, needs: &Resources, mut runs: Vec<Delivery>, effects: &mut Vec<SessionEffect>) {
@@ -213,7 +220,7 @@ impl Session {
     fn send(&mut self, run: &Delivery, needs: &Resources) -> Run {
         self.last_run += 1;
         let held = Held { lease: run.lease, needs: needs.clone(), sent: Some(self.last_run) };
-        self.held.insert((run.lease.job, run.lease.no), held);
+        self.held.insert(key(&run.lease), held);
         Run { seq: self.last_run, lease: run.lease, chunk: run.chunk }
     }
 
@@ -256,7 +263,7 @@ impl Session {
                 let lease = finished.lease;
                 // Only what we gave out or asked for, so that a worker can't make the head remember without end.
                 if self.drop_lease(&lease) {
-                    self.unacknowledged.insert((lease.job, lease.no, lease.attempt), lease);
+                    self.unacknowledged.insert(key(&lease), lease);
                 }
                 effects.push(self.room_report(Vec::new()));
             }
@@ -266,19 +273,14 @@ impl Session {
     }
 
     fn start(&mut self, lease: &Lease) {
-        if let Some(held) = self.held.get_mut(&(lease.job, lease.no)).filter(|held| held.lease.same_attempt(lease)) {
+        if let Some(held) = self.held.get_mut(&key(lease)) {
             held.sent = None;
         }
     }
 
     /// Whether it was held.
     fn drop_lease(&mut self, lease: &Lease) -> bool {
-        let key = (lease.job, lease.no);
-        let held = self.held.get(&key).is_some_and(|held| held.lease.same_attempt(lease));
-        if held {
-            self.held.remove(&key);
-        }
-        held
+        self.held.remove(&key(lease)).is_some()
     }
 
     /// Slots that may be granted: announced free, less the runs that the announcement does not know of.
@@ -319,7 +321,7 @@ impl Session {
 
     /// The jobs that have leases here.
     pub fn jobs(&self) -> BTreeSet<JobId> {
-        self.held.keys().map(|(job, _)| *job).collect()
+        self.held.keys().map(|(job, ..)| *job).collect()
     }
 
     /// Announced free slots, as last heard.
@@ -347,6 +349,13 @@ impl Session {
 
 #[cfg(test)]
 mod tests;
+
+/// An attempt, whatever epoch it is held under.
+type Key = (JobId, TaskNo, Attempt);
+
+fn key(lease: &Lease) -> Key {
+    (lease.job, lease.no, lease.attempt)
+}
 
 /// Leases by job, in order.
 fn by_job(leases: Vec<Lease>) -> BTreeMap<JobId, Vec<Lease>> {

@@ -63,6 +63,8 @@ pub enum SlotEffect {
     Say(FromWorker),
     /// Remember the job, for its runs.
     Learn(std::sync::Arc<crate::domain::wire::JobInfo>),
+    /// Forget the job: no run of it will come.
+    Unlearn(JobId),
     /// Fetch a slot's input.
     Prepare {
         /// Which slot.
@@ -200,7 +202,7 @@ impl SlotTable {
 
     /// Whether the head, not having heard of us, may have given our unstarted tasks to others.
     fn lease_over(&self, now: Now) -> bool {
-        now.mono.since(self.last_heard) > limits::LEASE && self.fault != Some(Fault::LeaseIgnored)
+        now.mono.since(self.last_heard) > limits::LEASE
     }
 
     fn welcomed(&mut self, session: SessionId, epoch: Epoch, now: Now, fx: &mut Vec<SlotEffect>) {
@@ -232,6 +234,7 @@ impl SlotTable {
     fn said(&mut self, message: ToWorker, fx: &mut Vec<SlotEffect>) {
         match message {
             ToWorker::Job(info) => fx.push(SlotEffect::Learn(info)),
+            ToWorker::JobGone(job) => fx.push(SlotEffect::Unlearn(job)),
             ToWorker::Runs(runs) => {
                 runs.into_iter().for_each(|run| self.run(run, fx));
                 self.announce(fx);
@@ -319,10 +322,12 @@ impl SlotTable {
                 let adopted = Lease { epoch, ..*lease };
                 if let Some(slot) = self.slot_of(lease).and_then(|at| self.slots[at].as_mut()) {
                     (slot.lease, slot.confirmed) = (adopted, true);
-                }
-                if let Some(kept) = self.results.get_mut(&(lease.job, lease.no, lease.attempt)) {
+                } else if let Some(kept) = self.results.get_mut(&(lease.job, lease.no, lease.attempt)) {
                     *kept = Kept { lease: adopted, confirmed: true };
                     fx.push(SlotEffect::Deliver(adopted));
+                } else {
+                    // It was acknowledged while the question was on its way: the head must not wait for it.
+                    fx.push(SlotEffect::Say(FromWorker::Declined(adopted)));
                 }
             }
         }
@@ -438,11 +443,6 @@ impl SlotTable {
     /// The attempts whose processes run.
     pub fn running(&self) -> impl Iterator<Item = Lease> + '_ {
         self.slots.iter().flatten().filter(|slot| matches!(slot.phase, Phase::Running { .. })).map(|slot| slot.lease)
-    }
-
-    /// The attempts that slots are taken by.
-    pub fn leases(&self) -> impl Iterator<Item = Lease> + '_ {
-        self.slots.iter().flatten().map(|slot| slot.lease)
     }
 
     /// Whether the slot gets the inputs of this attempt.

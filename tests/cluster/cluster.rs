@@ -58,7 +58,8 @@ impl Cluster {
         command.args(["--head", &self.url, "--slots", &slots.to_string(), "--dir"]).arg(&folder).args(options);
         let child = command.stderr(self.log(&format!("worker-{number}.log"))).spawn().unwrap();
         self.workers.push(Worker { child, folder });
-        until("the worker is connected", || self.worker_state(number) == "available");
+        // Busy, if there is work for it already.
+        until("the worker is connected", || matches!(self.worker_state(number).as_str(), "available" | "busy"));
         number
     }
 

@@ -47,6 +47,7 @@ impl Answer {
         assert_eq!(self.out, "", "{self:?}");
         assert_eq!(self.err.lines().count(), 1, "one line: {self:?}");
         let line = self.err.trim_end();
+        println!("{line}");
         let (program, message) = line.split_once(": ").unwrap_or_default();
         assert!(program.starts_with("millpond"), "{self:?}");
         assert!(!message.is_empty() && !message.ends_with('.') && !message.starts_with(char::is_uppercase), "{self:?}");

@@ -109,17 +109,24 @@ fn a_kill_whose_tasks_still_run_is_finished_by_the_next_head() {
     cluster.write("gate", "");
     let ended = cluster.ends(&job, 11);
     assert_eq!((&ended["tasks"]["succeeded"], &ended["tasks"]["killed"]), (&2.into(), &8.into()), "{ended}");
-    // And one that asked to stop them.
-    let job = cluster.submit_array("0-9", &["--grace", "30s"], "trap '' TERM; until false; do sleep 0.02; done");
+}
+
+#[test]
+fn a_job_is_killed_only_once_its_last_task_has_been_stopped_also_after_a_restart() {
+    let mut cluster = Cluster::start(&[2]);
+    let job = cluster.submit_array("0-9", &["--grace", "2s"], "trap '' TERM; until false; do sleep 0.02; done");
     until("two run", || cluster.count(&job, "running") == 2);
-    cluster.ok(&["kill", &job]);
-    cluster.head_dies();
-    cluster.head_starts_again();
     cluster.ok(&["kill", &job, "--running", "stop"]);
     cluster.head_dies();
     cluster.head_starts_again();
-    until("the worker is back", || cluster.worker_state(1) == "busy");
-    assert_eq!(cluster.show(&job)["state"], "finishing");
+    let mut running_at_the_end = None;
+    until("the job is killed", || {
+        let running = shells(&cluster);
+        let is_killed = cluster.show(&job)["state"] == "killed";
+        running_at_the_end = is_killed.then(|| running.min(shells(&cluster)));
+        is_killed
+    });
+    assert_eq!(running_at_the_end, Some(0), "its tasks still run");
 }
 
 #[test]

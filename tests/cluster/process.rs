@@ -76,3 +76,17 @@ fn describe(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&line).replace('\0', " ")
 }
+
+#[test]
+fn what_runs_in_a_folder_is_seen_however_it_hides() {
+    let ground = super::ground::Ground::new();
+    // In a session of its own, without the mark, and elsewhere: but for its arguments.
+    let shell = format!("setsid env -i sh -c 'cd /; sleep 600; : {}' & cd /; env -i sleep 601", ground.text_path("x"));
+    let mut child = ground.command("sh").args(["-c", &shell]).spawn().unwrap();
+    until("both are there", || ground.processes().len() >= 2);
+    let seen = ground.processes();
+    assert!(seen.iter().all(|(pid, _)| is_alive(*pid)), "{seen:?}");
+    seen.iter().for_each(|(pid, _)| signal(*pid, Signal::KILL));
+    child.wait().unwrap();
+    until("they are gone", || ground.processes().is_empty());
+}

@@ -287,23 +287,23 @@ impl World {
                 let lease = |(no, attempt)| Lease { job: id, no, attempt, epoch };
                 self.story.deliveries += u64::from(!runs.is_empty());
                 let runs = runs.into_iter().map(|run| Delivery { lease: lease(run), chunk: None }).collect();
-                self.to_session(me, session, SessionEvent::Deliver { grant, job: id, needs: self.needs_of(id), runs });
+                self.tell_session(me, session, SessionEvent::Deliver { grant, job: id, needs: self.needs_of(id), runs });
             }
-            JobEffect::Fence(session, fence) => self.to_session(me, session, SessionEvent::Fence(fence, id)),
-            JobEffect::Stop(session, lease, grace) => self.to_session(me, session, SessionEvent::Pass(ToWorker::Stop(lease, grace))),
+            JobEffect::Fence(session, fence) => self.tell_session(me, session, SessionEvent::Fence(fence, id)),
+            JobEffect::Stop(session, lease, grace) => self.tell_session(me, session, SessionEvent::Pass(ToWorker::Stop(lease, grace))),
             JobEffect::Verdict(session, lease, verdict) => {
                 match verdict {
-                    Verdict::Adopt => self.to_session(me, session, SessionEvent::Adopted(Lease { epoch, ..lease }, self.needs_of(id))),
-                    Verdict::Send => self.to_session(me, session, SessionEvent::Adopted(Lease { epoch, ..lease }, Resources::default())),
+                    Verdict::Adopt => self.tell_session(me, session, SessionEvent::Adopted(Lease { epoch, ..lease }, self.needs_of(id))),
+                    Verdict::Send => self.tell_session(me, session, SessionEvent::Adopted(Lease { epoch, ..lease }, Resources::default())),
                     Verdict::Stop => {}
                 }
-                self.to_session(me, session, SessionEvent::Pass(ToWorker::Verdict(lease, verdict)));
+                self.tell_session(me, session, SessionEvent::Pass(ToWorker::Verdict(lease, verdict)));
             }
             JobEffect::Ack(session, lease) => {
                 if let Some(success) = success {
                     self.oracle.acknowledged(lease, success, &self.disk.ledger)?;
                 }
-                self.to_session(me, session, SessionEvent::Pass(ToWorker::Ack(vec![lease])));
+                self.tell_session(me, session, SessionEvent::Pass(ToWorker::Ack(vec![lease])));
             }
             JobEffect::Persist(seq, entry) => self.write(Entry::Job(id, entry), me, seq),
             JobEffect::Reply(ticket, reply) => {
@@ -328,7 +328,7 @@ impl World {
         self.disk.ledger.jobs.get(&job).map(|job| job.spec.needs.clone()).unwrap_or_default()
     }
 
-    pub fn to_session(&mut self, from: Addr, session: SessionId, event: SessionEvent) {
+    pub fn tell_session(&mut self, from: Addr, session: SessionId, event: SessionEvent) {
         self.inside(from, Addr::Proxy(session), HeadMail::Session(Box::new(event)));
     }
 
@@ -444,7 +444,7 @@ impl World {
     pub fn drain(&mut self, at: usize, drain: bool) {
         let sessions = self.head.iter().flat_map(|head| head.sessions.iter());
         let ids: Vec<SessionId> = sessions.filter(|(_, (_, conn))| conn.worker == at).map(|(id, _)| *id).collect();
-        ids.into_iter().for_each(|id| self.to_session(Addr::Supervisor, id, SessionEvent::Drain(drain)));
+        ids.into_iter().for_each(|id| self.tell_session(Addr::Supervisor, id, SessionEvent::Drain(drain)));
     }
 
     fn session_event(&mut self, id: SessionId, event: SessionEvent) -> Result<(), String> {

@@ -63,12 +63,11 @@ fn planted_faults_are_caught() {
         Fault::MarkIgnored,
         Fault::LostTakenForDropped,
         Fault::SilenceTakenForDropped,
-        Fault::AdoptUnchecked,
-        Fault::LeaseIgnored,
+        Fault::ReplyBeforeDurable,
     ];
     for fault in faults {
-        let caught = (1..=400).find_map(|seed| run(seed, Some(fault)).err().map(|violation| (seed, violation)));
-        let Some((seed, violation)) = caught else { panic!("{fault:?} was not caught in 400 seeds") };
+        let caught = (1..=1000).find_map(|seed| run(seed, Some(fault)).err().map(|violation| (seed, violation)));
+        let Some((seed, violation)) = caught else { panic!("{fault:?} was not caught in 1000 seeds") };
         println!("{fault:?}: seed {seed}: {}", violation.lines().next().unwrap_or_default().chars().take(160).collect::<String>());
     }
 }

@@ -268,7 +268,7 @@ impl World {
                 // Its goodbye goes out first.
                 self.at(self.now + 50, Addr::World, Mail::WorkerLeaves(at, incarnation));
             }
-            SlotEffect::Learn(_) | SlotEffect::CancelPrepare { .. } => {}
+            SlotEffect::Learn(_) | SlotEffect::Unlearn(_) | SlotEffect::CancelPrepare { .. } => {}
         }
         Ok(())
     }

@@ -22,6 +22,9 @@ use super::status::JobStatus;
 /// How long changes of watched jobs gather before they are told.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
+/// For the roster's reservations, which count in minutes.
+const TICK_EVERY: Duration = Duration::from_secs(1);
+
 /// What the supervisor starts from.
 pub struct SupervisorArgs {
     /// Of this start of the head.
@@ -79,11 +82,14 @@ pub struct SupervisorState {
     pub(super) sessions: BTreeMap<SessionId, Seat>,
     pub(super) last_session: u64,
     pub(super) workers: BTreeMap<WorkerId, WorkerInfo>,
+    /// Their attachment is on its way to the disk.
+    pub(super) attaching: BTreeSet<WorkerId>,
     /// Attached before the restart, and not reported since.
     pub(super) unreported: BTreeSet<WorkerId>,
     pub(super) datasets: BTreeSet<crate::domain::Digest>,
     pub(super) watched: BTreeSet<JobId>,
     dirty: BTreeSet<JobId>,
+    pub(super) reattach: Duration,
 }
 
 /// See the module.
@@ -112,15 +118,18 @@ impl Actor for JobSupervisor {
             sessions: BTreeMap::new(),
             last_session: 0,
             workers: args.ledger.workers.clone(),
+            attaching: BTreeSet::new(),
             unreported: args.ledger.attached.clone(),
             datasets: args.ledger.datasets.keys().copied().collect(),
             watched: BTreeSet::new(),
             dirty: BTreeSet::new(),
+            reattach: args.reattach,
         };
         for record in args.ledger.jobs.into_values() {
             state.restore(&myself, record).await?;
         }
         myself.send_after(args.reattach, || SupervisorMsg::RecoveryOver);
+        myself.send_interval(TICK_EVERY, || SupervisorMsg::Tick);
         Ok(state)
     }
 
@@ -133,8 +142,8 @@ impl Actor for JobSupervisor {
         match message {
             SupervisorMsg::Submit(submission, reply) => state.submit(&myself, *submission, reply),
             SupervisorMsg::Submitted(job) => state.submitted(&myself, job).await?,
-            SupervisorMsg::JobChanged(view) => state.job_changed(&myself, *view),
-            SupervisorMsg::JobEnded(snapshot) => state.job_ended(&myself, *snapshot),
+            SupervisorMsg::JobChanged(who, view) => state.job_changed(&myself, who, *view),
+            SupervisorMsg::JobEnded(who, snapshot) => state.job_ended(&myself, who, *snapshot),
             SupervisorMsg::Attach(attaching) => state.attach(&myself, *attaching),
             SupervisorMsg::Attached(worker, attaching) => state.attached(&myself, worker, *attaching).await?,
             SupervisorMsg::Room { session, room, free, settled } => state.roster_event(RosterEvent::Room { session, room, free, settled }),
@@ -173,6 +182,10 @@ impl Actor for JobSupervisor {
                 state.watched.remove(&job);
             }
             SupervisorMsg::Flush => state.flush(),
+            SupervisorMsg::Tick => {
+                let now = state.clock.now().mono;
+                state.roster_event(RosterEvent::Tick(now));
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::actors::ingest::IngestMsg;
 use crate::actors::job::{JobActor, JobArgs, JobMsg, JobSnapshot, VerbAnswer};
@@ -103,7 +103,9 @@ impl SupervisorState {
         record: JobRecord,
         known: BTreeSet<WorkerId>,
     ) -> Result<(), ActorProcessingErr> {
-        let (id, spec, machine_view) = (record.id, record.spec.clone(), JobMachine::new(record.clone(), self.epoch, known.clone()).view());
+        let (id, spec) = (record.id, record.spec.clone());
+        // The job itself says what it wants, once it is ready.
+        let view = JobView { wanted: 0, ..JobMachine::new(record.clone(), self.epoch, known.clone()).view() };
         let args = JobArgs {
             epoch: self.epoch,
             files: JobStore::open(&self.data_dir, id)?,
@@ -123,30 +125,41 @@ impl SupervisorState {
                 let _ = self.ingest.cast(IngestMsg::Split { digest: *digest, rule: *rule, job: actor.clone() });
             }
         }
-        self.views.insert(id, machine_view.clone());
+        self.views.insert(id, view.clone());
         self.live.insert(id, actor);
-        self.roster_event(RosterEvent::Job(Box::new(machine_view)));
+        self.roster_event(RosterEvent::Job(Box::new(view)));
         Ok(())
     }
 
-    pub(super) fn job_changed(&mut self, myself: &ActorRef<SupervisorMsg>, view: JobView) {
+    pub(super) fn job_changed(&mut self, myself: &ActorRef<SupervisorMsg>, who: ActorId, view: JobView) {
         let id = view.id;
-        if self.live.contains_key(&id) {
+        if self.is_present(id, who) {
             self.views.insert(id, view.clone());
             self.roster_event(RosterEvent::Job(Box::new(view)));
             self.mark(myself, id);
         }
     }
 
-    pub(super) fn job_ended(&mut self, myself: &ActorRef<SupervisorMsg>, snapshot: JobSnapshot) {
+    /// Whether this is the job's actor, and not one that has failed since: supervision overtakes messages.
+    fn is_present(&self, job: JobId, who: ActorId) -> bool {
+        self.live.get(&job).is_some_and(|actor| actor.get_id() == who)
+    }
+
+    pub(super) fn job_ended(&mut self, myself: &ActorRef<SupervisorMsg>, who: ActorId, snapshot: JobSnapshot) {
         let JobSnapshot { record, view, .. } = snapshot;
         let id = record.id;
+        if !self.is_present(id, who) {
+            return;
+        }
         self.views.insert(id, view.clone());
         self.roster_event(RosterEvent::JobGone(id));
         self.ended.insert(id, EndedJob { record, view });
         if let Some(actor) = self.live.remove(&id) {
             // Behind every verb that was on its way to it.
             let _ = actor.cast(JobMsg::Retire);
+        }
+        for seat in self.sessions.values() {
+            let _ = seat.proxy.cast(ProxyMsg::JobGone(id));
         }
         self.mark(myself, id);
     }

@@ -1,6 +1,6 @@
 //! What the supervisor is told and asked.
 
-use ractor::{ActorRef, RpcReplyPort};
+use ractor::{ActorId, ActorRef, RpcReplyPort};
 use tokio::sync::mpsc;
 
 use crate::actors::job::{JobSnapshot, VerbAnswer};
@@ -44,10 +44,10 @@ pub enum SupervisorMsg {
     Submit(Box<Submission>, RpcReplyPort<Result<JobStatus, Error>>),
     /// A job is durable.
     Submitted(JobId),
-    /// A job as it is now.
-    JobChanged(Box<JobView>),
+    /// A job as it is now, and which actor says so: one that has failed since is not listened to.
+    JobChanged(ActorId, Box<JobView>),
     /// A job's end is durable.
-    JobEnded(Box<JobSnapshot>),
+    JobEnded(ActorId, Box<JobSnapshot>),
     /// Let a worker in.
     Attach(Box<Attaching>),
     /// Its attachment is durable.
@@ -116,4 +116,6 @@ pub enum SupervisorMsg {
     Watched(JobId, bool),
     /// Tell the watchers what has changed.
     Flush,
+    /// Time has passed.
+    Tick,
 }

@@ -2,8 +2,10 @@
 
 use ractor::{ActorId, ActorProcessingErr, ActorRef};
 
+use crate::actors::job::JobMsg;
 use crate::actors::proxy::ProxyMsg;
-use crate::engine::{JobRecord, RosterEvent};
+use crate::domain::entry::{Entry, JobEntry};
+use crate::engine::{JobEvent, JobRecord, RosterEvent};
 
 use super::actor::SupervisorState;
 use super::msg::SupervisorMsg;
@@ -37,13 +39,18 @@ impl SupervisorState {
         tracing::error!(%job, why, "a job's actor failed: it is begun again from the journal");
         self.live.remove(&job);
         self.roster_event(RosterEvent::JobGone(job));
-        let record = self.journal.read(move |ledger| ledger.jobs.get(&job).cloned()).await?;
-        let Some(record) = record else { return Ok(()) };
-        let mut known: std::collections::BTreeSet<_> = self.sessions.values().map(|seat| seat.worker).collect();
-        known.extend(&self.unreported);
+        // Behind all that the failed actor wrote; the entry itself changes nothing.
+        let (written, all_written) = tokio::sync::oneshot::channel();
+        self.journal.append(Entry::Job(job, JobEntry::Marked { mark: 0 }), None, move || {
+            let _ = written.send(());
+        });
+        all_written.await?;
+        let read = self.journal.read(move |ledger| (ledger.jobs.get(&job).cloned(), ledger.attached.clone())).await?;
+        let (Some(record), known) = read else { return Ok(()) };
         self.start_job(myself, record, known).await?;
         self.tell_watch_of_restart(job);
         if let Some(actor) = self.live.get(&job) {
+            actor.send_after(self.reattach, || JobMsg::Event(JobEvent::RecoveryOver));
             for seat in self.sessions.values() {
                 let _ = seat.proxy.cast(ProxyMsg::Reclaim(job, actor.clone()));
             }

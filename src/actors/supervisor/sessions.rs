@@ -7,8 +7,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use crate::actors::job::JobMsg;
 use crate::actors::proxy::{Description, ProxyArgs, ProxyMsg, WorkerProxy};
 use crate::domain::entry::Entry;
-use crate::domain::wire::{Hello, ToWorker, Verdict};
-use crate::domain::{Error, SessionId, WorkerId, WorkerInfo};
+use crate::domain::wire::{Held, Hello, ToWorker, Verdict};
+use crate::domain::{Error, Resources, SessionId, WorkerId, WorkerInfo};
 use crate::engine::session::SessionEvent;
 use crate::engine::{JobEvent, RosterEvent, Session};
 use crate::limits;
@@ -29,10 +29,17 @@ impl SupervisorState {
         let id = known.unwrap_or_else(|| WorkerId(self.workers.last_key_value().map_or(0, |(id, _)| id.0) + 1));
         let info = WorkerInfo { id, key: hello.key.clone(), host: hello.host.clone(), slots: hello.slots, total: hello.total.clone() };
         self.workers.insert(id, info.clone());
+        self.attaching.insert(id);
         let myself = myself.clone();
         self.journal.append(Entry::WorkerAttached(info), None, move || {
             let _ = myself.cast(SupervisorMsg::Attached(id, Box::new(attaching)));
         });
+    }
+
+    /// What something held takes: nothing once it has ended.
+    fn needs_of(&self, held: &Held) -> Resources {
+        let view = self.views.get(&held.lease.job).filter(|_| !held.finished);
+        view.map(|view| view.spec.needs.clone()).unwrap_or_default()
     }
 
     fn admits(&self, hello: &Hello) -> Result<(), Error> {
@@ -55,6 +62,7 @@ impl SupervisorState {
         attaching: Attaching,
     ) -> Result<(), ActorProcessingErr> {
         let Attaching { hello, out, reply } = attaching;
+        self.attaching.remove(&worker);
         self.close_older(worker);
         self.last_session += 1;
         let session = SessionId(self.last_session);
@@ -62,6 +70,7 @@ impl SupervisorState {
         let args = ProxyArgs {
             session: Session::new(session, worker, hello.slots, hello.total.clone(), now),
             welcome: ToWorker::Welcome { worker, epoch: self.epoch, session },
+            held: hello.held.iter().map(|held| (held.lease, self.needs_of(held))).collect(),
             out,
             supervisor: myself.clone(),
             clock: self.clock,
@@ -109,7 +118,8 @@ impl SupervisorState {
         tracing::info!(worker = %seat.worker, goodbye, "worker gone");
         self.each_job(&JobEvent::SessionLost(session));
         self.roster_event(RosterEvent::Closed(session));
-        if goodbye {
+        // Unless it is already on its way back in, nobody has to wait for it any more.
+        if goodbye && !self.attaching.contains(&seat.worker) {
             self.journal.append(Entry::WorkerLeft(seat.worker), None, || {});
         }
     }

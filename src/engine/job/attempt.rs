@@ -120,6 +120,7 @@ impl JobMachine {
             fx.push(JobEffect::Stop(out.session, other, self.record.spec.grace));
         }
         if lost_or_stopped {
+            self.stopped += u32::from(self.record.killing.is_some());
             self.wait_again(no);
             fx.push(JobEffect::Ack(session, lease));
             return;
@@ -209,14 +210,13 @@ impl JobMachine {
             }
             return;
         }
-        let adopt = open && !counted && self.hold_for(session, worker, lease) && self.record.killing != Some(KillMode::Stop);
-        if adopt {
+        // One that is to be stopped is adopted, too: the job ends only once it has ended.
+        if open && !counted && self.hold_for(session, worker, lease) {
+            fx.push(JobEffect::Verdict(session, lease, Verdict::Adopt));
             self.started(session, &[lease], now, fx);
-        } else if open && self.present(session, &lease).is_some() {
-            self.take_back(lease.no);
-            self.wait_again(lease.no);
+        } else {
+            fx.push(JobEffect::Verdict(session, lease, Verdict::Stop));
         }
-        fx.push(JobEffect::Verdict(session, lease, if adopt { Verdict::Adopt } else { Verdict::Stop }));
     }
 
     /// Takes over what a live session has sent, after this machine was built anew.
@@ -239,7 +239,7 @@ impl JobMachine {
         let handed = self.handed.entry(no).or_default();
         *handed = lease.attempt.max(*handed);
         let same = |out: &Out| out.worker == worker && out.attempt == lease.attempt;
-        if self.fault != Some(Fault::AdoptUnchecked) && self.out.get(&no).is_some_and(|out| !same(out)) {
+        if self.out.get(&no).is_some_and(|out| !same(out)) {
             return false;
         }
         self.take_back(no);

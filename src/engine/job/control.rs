@@ -51,7 +51,8 @@ impl JobMachine {
         if !fences.is_empty() {
             fx.push(JobEffect::Wake(deadline));
         }
-        self.pending.push(PendingVerb { ticket, verb, changed, durable: false, fences, deadline, superseded_by: None });
+        let durable = self.fault == Some(Fault::ReplyBeforeDurable);
+        self.pending.push(PendingVerb { ticket, verb, changed, durable, fences, deadline, superseded_by: None });
         if changed {
             let entry = JobEntry::Controlled { version: self.record.control_version + 1, verb, reason, at: now.wall };
             self.persist(entry, Some(AfterDurable::Verb(ticket)), fx);
@@ -189,7 +190,7 @@ impl JobMachine {
             state: self.state(),
             held: self.record.held,
             changed: pending.changed,
-            dropped: counts.killed,
+            dropped: counts.killed.saturating_sub(self.stopped),
             counts,
             unconfirmed: if stops { unconfirmed.into_iter().collect() } else { Vec::new() },
             superseded_by: pending.superseded_by,

@@ -67,6 +67,8 @@ pub struct JobMachine {
     pub(super) running: u32,
     /// How many are out and Adrift, and had not started: kept, not counted.
     pub(super) adrift: u32,
+    /// Tasks of a killed job that had started, and were stopped: they are killed, but were not dropped.
+    pub(super) stopped: u32,
     /// The highest attempt handed out of each task that is not final.
     pub(super) handed: BTreeMap<TaskNo, Attempt>,
     /// Tasks below it may go out: this much of the mark is durable.
@@ -104,6 +106,7 @@ impl JobMachine {
             out: BTreeMap::new(),
             running: 0,
             adrift: 0,
+            stopped: 0,
             handed: BTreeMap::new(),
             mark_durable: record.mark,
             mark_asked: (record.mark, Instant(0)),

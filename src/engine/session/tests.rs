@@ -165,6 +165,16 @@ fn what_a_worker_claims_takes_its_resources_until_it_ends_or_is_refused() {
 }
 
 #[test]
+fn two_attempts_of_one_task_are_held_apart() {
+    let mut story = Story::new();
+    story.tell(SessionEvent::Adopted(lease(0, 2), cpus(3)));
+    // The result of an older attempt, asked for in case it is a success.
+    story.tell(SessionEvent::Adopted(lease(0, 1), cpus(0)));
+    assert_eq!(room(&story.says(finished(lease(0, 1)))), Some((4, 5)));
+    assert_eq!(story.session.leases().collect::<Vec<_>>(), [(lease(0, 2), true)]);
+}
+
+#[test]
 fn a_result_is_remembered_until_it_is_acknowledged() {
     let mut story = Story::new();
     story.deliver(&[0]);

@@ -233,6 +233,14 @@ fn a_verdict_that_finds_the_task_ended_meanwhile_asks_for_its_result() {
 }
 
 #[test]
+fn what_the_head_wants_and_the_worker_no_longer_has_is_given_back() {
+    for verdict in [Verdict::Adopt, Verdict::Send] {
+        let effects = Story::new().hears(ToWorker::Verdict(lease(0), verdict));
+        assert_eq!(effects, [SlotEffect::Say(FromWorker::Declined(lease(0)))]);
+    }
+}
+
+#[test]
 fn what_nobody_wants_is_stopped_and_leaves_no_result() {
     let mut story = Story::new();
     story.runs(&[0, 1]);

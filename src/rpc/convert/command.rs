@@ -41,7 +41,7 @@ fn shared_names(argument: &str) -> impl Iterator<Item = &str> {
 /// What may stand in a placeholder.
 fn known(with: &[SharedFile]) -> String {
     if with.is_empty() {
-        return "the job has none".into();
+        return "the job has none: give it with --with".into();
     }
     let mut names: Vec<_> = with.iter().take(LISTED).map(|file| shown(&file.name)).collect();
     if with.len() > LISTED {
@@ -106,7 +106,10 @@ mod tests {
             refusal(&["cat", "--db={with:ref.fasta}:{with:x}"], &["ref.fasta", "b"]),
             r#"command[1]: {with:NAME} with the name "x", which is no shared file; known are "ref.fasta", "b""#
         );
-        assert_eq!(refusal(&["{with:}"], &[]), r#"command[0]: {with:NAME} with the name "", which is no shared file; the job has none"#);
+        assert_eq!(
+            refusal(&["{with:}"], &[]),
+            r#"command[0]: {with:NAME} with the name "", which is no shared file; the job has none: give it with --with"#
+        );
         let names: Vec<_> = (0..12).map(|i| i.to_string()).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         assert!(refusal(&["{with:x}"], &names).ends_with(r#""9", and 2 more"#));

@@ -7,7 +7,7 @@ use super::check::{TEXT_MAX_BYTES, Within, between, line, message, refuse, sente
 use super::lease::{epoch_from_pb, job_from_pb, lease_from_pb, lease_to_pb, leases_from_pb, leases_to_pb, runs_from_pb, runs_to_pb};
 use super::spec::{GRACE_MAX, spec_from_pb, spec_to_pb};
 use crate::domain::wire::{JobInfo, Lease, ToWorker, Verdict};
-use crate::domain::{Error, FenceId, JobSpec, SessionId, SplitRule, WorkerId};
+use crate::domain::{Error, FenceId, JobId, JobSpec, SessionId, SplitRule, WorkerId};
 use crate::limits::{JOB_TASKS_MAX, LEASES_PER_MESSAGE_MAX};
 use crate::rpc::pb;
 use crate::rpc::pb::head_message::Body;
@@ -27,6 +27,7 @@ pub fn to_worker(message: ToWorker) -> pb::HeadMessage {
         ToWorker::Ack(leases) => Body::Ack(pb::Ack { leases: leases_to_pb(leases) }),
         ToWorker::Drain(drain) => Body::Drain(pb::Drain { drain }),
         ToWorker::Heartbeat => Body::Heartbeat(pb::Heartbeat {}),
+        ToWorker::JobGone(job) => Body::JobGone(pb::JobGone { job: job.0 }),
     };
     pb::HeadMessage { body: Some(body) }
 }
@@ -52,6 +53,7 @@ pub fn from_head(message: pb::HeadMessage) -> Result<ToWorker, Error> {
         Some(Body::Ack(ack)) => leases_from_pb("leases", ack.leases, LEASES_PER_MESSAGE_MAX).map(ToWorker::Ack).within("ack"),
         Some(Body::Drain(pb::Drain { drain })) => Ok(ToWorker::Drain(drain)),
         Some(Body::Heartbeat(pb::Heartbeat {})) => Ok(ToWorker::Heartbeat),
+        Some(Body::JobGone(pb::JobGone { job })) => Ok(ToWorker::JobGone(JobId(job))),
         None => Err(refuse("body", "missing, or of a kind that this version does not know; install the same millpond on head and worker")),
     }
 }

@@ -171,6 +171,7 @@ pub fn to_worker() -> impl Strategy<Value = ToWorker> {
         leases().prop_map(ToWorker::Ack),
         any::<bool>().prop_map(ToWorker::Drain),
         Just(ToWorker::Heartbeat),
+        any::<u64>().prop_map(|job| ToWorker::JobGone(JobId(job))),
     ]
 }
 

@@ -58,7 +58,9 @@ fn claims_after_a_restart_get_the_right_verdict() {
     let stop = story.verb(Verb::Kill(KillMode::Stop));
     story.disk_catches_up();
     assert!(story.reply(stop).unconfirmed.contains(&WorkerId(1)), "what w1 and w2 may run besides is not known yet");
-    assert_eq!(story.claims(S2, lease(3, 1), false), Some(Verdict::Stop));
+    assert_eq!(story.claims(S2, lease(3, 1), false), Some(Verdict::Adopt));
+    assert_eq!(story.said.last(), Some(&JobEffect::Stop(S2, lease(3, 1), limits::DEFAULT_GRACE)), "the job ends only after it");
+    assert_eq!(story.job.state(), JobState::Finishing);
 }
 
 #[test]
