@@ -37,6 +37,8 @@ pub async fn keep_connected(url: String, worker: ActorRef<WorkerMsg>, stop: Canc
         };
         match session {
             Ok(()) => (pause, told) = (FIRST_PAUSE, None),
+            // The worker ends, and its actor was sooner than this loop.
+            Err(_) if stop.is_cancelled() => return Ok(()),
             Err(error) => {
                 // Said once, not with every try.
                 if told.as_ref() != Some(&error.message) {

@@ -1,4 +1,4 @@
-//! One head per data folder.
+//! One head, or worker, per folder.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -21,7 +21,7 @@ impl FolderLock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::conflict(format!(
-                "data folder {} is in use by another head: stop it, or choose another folder",
+                "folder {} is in use by another head or worker: stop that one, or choose another folder",
                 folder.display()
             ))),
             Err(error) => Err(Error::io(&path, &error.into())),
@@ -40,7 +40,7 @@ mod tests {
         let lock = FolderLock::take(folder.path()).unwrap();
         let refused = FolderLock::take(folder.path()).unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Conflict);
-        assert!(refused.message.contains("is in use by another head"));
+        assert!(refused.message.contains("is in use by another head or worker"));
         drop(lock);
         FolderLock::take(folder.path()).unwrap();
     }

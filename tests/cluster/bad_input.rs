@@ -50,7 +50,7 @@ fn a_wrong_command_line_gives_2_and_says_how_it_is_right() {
         (vec!["submit", "--array", "1", "--mem", "lots", "--", "cat"], "lots"),
         (vec!["submit", "--array", "1", "--timeout", "soon", "--", "cat"], "soon"),
         (vec!["show", "seven"], "seven"),
-        (vec!["logs", "j1"], "j1.42"),
+        (vec!["logs", "j1"], "j7.42"),
         (vec!["dance"], "dance"),
     ] {
         let answer = cluster.millpond(&args);

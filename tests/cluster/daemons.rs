@@ -61,7 +61,7 @@ fn a_second_worker_in_the_same_folder_is_refused() {
     let mut command = cluster.command(env!("CARGO_BIN_EXE_millpond-worker"));
     command.args(["--head", &cluster.url, "--dir", &cluster.text_path("worker-1")]).env("RUST_LOG", "off");
     let answer: Answer = command.output().unwrap().into();
-    answer.refused(4, &["worker-1"]);
+    answer.refused(4, &["worker-1", "in use by another"]);
     assert!(cluster.worker(1).is_alive());
 }
 

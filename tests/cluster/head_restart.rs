@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::pause::each_once;
 use super::process::until;
+use super::proxy::{After, Proxy};
 
 /// Tasks that run, as the kernel sees them.
 fn shells(cluster: &Cluster) -> usize {
@@ -134,9 +135,11 @@ fn watchers_and_waiters_outlive_the_head() {
     let mut cluster = Cluster::start(&[1]);
     let shell = format!("until [ -e {} ]; do sleep 0.02; done", cluster.text_path("gate"));
     let job = cluster.submit_array("0", &[], &shell);
-    let waiting = cluster.client(&["wait", &job]).spawn().unwrap();
-    let watching = cluster.client(&["watch", &job, "--format", "jsonl"]).spawn().unwrap();
+    let proxies = [Proxy::to(&cluster.url, u64::MAX, After::Cut), Proxy::to(&cluster.url, u64::MAX, After::Cut)];
+    let waiting = cluster.client(&["--head", &proxies[0].url, "wait", &job]).spawn().unwrap();
+    let watching = cluster.client(&["--head", &proxies[1].url, "watch", &job, "--format", "jsonl"]).spawn().unwrap();
     until("it runs", || cluster.count(&job, "running") == 1);
+    until("both are connected", || proxies.iter().all(|proxy| proxy.passed() > 0));
     cluster.head_dies();
     cluster.head_starts_again();
     cluster.write("gate", "");

@@ -39,7 +39,6 @@ fn a_paused_job_starts_nothing_until_it_is_resumed_and_then_each_task_runs_once(
     let ended = cluster.ends(&job, 0);
     assert_eq!(ended["tasks"]["succeeded"], total, "{ended}");
     each_once(&cluster, "log", total);
-    assert!(cluster.tasks(&job).iter().all(|task| task["attempt"] == 1), "a pause costs no try");
 }
 
 #[test]

@@ -80,13 +80,13 @@ fn describe(pid: u32) -> String {
 #[test]
 fn what_runs_in_a_folder_is_seen_however_it_hides() {
     let ground = super::ground::Ground::new();
-    // In a session of its own, without the mark, and elsewhere: but for its arguments.
-    let shell = format!("setsid env -i sh -c 'cd /; sleep 600; : {}' & cd /; env -i sleep 601", ground.text_path("x"));
-    let mut child = ground.command("sh").args(["-c", &shell]).spawn().unwrap();
-    until("both are there", || ground.processes().len() >= 2);
-    let seen = ground.processes();
-    assert!(seen.iter().all(|(pid, _)| is_alive(*pid)), "{seen:?}");
-    seen.iter().for_each(|(pid, _)| signal(*pid, Signal::KILL));
+    // One in a session of its own elsewhere, with the mark; one without it, but working here; one with neither, but for its arguments.
+    let shell = "(cd / && setsid sleep 600) & env -i setsid sleep 601 & cd / && env -i tail -f /dev/null $0/log";
+    ground.write("log", "");
+    let mut child = ground.command("sh").args(["-c", shell, ground.path("").to_str().unwrap()]).spawn().unwrap();
+    let sees = |what: &str| ground.processes().iter().any(|(_, line)| line.starts_with(what));
+    until("all are seen", || sees("sleep 600") && sees("sleep 601") && sees("tail"));
+    ground.processes().iter().for_each(|(pid, _)| signal(*pid, Signal::KILL));
     child.wait().unwrap();
     until("they are gone", || ground.processes().is_empty());
 }

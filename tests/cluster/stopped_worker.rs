@@ -14,10 +14,15 @@ const SENT: u64 = 8;
 /// Two workers, of which the second, with more slots, stands still; then a job, some of whose tasks are on the way there.
 fn a_job_half_way(total: u64) -> (Cluster, String) {
     let mut cluster = Cluster::start(&[2, SENT as u32]);
+    // Until it has announced its slots it is shown as busy.
+    until("the worker has announced its slots", || cluster.worker_state(2) == "available");
     cluster.worker(2).stops();
     let shell = format!("echo $MILLPOND_INDEX >> {}; sleep 0.05", cluster.text_path("log"));
     let job = cluster.submit_array(&format!("0-{}", total - 1), &[], &shell);
-    until("tasks are on their way to the stopped worker", || on_the_way(&cluster, &job).len() as u64 == SENT);
+    until("tasks are on their way to the stopped worker", || {
+        let sent = on_the_way(&cluster, &job).len() as u64;
+        sent == SENT
+    });
     cluster.has_lines("log", 10);
     (cluster, job)
 }

