@@ -1,4 +1,4 @@
-//! Whether a description that came over the network can be believed: what [`super::pack`] writes, and nothing else.
+//! Whether a description that came over the network can be believed: what [`super::pack()`] writes, and nothing else.
 
 use std::collections::HashSet;
 
