@@ -12,7 +12,6 @@ use crate::domain::verb::Verb;
 use crate::domain::wire::{Hello, ToWorker};
 use crate::domain::{Digest, Epoch, Error, JobId, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
 use crate::engine::explain::Explanation;
-use crate::limits;
 
 use super::ask::ask;
 use super::bundler::{self, Bundle, BundlerMsg};
@@ -161,11 +160,6 @@ impl Head {
         }
         let files = snapshot.files.ok_or_else(|| Error::conflict(format!("{job} has ended: its results are complete")))?;
         Ok((files.segment.reserve(meta)?, files.segment.clone()))
-    }
-
-    /// Transfers at once.
-    pub fn transfers_max(&self) -> usize {
-        limits::TRANSFERS_MAX
     }
 }
 

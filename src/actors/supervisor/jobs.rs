@@ -254,7 +254,7 @@ impl SupervisorState {
         Ok((status, explanation))
     }
 
-    /// The store of a job that has ended, opened for somebody who reads it.
+    /// Notes a job that had ended before this start.
     pub(super) fn note_ended(&mut self, record: JobRecord) {
         let view = JobMachine::new(record.clone(), self.epoch, BTreeSet::new()).view();
         self.views.insert(record.id, view.clone());
