@@ -14,14 +14,11 @@ use crate::store::{SledStore, Store};
 use super::bundler::Bundler;
 use super::clock::{Clock, wall_now};
 use super::head::Head;
-use super::ingest::{Ingest, IngestArgs};
+use super::ingest::{CHUNKS_DIR, Ingest, IngestArgs};
 use super::job_store::JobStore;
 use super::journal::{self, Journal, JournalArgs, JournalRef, Replayed};
 use super::supervisor::{JobSupervisor, SupervisorArgs};
 use super::watch::{Watch, WatchArgs};
-
-/// Chunk indexes, below the data folder.
-pub(super) const CHUNKS_DIR: &str = "chunks";
 
 /// What a head is started with.
 #[derive(Clone, Debug)]

@@ -16,6 +16,8 @@ use super::clock::wall_now;
 use super::job::JobMsg;
 use super::journal::JournalRef;
 
+/// Chunk indexes, below the data folder.
+pub const CHUNKS_DIR: &str = "chunks";
 /// Data sets that are split at once.
 const SPLITS_MAX: usize = 2;
 /// What is read of a data set at once, in bytes.

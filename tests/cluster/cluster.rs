@@ -58,8 +58,11 @@ impl Cluster {
         command.args(["--head", &self.url, "--slots", &slots.to_string(), "--dir"]).arg(&folder).args(options);
         let child = command.stderr(self.log(&format!("worker-{number}.log"))).spawn().unwrap();
         self.workers.push(Worker { child, folder });
-        // Busy, if there is work for it already.
-        until("the worker is connected", || matches!(self.worker_state(number).as_str(), "available" | "busy"));
+        // Busy with nothing is one that has not announced its slots yet.
+        until("the worker is connected", || {
+            let worker = self.show_worker(number);
+            worker["state"] == "available" || worker["tasks"].as_array().is_some_and(|tasks| !tasks.is_empty())
+        });
         number
     }
 
@@ -106,11 +109,15 @@ impl Cluster {
         self.workers.get_mut(number - 1).expect("a worker of that number")
     }
 
+    /// A worker as the head shows it; null while the head does not know it.
+    pub fn show_worker(&self, number: usize) -> Value {
+        let answer = self.millpond(&["worker", "show", &format!("w{number}"), "--format", "json"]);
+        serde_json::from_str(&answer.out).unwrap_or_default()
+    }
+
     /// As in `worker show`: `available`, `busy`, `draining`, `away`; empty while the head does not know it.
     pub fn worker_state(&self, number: usize) -> String {
-        let answer = self.millpond(&["worker", "show", &format!("w{number}"), "--format", "json"]);
-        let worker: Value = serde_json::from_str(&answer.out).unwrap_or_default();
-        worker["state"].as_str().unwrap_or_default().to_owned()
+        self.show_worker(number)["state"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The command line, at this head, not started yet.

@@ -19,10 +19,7 @@ fn a_job_half_way(total: u64) -> (Cluster, String) {
     cluster.worker(2).stops();
     let shell = format!("echo $MILLPOND_INDEX >> {}; sleep 0.05", cluster.text_path("log"));
     let job = cluster.submit_array(&format!("0-{}", total - 1), &[], &shell);
-    until("tasks are on their way to the stopped worker", || {
-        let sent = on_the_way(&cluster, &job).len() as u64;
-        sent == SENT
-    });
+    until("tasks are on their way to the stopped worker", || on_the_way(&cluster, &job).len() as u64 == SENT);
     cluster.has_lines("log", 10);
     (cluster, job)
 }
