@@ -69,6 +69,8 @@ pub enum WorkerMsg {
     Deliver(Lease),
     /// Finish what runs, take no more, leave.
     Drain,
+    /// Stop what runs (TERM, so much time, KILL), take no more, leave. The stopped tasks go back to the head, at no cost to them.
+    Stop(Duration),
     /// Stop everything now.
     Shutdown,
     /// Time for a heartbeat.
@@ -132,6 +134,8 @@ pub struct WorkerState {
     epoch_file: PathBuf,
     clock: Clock,
     left: CancellationToken,
+    /// Set once it is being stopped: what starts from then on is stopped as well.
+    stopping: Option<Duration>,
 }
 
 /// See the module.
@@ -162,6 +166,7 @@ impl Actor for WorkerActor {
             epoch_file: args.epoch_file,
             clock: args.clock,
             left: args.left,
+            stopping: None,
         })
     }
 
@@ -194,6 +199,11 @@ impl Actor for WorkerActor {
             WorkerMsg::Uploaded(lease, Err(error)) => state.not_uploaded(&myself, lease, &error),
             WorkerMsg::Deliver(lease) => state.deliver(&myself, lease),
             WorkerMsg::Drain => state.event(&myself, SlotEvent::Drain(true))?,
+            WorkerMsg::Stop(grace) => {
+                state.stopping = Some(grace);
+                state.slots.iter().for_each(|slot| slot.stop.stop(grace));
+                state.event(&myself, SlotEvent::Drain(true))?;
+            }
             WorkerMsg::Shutdown => {
                 state.slots.iter().for_each(|slot| slot.stop.stop(Duration::ZERO));
                 myself.stop(None);
@@ -312,6 +322,9 @@ impl WorkerState {
         let Some(info) = self.jobs.get(&lease.job).cloned() else { return };
         slot.preparing = None;
         slot.stop = Arc::new(StopSwitch::default());
+        if let Some(grace) = self.stopping {
+            slot.stop.stop(grace);
+        }
         let inputs = slot.inputs.take().unwrap_or_default();
         let order = Order { lease, info, inputs, stop: slot.stop.clone() };
         if runner.send(order).is_err() {

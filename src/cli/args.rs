@@ -54,10 +54,9 @@ Fetch and administer:
   worker    Workers: list, show, drain, resume
 
 Options:
-{options}
-{after-help}";
+{options}{after-help}";
 
-const AFTER_HELP: &str = "
+const AFTER_HELP: &str = "\
 JOB is 7 or j7; the steering verbs and wait also take several, 3-9, and all.
 The head is named by --head, MILLPOND_HEAD, ./millpond.toml or ~/.config/millpond/config.toml (head = \"http://HOST:7663\").
 Exit codes: 0 done, 1 other, 2 usage, 3 not found, 4 the state forbids it, 5 not allowed, 6 head unreachable,
@@ -79,8 +78,9 @@ pub(crate) struct Global {
     /// The head's address, as http://HOST:7663
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     pub(crate) head: Option<String>,
-    /// How results are written
+    /// table, json (one document), jsonl (one per line), or id
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "table", help_heading = "Everywhere")]
+    #[arg(hide_possible_values = true)]
     format: Format,
     /// Only ids, as --format id
     #[arg(short, long, global = true, help_heading = "Everywhere")]

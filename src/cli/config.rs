@@ -37,7 +37,7 @@ impl Surroundings {
             let base = set(variable).map(PathBuf::from).filter(|path| path.is_absolute());
             base.or_else(|| home.as_ref().map(|home| home.join(fallback)))
         };
-        let user = set("USER").and_then(|user| user.into_string().ok());
+        let user = set("USER").or_else(|| set("LOGNAME")).and_then(|user| user.into_string().ok());
         Self {
             head: set("MILLPOND_HEAD").map(|head| head.to_string_lossy().into_owned()),
             folder: PathBuf::from("."),

@@ -14,6 +14,16 @@ use crate::rpc::pb;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(3);
+/// A head that is back sooner than this was hardly away.
+const LOST_AFTER: Duration = Duration::from_secs(1);
+
+/// What a watcher hears.
+pub(crate) enum News {
+    /// Something happened.
+    Event(Box<pb::JobEvent>),
+    /// The head has been out of reach for a while, and is tried again. Said once for each time that it is.
+    Lost,
+}
 
 /// A job's events, to its end.
 pub(crate) struct Follow<'a> {
@@ -24,6 +34,7 @@ pub(crate) struct Follow<'a> {
     has_ended: bool,
     /// Since when nothing was heard; none while a stream gives events.
     lost_since: Option<Instant>,
+    has_told_lost: bool,
     pause: Duration,
 }
 
@@ -31,7 +42,13 @@ impl<'a> Follow<'a> {
     /// From now on, beginning with the job as it is.
     pub(crate) fn new(client: &'a Client, job: JobId, patience: Duration) -> Self {
         let request = pb::WatchJobRequest { id: job.to_string(), cursor: 0 };
-        Self { client, request, patience, stream: None, has_ended: false, lost_since: None, pause: FIRST_PAUSE }
+        Self { client, request, patience, stream: None, has_ended: false, lost_since: None, has_told_lost: false, pause: FIRST_PAUSE }
+    }
+
+    /// For people: that it is out of reach.
+    pub(crate) fn lost_text(&self) -> String {
+        let how_long = if self.patience == Duration::MAX { String::new() } else { format!(" for {} s", self.patience.as_secs()) };
+        format!("the head at {} can't be reached; trying again{how_long}, its jobs go on meanwhile", self.client.url())
     }
 
     /// Whether the head is out of reach now.
@@ -42,16 +59,20 @@ impl<'a> Follow<'a> {
     /// The next event; none after that of the job's end. May be dropped and called again: nothing is lost.
     ///
     /// Errors: what the head answers (`NotFound`…); `Unavailable` when it could not be reached for the whole patience.
-    pub(crate) async fn next(&mut self) -> Result<Option<pb::JobEvent>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<News>, Error> {
         while !self.has_ended {
             match self.receive().await {
                 Ok(event) => {
                     self.request.cursor = event.cursor;
                     self.has_ended = event.kind == "ended" || event.job.as_ref().is_some_and(is_final);
-                    (self.lost_since, self.pause) = (None, FIRST_PAUSE);
-                    return Ok(Some(event));
+                    (self.lost_since, self.has_told_lost, self.pause) = (None, false, FIRST_PAUSE);
+                    return Ok(Some(News::Event(Box::new(event))));
                 }
                 Err(error) => self.recover(error).await?,
+            }
+            if !self.has_told_lost && self.lost_since.is_some_and(|since| since.elapsed() >= LOST_AFTER) {
+                self.has_told_lost = true;
+                return Ok(Some(News::Lost));
             }
         }
         Ok(None)

@@ -122,8 +122,9 @@ impl JobOptions {
         };
         let name = match (&self.name, &input) {
             (Some(name), _) => name.clone(),
-            (None, CheckedInput::Data { source: Source::File(path) | Source::Pipe(path), .. }) => stem(path, true),
-            (None, CheckedInput::Data { source: Source::Stdin, .. } | CheckedInput::Array(_)) => program,
+            (None, CheckedInput::Data { source: Source::File(path), .. }) => stem(path, true),
+            // A pipe of a shell is called `63`.
+            (None, CheckedInput::Data { source: Source::Stdin | Source::Pipe(_), .. } | CheckedInput::Array(_)) => program,
         };
         let with = shared_files(&self.with)?;
         Ok(CheckedJob { input, with, request: self.into_request(name, around) })

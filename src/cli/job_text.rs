@@ -1,6 +1,7 @@
 //! A job in words: for `show`, progress lines and the answers of verbs.
 
 use super::document::job_state;
+use super::units::short_span;
 use crate::rpc::pb;
 
 /// `succeeded`, or `waiting, paused`.
@@ -14,20 +15,36 @@ pub(crate) fn is_final(job: &pb::Job) -> bool {
     matches!(job.state(), pb::JobState::Succeeded | pb::JobState::Failed | pb::JobState::Killed)
 }
 
-/// `j7 running: 170 of 1000 done, 16 running, 2 failed`.
+/// `j7 running: 170 of 1000 done, 16 running, 2 failed, 3m to 4m left`, `j7 waiting: 0 of 10 done, no worker is connected`.
 pub(crate) fn progress(job: &pb::Job) -> String {
     let tasks = job.tasks.unwrap_or_default();
+    if tasks.total == 0 {
+        return format!("{} {}", job.id, state(job));
+    }
     let mut text = format!("{} {}: {} of {} done", job.id, state(job), done(&tasks), tasks.total);
     let others = [(tasks.running, "running"), (tasks.failed, "failed"), (tasks.killed, "killed")];
     for (n, what) in others.into_iter().filter(|(n, _)| *n > 0) {
         text.push_str(&format!(", {n} {what}"));
     }
+    if let Some(eta) = job.eta.filter(|_| !is_final(job)) {
+        text.push_str(&format!(", {} left", range(&eta)));
+    }
+    if let Some(why) = job.reason.strip_prefix("is waiting: ") {
+        text.push_str(&format!(", {why}"));
+    }
     text
 }
 
-/// Tasks that are final.
+/// `4s to 6s`, `about 5s`.
+pub(crate) fn range(eta: &pb::Eta) -> String {
+    // Nothing is ever 0 s away.
+    let (low, high) = (short_span(eta.low_seconds.max(1.0)), short_span(eta.high_seconds.max(1.0)));
+    if low == high { format!("about {low}") } else { format!("{low} to {high}") }
+}
+
+/// Tasks that ran to their end. What was dropped is not done.
 pub(crate) fn done(tasks: &pb::TaskCounts) -> u32 {
-    tasks.succeeded.saturating_add(tasks.failed).saturating_add(tasks.killed)
+    tasks.succeeded.saturating_add(tasks.failed)
 }
 
 /// `1 task`, `5 tasks`.
@@ -42,7 +59,7 @@ pub(crate) fn ending(job: &pb::Job) -> String {
     match job.state() {
         pb::JobState::Succeeded => format!("{id} succeeded: {}", tasks(counts.total)),
         // It could not be split: the reason says why.
-        pb::JobState::Failed if counts.failed == 0 => format!("{id} failed: {}", job.reason),
+        pb::JobState::Failed if counts.failed == 0 => format!("{id} {}", job.reason),
         pb::JobState::Failed => format!("{id} failed: {} of {} failed", counts.failed, tasks(counts.total)),
         pb::JobState::Killed => {
             let failed = if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };

@@ -31,7 +31,10 @@ struct Fetched<'a> {
 
 pub(crate) async fn run(args: ResultsArgs, client: &Client, ui: &mut Ui) -> Ending {
     let file = match args.output {
-        Some(file) => file,
+        Some(file) => {
+            check_file(&file)?;
+            file
+        }
         None => default_file(&show::get(client, args.job).await?),
     };
     let bytes = fetch(args.job, &file, client, ui).await?;
@@ -44,6 +47,20 @@ pub(crate) async fn run(args: ResultsArgs, client: &Client, ui: &mut Ui) -> Endi
         }
     }
     Ok(Exit::Done)
+}
+
+/// Whether a bundle can be written there, as far as that can be said before there is one.
+pub(crate) fn check_file(file: &Path) -> Result<(), Error> {
+    if file == Path::new("-") {
+        return Ok(());
+    }
+    if file.is_dir() {
+        return Err(Error::invalid(format!("{}: is a folder; name a file in it", file.display())));
+    }
+    match file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if !folder.is_dir() => Err(Error::not_found(format!("{}: there is no such folder; make it first", folder.display()))),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// `NAME-jN.zip`, in the current folder whatever the name is.
@@ -93,6 +110,15 @@ async fn to_stdout(job: JobId, client: &Client, ui: &mut Ui) -> Result<u64, Stop
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_where_no_bundle_can_be_is_refused_before_the_job() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(check_file(Path::new("-")).is_ok() && check_file(Path::new("new.zip")).is_ok());
+        assert!(check_file(&dir.path().join("new.zip")).is_ok());
+        assert!(check_file(dir.path()).unwrap_err().message.contains("is a folder"));
+        assert!(check_file(&dir.path().join("no/new.zip")).unwrap_err().message.contains("no such folder"));
+    }
 
     #[test]
     fn the_default_file_stays_in_the_current_folder() {

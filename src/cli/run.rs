@@ -9,12 +9,12 @@ use super::document;
 use super::embedded::{EmbeddedCluster, EmbeddedOptions};
 use super::entry::World;
 use super::exit::{Ending, Exit, Stop};
-use super::follow::{Follow, PATIENCE};
+use super::follow::{Follow, News, PATIENCE};
 use super::job_options::{CheckedJob, JobOptions, submit};
-use super::job_text::{ending, is_final};
+use super::job_text::{ending, is_final, tasks};
 use super::kill::{Running, kill};
 use super::progress::Progress;
-use super::results::{default_file, fetch};
+use super::results::{check_file, default_file, fetch};
 use super::resume::resume;
 use super::signals::Signals;
 use super::ui::{Format, Ui, printable};
@@ -68,14 +68,28 @@ pub(crate) async fn run(args: RunArgs, world: &mut World<'_>, ui: &mut Ui) -> En
     if let (Some(head), Some(_)) = (&head, slots) {
         return Err(Error::invalid(format!("--slots is for the embedded cluster, but the head at {head} is configured")).into());
     }
+    output.as_deref().map_or(Ok(()), check_file)?;
     world.signals.catch()?;
     let Some(head) = head else {
         let slots = slots.unwrap_or(world.around.cores);
         let dir = world.around.state_dir()?;
-        let cluster = world.starter.start(EmbeddedOptions { dir, slots, workers: 1, listen: None }).await?;
+        let options = EmbeddedOptions { dir: dir.clone(), slots, workers: 1, listen: None };
+        let cluster = world.starter.start(options).await.map_err(|error| busy(error, &dir))?;
         return with_cluster(cluster, plan, output, &mut world.signals, ui).await;
     };
     Run::new(&head, true).await?.perform(plan, output, &mut world.signals, ui).await
+}
+
+/// One folder, one cluster.
+fn busy(error: Error, dir: &Path) -> Error {
+    match error.kind {
+        ErrorKind::Conflict => Error::conflict(format!(
+            "another `millpond run` or `millpond up` works in {}: wait for its end, give this one a folder of its own \
+             (XDG_STATE_HOME=DIR millpond run …), or, if it is an `up`, set MILLPOND_HEAD to the address that it printed",
+            dir.display()
+        )),
+        _ => error,
+    }
 }
 
 async fn with_cluster(
@@ -178,7 +192,15 @@ impl Run {
                     }
                 }
             };
-            let Some(event) = event else { return Ok(Some(last)) };
+            let event = match event {
+                Some(News::Event(event)) => *event,
+                Some(News::Lost) => {
+                    progress.clear();
+                    ui.note(follow.lost_text());
+                    continue;
+                }
+                None => return Ok(Some(last)),
+            };
             if event.kind == "task_failed" && !event.text.is_empty() {
                 progress.clear();
                 ui.note(printable(&event.text));
@@ -222,9 +244,14 @@ impl Run {
 
     async fn pause(&self, id: JobId, ui: &mut Ui) -> Result<Next, Stop> {
         let request = pb::PauseJobRequest { id: id.to_string(), request_id: request_id(), reason: "interrupted".into() };
-        self.client.repeat(async || self.client.jobs().pause_job(request.clone()).await).await?;
-        let how = if self.is_remote { format!("millpond resume {id}") } else { format!("millpond run --resume {id}") };
-        ui.note(format_args!("{id} is paused; go on with `{how}`"));
+        let reply = self.client.repeat(async || self.client.jobs().pause_job(request.clone()).await).await?;
+        let (running, how) = match (reply.running, self.is_remote) {
+            (0, true) => (String::new(), format!("millpond resume {id}")),
+            (0, false) => (String::new(), format!("millpond run --resume {id}")),
+            (n, true) => (format!(", {n} running ones go on"), format!("millpond resume {id}")),
+            (n, false) => (format!(", {n} running ones are stopped and will run again"), format!("millpond run --resume {id}")),
+        };
+        ui.note(format_args!("{id} is paused: {} not started{running}; go on with `{how}`", tasks(reply.undispatched)));
         Ok(Next::Leave)
     }
 
@@ -233,7 +260,13 @@ impl Run {
         let mut text = ending(job);
         // A job that could not be split has no bundle.
         if job.tasks.is_some_and(|tasks| tasks.total > 0) {
-            fetch(job.id.parse()?, &file, &self.client, ui).await?;
+            if let Err(stop) = fetch(job.id.parse()?, &file, &self.client, ui).await {
+                if matches!(stop, Stop::Error(_)) {
+                    let how = if self.is_remote { "results" } else { "run --resume" };
+                    ui.note(printable(&format!("{text}; its results are kept: fetch them with `millpond {how} {} -o FILE`", job.id)));
+                }
+                return Err(stop);
+            }
             text.push_str(&format!("; the bundle is {}", file.display()));
         }
         let text = printable(&text);
@@ -242,6 +275,9 @@ impl Run {
             Format::Json | Format::Jsonl => ui.json(&document::Job::of(job))?,
             Format::Id => ui.line(&job.id)?,
             Format::Table => ui.line(text)?,
+        }
+        if ui.format == Format::Table && job.tasks.is_some_and(|tasks| tasks.failed > 0) {
+            ui.note("what the failed tasks said last is in the bundle, under failed/");
         }
         Ok(wait::exit_of(job))
     }

@@ -2,9 +2,9 @@
 
 use super::document;
 use super::exit::{Ending, Exit};
-use super::job_text::{is_final, state};
+use super::job_text::{is_final, range, state};
 use super::ui::{Format, Ui, printable};
-use super::units::{short_size, short_span, short_time};
+use super::units::{short_size, short_time};
 use crate::domain::{Error, JobId};
 use crate::rpc::client::Client;
 use crate::rpc::pb;
@@ -46,7 +46,7 @@ fn facts(job: &pb::Job) -> Vec<(&'static str, String)> {
         ("owner", spec.owner),
         ("state", state(job)),
         ("reason", job.reason.clone()),
-        ("time left", eta.map(|eta| format!("{} to {}", short_span(eta.low_seconds), short_span(eta.high_seconds))).unwrap_or_default()),
+        ("time left", eta.map(|eta| range(&eta)).unwrap_or_default()),
         ("priority", priority(job)),
         ("limit", if job.max_running > 0 { format!("{} running at once", job.max_running) } else { String::new() }),
         (

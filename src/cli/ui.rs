@@ -36,7 +36,7 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    /// The process's own. Colour and bars are left to indicatif, which obeys `NO_COLOR`; tables have none.
+    /// The process's own. There is no colour anywhere.
     pub(crate) fn of_process(format: Format) -> Self {
         let err_is_terminal = io::stderr().is_terminal();
         Self {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::document;
 use super::exit::{Ending, Exit, Stop};
-use super::follow::{Follow, PATIENCE};
+use super::follow::{Follow, News, PATIENCE};
 use super::job_text::{ending, is_final};
 use super::selector::{Selector, expand};
 use super::ui::{Format, Ui, printable};
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: WaitArgs, client: &Client, ui: &mut Ui) -> Ending 
     let deadline = args.timeout.and_then(|span| Instant::now().checked_add(span));
     let mut exit = Exit::Done;
     for job in expand(&args.jobs, client).await? {
-        match wait(job, deadline, client).await {
+        match wait(job, deadline, client, ui).await {
             Ok(job) => {
                 write(ui, &job)?;
                 exit = exit.max(exit_of(&job));
@@ -58,7 +58,7 @@ pub(crate) fn exit_of(job: &pb::Job) -> Exit {
     }
 }
 
-async fn wait(id: JobId, deadline: Option<Instant>, client: &Client) -> Result<pb::Job, Error> {
+async fn wait(id: JobId, deadline: Option<Instant>, client: &Client, ui: &mut Ui) -> Result<pb::Job, Error> {
     // With a deadline it is the deadline that ends the patience.
     let patience = if deadline.is_some() { Duration::MAX } else { PATIENCE };
     let mut follow = Follow::new(client, id, patience);
@@ -73,7 +73,8 @@ async fn wait(id: JobId, deadline: Option<Instant>, client: &Client) -> Result<p
             },
         };
         match event {
-            Some(event) => last = event.job.or(last),
+            Some(News::Lost) => ui.note(follow.lost_text()),
+            Some(News::Event(event)) => last = event.job.or(last),
             None => return last.filter(is_final).ok_or_else(|| Error::internal(format!("{id}: the head's last event has no ended job"))),
         }
     }
@@ -91,6 +92,13 @@ fn write(ui: &mut Ui, job: &pb::Job) -> Result<(), Stop> {
     match ui.format {
         Format::Json | Format::Jsonl => ui.json(&document::Job::of(job)),
         Format::Id => ui.line(&job.id),
-        Format::Table => ui.line(printable(&ending(job))),
+        Format::Table => {
+            ui.line(printable(&ending(job)))?;
+            if job.state() != pb::JobState::Succeeded && job.tasks.is_some_and(|tasks| tasks.failed > 0) {
+                let id = &job.id;
+                ui.note(format_args!("which: `millpond tasks {id} --state failed`; what each one said: `millpond logs {id}.INDEX`"));
+            }
+            Ok(())
+        }
     }
 }

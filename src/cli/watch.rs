@@ -2,7 +2,7 @@
 
 use super::document;
 use super::exit::{Ending, Exit, Stop};
-use super::follow::{Follow, PATIENCE};
+use super::follow::{Follow, News, PATIENCE};
 use super::job_text;
 use super::progress::Progress;
 use super::ui::{Format, Ui, printable};
@@ -24,7 +24,11 @@ pub(crate) async fn run(args: WatchArgs, client: &Client, ui: &mut Ui) -> Ending
     let mut progress = Progress::new(ui);
     let ended = loop {
         match follow.next().await {
-            Ok(Some(event)) => {
+            Ok(Some(News::Lost)) => {
+                progress.clear();
+                ui.note(follow.lost_text());
+            }
+            Ok(Some(News::Event(event))) => {
                 if let Err(stop) = write(ui, &mut progress, &event) {
                     break Err(stop);
                 }
@@ -42,11 +46,13 @@ fn write(ui: &mut Ui, progress: &mut Progress, event: &pb::JobEvent) -> Result<(
         Format::Json | Format::Jsonl => ui.json(&document::Event::of(event))?,
         Format::Id => ui.line(event.job.as_ref().map_or("", |job| &job.id))?,
         // The bar shows the progress; lines are for what a bar can't show.
-        Format::Table if ui.err_is_terminal && matches!(event.kind.as_str(), "progress" | "snapshot") => {
-            if let Some(job) = &event.job {
-                progress.job(ui, job);
+        Format::Table if event.kind == "progress" => match &event.job {
+            Some(job) if ui.err_is_terminal => progress.job(ui, job),
+            Some(job) if progress.is_due(job) => {
+                ui.line(format_args!("{}  {}", short_time(event.time.as_ref()), printable(&job_text::progress(job))))?;
             }
-        }
+            Some(_) | None => {}
+        },
         Format::Table => {
             progress.clear();
             let text = match (&event.job, event.text.as_str()) {

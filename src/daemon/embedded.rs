@@ -53,8 +53,9 @@ impl EmbeddedCluster for Cluster {
 
     fn stop(self: Box<Self>) -> BoxFuture<()> {
         Box::pin(async move {
-            for worker in self.workers {
-                if let Err(error) = worker.stop().await {
+            let stopping: Vec<_> = self.workers.into_iter().map(|worker| tokio::spawn(worker.stop())).collect();
+            for worker in stopping {
+                if let Ok(Err(error)) = worker.await {
                     tracing::warn!(%error, "a worker did not end in order");
                 }
             }

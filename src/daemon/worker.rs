@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use super::args::{WorkerArgs, cpus};
 use super::signals::Signals;
 use super::{logging, process};
 
-/// Runs a worker until it has drained (the first signal asks for that), or a second signal.
+/// Runs a worker until it has drained (the first signal asks for that); a second signal stops the running tasks, a third does not wait.
 pub fn main() -> ExitCode {
     let args = WorkerArgs::parse();
     logging::start("info");
@@ -33,14 +34,22 @@ async fn run(args: WorkerArgs) -> Result<(), Error> {
         () = worker.running.left.cancelled() => return worker.stop().await,
         () = signals.next() => {}
     }
-    tracing::info!("finishing what runs, taking no more; a second signal stops at once");
+    tracing::info!("finishing what runs, taking no more; a second signal stops the running tasks");
     let _ = worker.running.actor.cast(WorkerMsg::Drain);
     tokio::select! {
         () = worker.running.left.cancelled() => {}
         () = signals.next() => {}
     }
-    worker.stop().await
+    tokio::select! {
+        ended = worker.stop() => ended,
+        () = signals.next() => Ok(()),
+    }
 }
+
+/// From TERM to KILL, for the tasks of a worker that is stopped.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// A worker that is stopped waits so much longer for the head to take its tasks back.
+const STOP_SLACK: Duration = Duration::from_secs(1);
 
 /// A worker with its link.
 pub(super) struct Working {
@@ -59,10 +68,12 @@ impl Working {
         Ok(Self { running, stop, link })
     }
 
-    /// Ends it; running tasks are killed.
+    /// Ends it; running tasks are stopped, and go back to the head if it can be reached.
     pub async fn stop(self) -> Result<(), Error> {
+        let _ = self.running.actor.cast(WorkerMsg::Stop(STOP_GRACE));
+        let _ = tokio::time::timeout(STOP_GRACE + STOP_SLACK, self.running.left.cancelled()).await;
         // What was said last, a goodbye above all, goes out before the link ends.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         self.stop.cancel();
         self.running.stop().await;
         self.link.await.unwrap_or_else(|_| Err(Error::internal("the link to the head has broken off")))

@@ -20,6 +20,7 @@ mod proxy;
 mod results;
 mod same_bytes;
 mod stopped_worker;
+mod storm;
 mod watcher;
 mod worker_end;
 
