@@ -277,6 +277,7 @@ impl Run {
             Format::Table => ui.line(text)?,
         }
         if ui.format == Format::Table && job.tasks.is_some_and(|tasks| tasks.failed > 0) {
+            ui.flush()?;
             ui.note("what the failed tasks said last is in the bundle, under failed/");
         }
         Ok(wait::exit_of(job))

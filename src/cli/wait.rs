@@ -94,6 +94,7 @@ fn write(ui: &mut Ui, job: &pb::Job) -> Result<(), Stop> {
         Format::Id => ui.line(&job.id),
         Format::Table => {
             ui.line(printable(&ending(job)))?;
+            ui.flush()?;
             if job.state() != pb::JobState::Succeeded && job.tasks.is_some_and(|tasks| tasks.failed > 0) {
                 let id = &job.id;
                 ui.note(format_args!("which: `millpond tasks {id} --state failed`; what each one said: `millpond logs {id}.INDEX`"));

@@ -52,10 +52,15 @@ impl Cluster {
 
     /// One more worker, connected; its number, from 1, which is the head's too.
     pub fn add_worker(&mut self, slots: u32, options: &[&str]) -> usize {
+        self.add_worker_by(&self.url.clone(), slots, options)
+    }
+
+    /// The same, by another way to the head.
+    pub fn add_worker_by(&mut self, url: &str, slots: u32, options: &[&str]) -> usize {
         let number = self.workers.len() + 1;
         let folder = self.path(&format!("worker-{number}"));
         let mut command = self.command(env!("CARGO_BIN_EXE_millpond-worker"));
-        command.args(["--head", &self.url, "--slots", &slots.to_string(), "--dir"]).arg(&folder).args(options);
+        command.args(["--head", url, "--slots", &slots.to_string(), "--dir"]).arg(&folder).args(options);
         let child = command.stderr(self.log(&format!("worker-{number}.log"))).spawn().unwrap();
         self.workers.push(Worker { child, folder });
         // Busy with nothing is one that has not announced its slots yet.

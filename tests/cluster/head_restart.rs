@@ -3,7 +3,7 @@
 use super::cluster::Cluster;
 use super::pause::each_once;
 use super::process::until;
-use super::proxy::{After, Proxy};
+use super::proxy::Proxy;
 
 /// Tasks that run, as the kernel sees them.
 fn shells(cluster: &Cluster) -> usize {
@@ -135,7 +135,7 @@ fn watchers_and_waiters_outlive_the_head() {
     let mut cluster = Cluster::start(&[1]);
     let shell = format!("until [ -e {} ]; do sleep 0.02; done", cluster.text_path("gate"));
     let job = cluster.submit_array("0", &[], &shell);
-    let proxies = [Proxy::to(&cluster.url, u64::MAX, After::Cut), Proxy::to(&cluster.url, u64::MAX, After::Cut)];
+    let proxies = [Proxy::open_to(&cluster.url), Proxy::open_to(&cluster.url)];
     let waiting = cluster.client(&["--head", &proxies[0].url, "wait", &job]).spawn().unwrap();
     let watching = cluster.client(&["--head", &proxies[1].url, "watch", &job, "--format", "jsonl"]).spawn().unwrap();
     until("it runs", || cluster.count(&job, "running") == 1);

@@ -14,6 +14,7 @@ mod finish_line;
 mod ground;
 mod head_restart;
 mod kill;
+mod network;
 mod pause;
 mod process;
 mod proxy;
