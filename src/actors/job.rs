@@ -149,8 +149,8 @@ impl Actor for JobActor {
 
     async fn handle(&self, myself: ActorRef<JobMsg>, message: JobMsg, state: &mut JobActorState) -> Result<(), ActorProcessingErr> {
         match message {
-            JobMsg::Event(JobEvent::SessionLost(session)) => {
-                state.event(&myself, JobEvent::SessionLost(session))?;
+            JobMsg::Event(JobEvent::SessionLost(session, heard)) => {
+                state.event(&myself, JobEvent::SessionLost(session, heard))?;
                 state.proxies.remove(&session);
             }
             JobMsg::Event(event) => state.event(&myself, event)?,

@@ -153,10 +153,7 @@ impl Actor for WorkerProxy {
                     Description { free: session.free_announced(), draining: session.is_draining(), leases: session.leases().collect() };
                 let _ = reply.send(description);
             }
-            ProxyMsg::Tick => {
-                state.send(&myself, ToWorker::Heartbeat);
-                state.event(&myself, SessionEvent::Tick);
-            }
+            ProxyMsg::Tick => state.event(&myself, SessionEvent::Tick),
         }
         Ok(())
     }
@@ -222,7 +219,8 @@ impl ProxyState {
     fn end(&mut self, myself: &ActorRef<ProxyMsg>, goodbye: bool) {
         if !self.over {
             self.over = true;
-            let _ = self.supervisor.cast(SupervisorMsg::SessionClosed { session: self.session.id(), goodbye });
+            let (session, heard) = (self.session.id(), self.session.heard());
+            let _ = self.supervisor.cast(SupervisorMsg::SessionClosed { session, goodbye, heard });
             myself.stop(None);
         }
     }

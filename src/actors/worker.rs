@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::wire::{Finished, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker};
-use crate::domain::{Attempt, Chunk, Error, ErrorKind, JobId, Outcome, Packed, Resources, ResultRef, SessionId, TaskNo, Timing, WorkerId};
+use crate::domain::{Attempt, Chunk, Error, ErrorKind, Instant, JobId, Outcome, Packed, Resources, ResultRef, SessionId, TaskNo, Timing, WorkerId};
 use crate::engine::slot_table::Preparation;
 use crate::engine::{SlotEffect, SlotEvent, SlotTable};
 use crate::limits;
@@ -149,7 +149,7 @@ impl Actor for WorkerActor {
     async fn pre_start(&self, myself: ActorRef<WorkerMsg>, args: WorkerArgs) -> Result<WorkerState, ActorProcessingErr> {
         let runners = (args.make_runners)(myself.clone())?;
         let slots = runners.len() as u32;
-        let hello = Hello { key: args.key, host: args.host, slots, total: args.total, epoch_seen: args.table.epoch(), held: Vec::new() };
+        let hello = Hello { key: args.key, host: args.host, slots, total: args.total, epoch_seen: args.table.epoch(), stamp: Instant(0), held: Vec::new() };
         myself.send_interval(limits::HEARTBEAT_EVERY, || WorkerMsg::Beat);
         Ok(WorkerState {
             hello,
@@ -173,7 +173,8 @@ impl Actor for WorkerActor {
     async fn handle(&self, myself: ActorRef<WorkerMsg>, message: WorkerMsg, state: &mut WorkerState) -> Result<(), ActorProcessingErr> {
         match message {
             WorkerMsg::Hello(reply) => {
-                let hello = Hello { held: state.table.held(), epoch_seen: state.table.epoch(), ..state.hello.clone() };
+                let stamp = state.clock.now().mono;
+                let hello = Hello { held: state.table.held(), epoch_seen: state.table.epoch(), stamp, ..state.hello.clone() };
                 let _ = reply.send(hello);
             }
             WorkerMsg::Welcomed { session, welcome, out } => {
@@ -208,7 +209,7 @@ impl Actor for WorkerActor {
                 state.slots.iter().for_each(|slot| slot.stop.stop(Duration::ZERO));
                 myself.stop(None);
             }
-            WorkerMsg::Beat => state.say(FromWorker::Heartbeat),
+            WorkerMsg::Beat => state.say(FromWorker::Heartbeat(state.clock.now().mono)),
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::job::JobSpec;
 use super::outcome::{Outcome, ResultRef, Timing};
 use super::resources::Resources;
 use super::result::Packed;
+use super::time::Instant;
 
 /// The right of one worker to run one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,6 +77,8 @@ pub enum ToWorker {
         epoch: Epoch,
         /// This connection.
         session: SessionId,
+        /// Of the Hello: the lease runs from then.
+        stamp: Instant,
     },
     /// The session is not accepted; the reason is for a person.
     Refuse(String),
@@ -95,8 +98,8 @@ pub enum ToWorker {
     Ack(Vec<Lease>),
     /// Take no more tasks, and leave when empty; or, false, take tasks again.
     Drain(bool),
-    /// The head lives.
-    Heartbeat,
+    /// The head has heard the worker's heartbeat of this stamp: its lease runs from then, by its own clock.
+    Heartbeat(Instant),
 }
 
 /// What a worker holds when it connects.
@@ -121,6 +124,8 @@ pub struct Hello {
     pub total: Resources,
     /// The highest epoch it has obeyed.
     pub epoch_seen: Epoch,
+    /// The worker's own clock when it said this.
+    pub stamp: Instant,
     /// What it runs, and results not acknowledged.
     pub held: Vec<Held>,
 }
@@ -176,8 +181,8 @@ pub enum FromWorker {
     },
     /// An attempt has ended.
     Finished(Box<Finished>),
-    /// The worker lives.
-    Heartbeat,
+    /// The worker lives; with its own clock's time, which the head only gives back.
+    Heartbeat(Instant),
     /// It leaves, with nothing in its hands.
     Goodbye,
 }

@@ -19,6 +19,8 @@ pub enum Fault {
     LostTakenForDropped,
     /// A worker that does not answer a fence is taken to have dropped everything.
     SilenceTakenForDropped,
+    /// A worker that stood still longer than its lease goes on as if nothing were.
+    LeaseIgnored,
     /// A verb is answered before it is durable.
     ReplyBeforeDurable,
     /// After a restart tasks below the dispatch mark go out at once.

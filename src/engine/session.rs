@@ -46,7 +46,7 @@ pub enum SessionEvent {
     JobGone(JobId),
     /// To be passed on to the worker as it is: Stop, Ack, Verdict.
     Pass(ToWorker),
-    /// The worker said something; not Hello, Heartbeat.
+    /// The worker said something; not Hello.
     Said(FromWorker),
     /// Take no more tasks, or, false, take tasks again.
     Drain(bool),
@@ -119,7 +119,8 @@ pub struct Session {
     fences: BTreeMap<FenceId, (JobId, FenceId)>,
     last_fence: u64,
     draining: bool,
-    deadline: Instant,
+    /// When the last heartbeat came; the worker's lease began no later.
+    heard: Instant,
 }
 
 impl Session {
@@ -139,7 +140,7 @@ impl Session {
             fences: BTreeMap::new(),
             last_fence: 0,
             draining: false,
-            deadline: now.mono.after(limits::WORKER_SILENT_AFTER),
+            heard: now.mono,
         }
     }
 
@@ -168,8 +169,11 @@ impl Session {
                 effects.push(SessionEffect::Send(ToWorker::Drain(drain)));
                 effects.push(self.room_report(Vec::new()));
             }
-            SessionEvent::Tick if self.deadline <= now.mono => effects.push(SessionEffect::Over { goodbye: false }),
-            SessionEvent::Tick => {}
+            SessionEvent::Tick => {
+                if now.mono.since(self.heard) >= limits::WORKER_SILENT_AFTER {
+                    effects.push(SessionEffect::Over { goodbye: false });
+                }
+            }
         }
         effects
     }
@@ -225,7 +229,6 @@ impl Session {
     }
 
     fn said(&mut self, message: FromWorker, now: Now, effects: &mut Vec<SessionEffect>) {
-        self.deadline = now.mono.after(limits::WORKER_SILENT_AFTER);
         match message {
             FromWorker::Room { free, last_run_seen } => {
                 self.free_announced = free.min(self.slots);
@@ -268,7 +271,11 @@ impl Session {
                 effects.push(self.room_report(Vec::new()));
             }
             FromWorker::Goodbye => effects.push(SessionEffect::Over { goodbye: self.held.is_empty() }),
-            FromWorker::Hello(_) | FromWorker::Heartbeat => {}
+            FromWorker::Heartbeat(stamp) => {
+                self.heard = now.mono;
+                effects.push(SessionEffect::Send(ToWorker::Heartbeat(stamp)));
+            }
+            FromWorker::Hello(_) => {}
         }
     }
 
@@ -297,6 +304,11 @@ impl Session {
             free.gpus = free.gpus.saturating_sub(needs.gpus);
         }
         SessionEffect::Room { room: self.room(), free, settled }
+    }
+
+    /// When the last heartbeat came.
+    pub fn heard(&self) -> Instant {
+        self.heard
     }
 
     /// Its number.

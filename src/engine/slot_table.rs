@@ -142,7 +142,8 @@ pub struct SlotTable {
     session: Option<SessionId>,
     epoch: Epoch,
     last_run_seen: u64,
-    last_heard: Instant,
+    /// The stamp of our last heartbeat that the head has heard.
+    lease_from: Instant,
     draining: bool,
     left: bool,
     announced: u32,
@@ -159,7 +160,7 @@ impl SlotTable {
             session: None,
             epoch,
             last_run_seen: 0,
-            last_heard: Instant(0),
+            lease_from: Instant(0),
             draining: false,
             left: false,
             announced: 0,
@@ -177,13 +178,15 @@ impl SlotTable {
         let mut effects = Vec::new();
         let fx = &mut effects;
         match event {
-            SlotEvent::Said(session, ToWorker::Welcome { epoch, .. }) => self.welcomed(session, epoch, now, fx),
+            SlotEvent::Said(session, ToWorker::Welcome { epoch, stamp, .. }) => self.welcomed(session, epoch, stamp, fx),
             SlotEvent::Said(session, _) if self.session != Some(session) => {}
             SlotEvent::Said(session, message) => {
+                if let ToWorker::Heartbeat(stamp) = message {
+                    self.lease_from = stamp.max(self.lease_from);
+                }
                 if self.lease_over(now) {
                     self.end_session(session, fx);
                 } else {
-                    self.last_heard = now.mono;
                     self.said(message, fx);
                 }
             }
@@ -202,10 +205,10 @@ impl SlotTable {
 
     /// Whether the head, not having heard of us, may have given our unstarted tasks to others.
     fn lease_over(&self, now: Now) -> bool {
-        now.mono.since(self.last_heard) > limits::LEASE
+        now.mono.since(self.lease_from) > limits::LEASE && self.fault != Some(Fault::LeaseIgnored)
     }
 
-    fn welcomed(&mut self, session: SessionId, epoch: Epoch, now: Now, fx: &mut Vec<SlotEffect>) {
+    fn welcomed(&mut self, session: SessionId, epoch: Epoch, stamp: Instant, fx: &mut Vec<SlotEffect>) {
         if epoch < self.epoch {
             fx.push(SlotEffect::EndSession(session));
             return;
@@ -218,7 +221,7 @@ impl SlotTable {
         self.disconnected(fx);
         self.session = Some(session);
         self.last_run_seen = 0;
-        self.last_heard = now.mono;
+        self.lease_from = stamp;
         self.announce(fx);
     }
 
@@ -250,7 +253,7 @@ impl SlotTable {
                 self.draining = drain;
                 self.announce(fx);
             }
-            ToWorker::Welcome { .. } | ToWorker::Refuse(_) | ToWorker::Heartbeat => {}
+            ToWorker::Welcome { .. } | ToWorker::Refuse(_) | ToWorker::Heartbeat(_) => {}
         }
     }
 

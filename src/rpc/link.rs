@@ -75,7 +75,7 @@ async fn session(endpoint: &tonic::transport::Endpoint, url: &str, worker: &Acto
     let mut client = WorkerServiceClient::new(channel).max_decoding_message_size(MESSAGE_MAX_BYTES);
     let mut inbound = client.attend(outbound).await.map_err(|status| from_status(&status))?.into_inner();
     let welcome = next(&mut inbound).await?.ok_or_else(|| Error::unavailable("the head hung up"))?;
-    let ToWorker::Welcome { session, epoch, worker: id } = welcome else {
+    let ToWorker::Welcome { session, epoch, worker: id, .. } = welcome else {
         return Err(Error::unavailable("the head did not say Welcome"));
     };
     tracing::info!(head = %url, worker = %id, %epoch, "attached");

@@ -24,6 +24,8 @@ pub enum HeadMail {
     Roster(Box<RosterEvent>),
     Session(Box<SessionEvent>),
     Synced,
+    /// A proxy's last word: when its worker was last heard.
+    Closed(SessionId, Instant),
     /// Begin a job anew from the journal.
     Rebuild(JobId),
     /// A proxy tells a rebuilt job what its worker holds of it.
@@ -137,19 +139,19 @@ impl World {
         self.at(self.now + 1_000, Addr::World, Mail::Beat);
         if let Some(head) = &self.head {
             let jobs: Vec<JobId> = head.jobs.keys().copied().collect();
-            let sessions: Vec<(SessionId, Conn)> = head.sessions.iter().map(|(id, (_, conn))| (*id, *conn)).collect();
+            let sessions: Vec<SessionId> = head.sessions.keys().copied().collect();
             for id in jobs {
                 self.inside(Addr::World, Addr::Job(id), HeadMail::Job(JobEvent::Tick));
             }
-            for (id, conn) in sessions {
+            for id in sessions {
                 self.inside(Addr::World, Addr::Proxy(id), HeadMail::Session(Box::new(SessionEvent::Tick)));
-                self.tell(conn, ToWorker::Heartbeat);
             }
         }
         for at in 0..self.workers.len() {
             let worker = &self.workers[at];
             if let Some(conn) = worker.conn.filter(|_| worker.up && worker.stalled_until <= self.now) {
-                self.say(conn, FromWorker::Heartbeat);
+                let stamp = worker.clock(self.now);
+                self.say(conn, FromWorker::Heartbeat(stamp));
             }
         }
         self.inside(Addr::World, Addr::Supervisor, HeadMail::Roster(Box::new(RosterEvent::Tick(Instant(self.now)))));
@@ -216,6 +218,7 @@ impl World {
             (Addr::Proxy(id), HeadMail::Session(event)) => self.session_event(id, *event),
             (Addr::Journal, HeadMail::Synced) => self.synced(),
             (Addr::Supervisor, HeadMail::Attach(conn, hello, worker)) => self.attach(conn, *hello, worker),
+            (Addr::Supervisor, HeadMail::Closed(session, heard)) => self.closed(session, heard),
             (Addr::Supervisor, HeadMail::Rebuild(job)) => self.rebuild(job),
             (Addr::Proxy(id), HeadMail::Reclaim(job)) => {
                 self.reclaim(id, job);
@@ -237,9 +240,6 @@ impl World {
     }
 
     pub fn roster_event(&mut self, event: RosterEvent) -> Result<(), String> {
-        if let RosterEvent::Closed(session) = event {
-            self.each_job(|_| JobEvent::SessionLost(session));
-        }
         let Some(head) = &mut self.head else { return Ok(()) };
         let effects = head.roster.on_event(event.clone());
         head.order.check(event, &effects, self.now)?;
@@ -403,7 +403,8 @@ impl World {
         if let Some(old) = old {
             self.head_loses(old)?;
             self.cut(old);
-            self.roster_event(RosterEvent::Closed(old.session))?;
+            let now = Instant(self.now);
+            self.closed(old.session, now)?;
         }
         let now = self.clock();
         let mut session = Session::new(conn.session, worker, hello.slots, hello.total.clone(), now);
@@ -415,7 +416,7 @@ impl World {
         let Some(head) = &mut self.head else { return Ok(()) };
         head.sessions.insert(conn.session, (session, conn));
         let epoch = head.epoch;
-        self.tell(conn, ToWorker::Welcome { worker, epoch, session: conn.session });
+        self.tell(conn, ToWorker::Welcome { worker, epoch, session: conn.session, stamp: hello.stamp });
         for held in hello.held {
             let event = JobEvent::Claimed { session: conn.session, worker, lease: held.lease, finished: held.finished };
             self.inside(Addr::Supervisor, Addr::Job(held.lease.job), HeadMail::Job(event));
@@ -426,10 +427,16 @@ impl World {
 
     pub fn head_loses(&mut self, conn: Conn) -> Result<(), String> {
         let Some(head) = self.head.as_mut().filter(|head| head.epoch == conn.epoch) else { return Ok(()) };
-        if head.sessions.remove(&conn.session).is_some() {
-            self.inside(Addr::Proxy(conn.session), Addr::Supervisor, HeadMail::Roster(Box::new(RosterEvent::Closed(conn.session))));
+        if let Some((session, _)) = head.sessions.remove(&conn.session) {
+            self.inside(Addr::Proxy(conn.session), Addr::Supervisor, HeadMail::Closed(conn.session, session.heard()));
         }
         Ok(())
+    }
+
+    /// A session is over, for the supervisor.
+    fn closed(&mut self, session: SessionId, heard: Instant) -> Result<(), String> {
+        self.each_job(|_| JobEvent::SessionLost(session, heard));
+        self.roster_event(RosterEvent::Closed(session))
     }
 
     /// A worker left in order; unless it is already on its way back in, nobody has to wait for it any more.

@@ -64,6 +64,7 @@ fn planted_faults_are_caught() {
         Fault::LostTakenForDropped,
         Fault::SilenceTakenForDropped,
         Fault::ReplyBeforeDurable,
+        Fault::LeaseIgnored,
     ];
     for fault in faults {
         let caught = (1..=1000).find_map(|seed| run(seed, Some(fault)).err().map(|violation| (seed, violation)));

@@ -105,9 +105,9 @@ impl Oracle {
     }
 
     /// Whether a task that runs at a worker may be given to another: the worker stood still, or its connection was cut, and it did not come
-    /// back in time.
+    /// back in time. Its last heartbeat may have come shortly before the cut.
     fn excused(&self, at: usize, since: u64, now: u64) -> bool {
-        let away = limits::WORKER_SILENT_AFTER.as_millis() as u64;
+        let away = (limits::STARTED_GONE_AFTER - limits::HEARTBEAT_EVERY).as_millis() as u64;
         let cut = self.cuts.get(&at).into_iter().flatten().find(|cut| **cut >= since);
         self.disturbed.get(&at).is_some_and(|at| *at >= since) || cut.is_some_and(|cut| now >= cut + away)
     }

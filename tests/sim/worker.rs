@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millpond::domain::wire::{FromWorker, Lease, ToWorker};
-use millpond::domain::{Epoch, Resources, SessionId};
+use millpond::domain::{Epoch, Instant, Resources, SessionId};
 use millpond::engine::slot_table::Preparation;
-use millpond::engine::{Fault, SlotEffect, SlotEvent, SlotTable};
+use millpond::engine::{Fault, Now, SlotEffect, SlotEvent, SlotTable};
 
 use crate::world::{Addr, Conn, Mail, World};
 
 pub struct Worker {
     pub slots: u32,
+    /// Its monotonic clock is ahead of the head's by so many ms.
+    ahead: u64,
     pub total: Resources,
     pub table: SlotTable,
     /// On its disk.
@@ -28,11 +30,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(slots: u32, cpus: u32, fault: Option<Fault>) -> Self {
+    pub fn new(slots: u32, cpus: u32, ahead: u64, fault: Option<Fault>) -> Self {
         let mut table = SlotTable::new(slots, 64, Epoch(0));
         table.plant(fault);
         Self {
             slots,
+            ahead,
             total: Resources { cpus, ..Resources::default() },
             table,
             epoch: Epoch(0),
@@ -44,6 +47,11 @@ impl Worker {
             results: BTreeMap::new(),
             stopping: BTreeSet::new(),
         }
+    }
+
+    /// What its clock shows.
+    pub fn clock(&self, now: u64) -> Instant {
+        Instant(now + self.ahead)
     }
 
     pub fn crash(&mut self) {
@@ -120,6 +128,7 @@ impl World {
             slots: worker.slots,
             total: worker.total.clone(),
             epoch_seen: worker.epoch,
+            stamp: worker.clock(self.now),
             held: worker.table.held(),
         });
         self.say(conn, hello);
@@ -206,7 +215,7 @@ impl World {
     }
 
     pub fn table_event(&mut self, at: usize, event: SlotEvent) -> Result<(), String> {
-        let now = self.clock();
+        let now = Now { mono: self.workers[at].clock(self.now), ..self.clock() };
         let effects = self.workers[at].table.on_event(event, now);
         effects.into_iter().try_for_each(|effect| self.slot_effect(at, effect))
     }

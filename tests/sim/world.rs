@@ -179,7 +179,8 @@ impl World {
             let slots = if large { world.rng.between(8, 24) } else { world.rng.between(1, 4) } as u32;
             // The first one can run every task.
             let cpus = world.rng.between(if at == 0 { 3 } else { 0 }, u64::from(slots) * 2 + 1) as u32;
-            world.workers.push(Worker::new(slots, cpus, fault));
+            let ahead = world.rng.below(1_000_000_000);
+            world.workers.push(Worker::new(slots, cpus, ahead, fault));
         }
         world.plan(large);
         world

@@ -147,7 +147,7 @@ impl Actor for JobSupervisor {
             SupervisorMsg::Attach(attaching) => state.attach(&myself, *attaching),
             SupervisorMsg::Attached(worker, attaching) => state.attached(&myself, worker, *attaching).await?,
             SupervisorMsg::Room { session, room, free, settled } => state.roster_event(RosterEvent::Room { session, room, free, settled }),
-            SupervisorMsg::SessionClosed { session, goodbye } => state.session_closed(session, goodbye),
+            SupervisorMsg::SessionClosed { session, goodbye, heard } => state.session_closed(session, goodbye, heard),
             SupervisorMsg::LateResult(session, worker, finished) => state.late_result(session, worker, finished),
             SupervisorMsg::Verb { job, verb, reason, reply } => state.verb(job, verb, reason, reply),
             SupervisorMsg::Get(job, reply) => {

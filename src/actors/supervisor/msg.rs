@@ -7,7 +7,7 @@ use crate::actors::job::{JobSnapshot, VerbAnswer};
 use crate::actors::proxy::ProxyMsg;
 use crate::domain::verb::Verb;
 use crate::domain::wire::{Finished, Hello, ToWorker};
-use crate::domain::{Error, GrantId, JobId, JobSpec, Resources, SessionId, WorkerId};
+use crate::domain::{Error, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
 use crate::engine::JobView;
 use crate::engine::explain::Explanation;
 
@@ -69,6 +69,8 @@ pub enum SupervisorMsg {
         session: SessionId,
         /// The worker left in order.
         goodbye: bool,
+        /// When its last heartbeat came.
+        heard: Instant,
     },
     /// A result of a job that the session's proxy does not know.
     LateResult(SessionId, WorkerId, Box<Finished>),

@@ -32,7 +32,7 @@ impl SupervisorState {
         let session = self.sessions.iter().find(|(_, seat)| seat.proxy.get_id() == who).map(|(id, _)| *id);
         if let Some(session) = session {
             tracing::error!(%session, why, "a worker's proxy failed: the worker has to connect again");
-            self.session_closed(session, false);
+            self.session_closed(session, false, self.clock.now().mono);
             return Ok(());
         }
         let Some(job) = self.live.iter().find(|(_, actor)| actor.get_id() == who).map(|(id, _)| *id) else { return Ok(()) };

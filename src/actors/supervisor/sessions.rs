@@ -8,7 +8,7 @@ use crate::actors::job::JobMsg;
 use crate::actors::proxy::{Description, ProxyArgs, ProxyMsg, WorkerProxy};
 use crate::domain::entry::Entry;
 use crate::domain::wire::{Held, Hello, ToWorker, Verdict};
-use crate::domain::{Error, Resources, SessionId, WorkerId, WorkerInfo};
+use crate::domain::{Error, Instant, Resources, SessionId, WorkerId, WorkerInfo};
 use crate::engine::session::SessionEvent;
 use crate::engine::{JobEvent, RosterEvent, Session};
 use crate::limits;
@@ -69,7 +69,7 @@ impl SupervisorState {
         let now = self.clock.now();
         let args = ProxyArgs {
             session: Session::new(session, worker, hello.slots, hello.total.clone(), now),
-            welcome: ToWorker::Welcome { worker, epoch: self.epoch, session },
+            welcome: ToWorker::Welcome { worker, epoch: self.epoch, session, stamp: hello.stamp },
             held: hello.held.iter().map(|held| (held.lease, self.needs_of(held))).collect(),
             out,
             supervisor: myself.clone(),
@@ -109,14 +109,14 @@ impl SupervisorState {
             if let Some(seat) = self.sessions.get(&session) {
                 let _ = seat.proxy.cast(ProxyMsg::Replaced);
             }
-            self.session_closed(session, false);
+            self.session_closed(session, false, self.clock.now().mono);
         }
     }
 
-    pub(super) fn session_closed(&mut self, session: SessionId, goodbye: bool) {
+    pub(super) fn session_closed(&mut self, session: SessionId, goodbye: bool, heard: Instant) {
         let Some(seat) = self.sessions.remove(&session) else { return };
         tracing::info!(worker = %seat.worker, goodbye, "worker gone");
-        self.each_job(&JobEvent::SessionLost(session));
+        self.each_job(&JobEvent::SessionLost(session, heard));
         self.roster_event(RosterEvent::Closed(session));
         // Unless it is already on its way back in, nobody has to wait for it any more.
         if goodbye && !self.attaching.contains(&seat.worker) {

@@ -70,7 +70,7 @@ impl JobMachine {
             let phase = match self.present(session, lease).map(|out| out.phase) {
                 None => continue,
                 // The news crossed the loss of the session.
-                Some(Phase::Adrift { until, .. }) => Phase::Adrift { until, started: true },
+                Some(Phase::Adrift { heard, .. }) => Phase::Adrift { heard, started: true },
                 Some(Phase::Sent | Phase::Doubtful | Phase::Started) => Phase::Started,
             };
             self.set_phase(lease.no, phase);
@@ -154,12 +154,12 @@ impl JobMachine {
 
     /// A session ended without a goodbye. For a while what had started there may run on, and be claimed when the worker comes back; what was
     /// only sent may yet start.
-    pub(super) fn session_lost(&mut self, session: SessionId, now: Now, fx: &mut Vec<JobEffect>) {
+    pub(super) fn session_lost(&mut self, session: SessionId, heard: Instant, now: Now, fx: &mut Vec<JobEffect>) {
         let here = |out: &Out| out.session == session && !matches!(out.phase, Phase::Adrift { .. });
         let lost: Vec<(TaskNo, Phase)> = self.out.iter().filter(|(_, out)| here(out)).map(|(no, out)| (*no, out.phase)).collect();
-        let until = now.mono.after(limits::WORKER_SILENT_AFTER);
         if !lost.is_empty() {
-            fx.push(JobEffect::Wake(until));
+            let ends = [limits::STARTED_GONE_AFTER, limits::SENT_GONE_AFTER, limits::WORKER_SILENT_AFTER];
+            fx.extend(ends.map(|span| heard.after(span)).into_iter().filter(|end| *end > now.mono).map(JobEffect::Wake));
         }
         for (no, phase) in lost {
             if self.fault == Some(Fault::LostTakenForDropped) {
@@ -167,17 +167,25 @@ impl JobMachine {
                 self.wait_again(no);
                 continue;
             }
-            self.set_phase(no, Phase::Adrift { until, started: phase.has_started() });
+            self.set_phase(no, Phase::Adrift { heard, started: phase.has_started() });
         }
+        self.give_up_adrift(now.mono);
         self.session_fences_lost(session, fx);
     }
 
-    /// Gives back what is adrift longer than its worker can hold it.
+    /// Gives back what its worker can't start any more, or has run on without a word for long enough. A job that was killed runs nothing
+    /// again, so it waits longer for what may yet come in.
     pub(super) fn give_up_adrift(&mut self, mono: Instant) {
+        let killed = self.record.killing.is_some();
+        let span = |started: bool| match started {
+            true if killed => limits::WORKER_SILENT_AFTER,
+            true => limits::STARTED_GONE_AFTER,
+            false => limits::SENT_GONE_AFTER,
+        };
         let over: Vec<TaskNo> = self
             .out
             .iter()
-            .filter(|(_, out)| matches!(out.phase, Phase::Adrift { until, .. } if until <= mono))
+            .filter(|(_, out)| matches!(out.phase, Phase::Adrift { heard, started } if heard.after(span(started)) <= mono))
             .map(|(no, _)| *no)
             .collect();
         for no in over {

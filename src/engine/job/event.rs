@@ -55,8 +55,8 @@ pub enum JobEvent {
         /// Where its record lies.
         result: ResultRef,
     },
-    /// A session ended without a goodbye.
-    SessionLost(SessionId),
+    /// A session ended without a goodbye; when its last heartbeat came.
+    SessionLost(SessionId, Instant),
     /// A worker reconnected and says that it holds this from before.
     Claimed {
         /// The new session.

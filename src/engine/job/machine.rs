@@ -33,8 +33,8 @@ pub(super) enum Phase {
     Sent,
     /// Sent, and the worker did not answer a fence in time: counts as running.
     Doubtful,
-    /// The session is lost. The worker runs it on if it had started, or may start it until then.
-    Adrift { until: Instant, started: bool },
+    /// The session is lost, last heard at that time. The worker may run it on if it had started, and may start it for the length of its lease.
+    Adrift { heard: Instant, started: bool },
     /// Its process was started.
     Started,
 }
@@ -177,7 +177,7 @@ impl JobMachine {
             JobEvent::Finished { session, worker, lease, outcome, timing, result } => {
                 self.finished(session, worker, lease, &outcome, timing, result, fx);
             }
-            JobEvent::SessionLost(session) => self.session_lost(session, now, fx),
+            JobEvent::SessionLost(session, heard) => self.session_lost(session, heard, now, fx),
             JobEvent::Claimed { session, worker, lease, finished } => self.claimed(session, worker, lease, finished, now, fx),
             JobEvent::Kept { session, worker, lease } => self.kept(session, worker, lease, fx),
             JobEvent::WorkerReported(worker) => self.worker_reported(worker),

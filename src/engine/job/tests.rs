@@ -124,6 +124,11 @@ impl Story {
         }
     }
 
+    /// A session breaks, just after a heartbeat.
+    fn loses(&mut self, session: SessionId) {
+        self.tell(JobEvent::SessionLost(session, Instant(self.now)));
+    }
+
     fn after(&mut self, span: std::time::Duration) {
         self.now += span.as_millis() as u64;
         self.tell(JobEvent::Tick);

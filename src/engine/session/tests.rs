@@ -192,9 +192,13 @@ fn a_silent_worker_is_lost_and_a_heartbeat_is_enough() {
     let silent = limits::WORKER_SILENT_AFTER.as_millis() as u64;
     story.now = silent - 1;
     assert_eq!(story.tell(SessionEvent::Tick), []);
-    story.says(FromWorker::Heartbeat);
+    let effects = story.says(FromWorker::Heartbeat(Instant(7)));
+    assert_eq!(effects, [SessionEffect::Send(ToWorker::Heartbeat(Instant(7)))], "the worker's lease runs from its own stamp");
+    let heard = story.now;
     story.now += silent - 1;
+    story.says(FromWorker::Started(Vec::new()));
     assert_eq!(story.tell(SessionEvent::Tick), []);
+    assert_eq!(story.session.heard(), Instant(heard));
     story.now += 1;
     assert_eq!(story.tell(SessionEvent::Tick), [SessionEffect::Over { goodbye: false }]);
 }
@@ -227,7 +231,7 @@ fn nonsense() -> impl Strategy<Value = SessionEvent> {
         (0u64..4, leases(), leases()).prop_map(|(fence, started, dropped)| FromWorker::Fenced { fence: FenceId(fence), started, dropped }),
         lease.clone().prop_map(finished),
         Just(FromWorker::Goodbye),
-        Just(FromWorker::Heartbeat),
+        any::<u64>().prop_map(|stamp| FromWorker::Heartbeat(Instant(stamp))),
     ];
     prop_oneof![
         3 => (0u64..9, 1u64..3, 0u32..9, leases()).prop_map(|(grant, job, needs, leases)| SessionEvent::Deliver {

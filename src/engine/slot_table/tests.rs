@@ -39,7 +39,7 @@ impl Story {
     fn welcomed(&mut self, session: SessionId, epoch: u64) -> Vec<SlotEffect> {
         self.session = session;
         self.last_run = 0;
-        let welcome = ToWorker::Welcome { worker: WorkerId(1), epoch: Epoch(epoch), session };
+        let welcome = ToWorker::Welcome { worker: WorkerId(1), epoch: Epoch(epoch), session, stamp: Instant(self.now) };
         self.tell(SlotEvent::Said(session, welcome))
     }
 
@@ -159,10 +159,22 @@ fn a_heartbeat_keeps_the_lease() {
     let mut story = Story::new();
     story.runs(&[0]);
     for _ in 0..5 {
+        let stamp = Instant(story.now);
         story.now += limits::LEASE.as_millis() as u64;
-        story.hears(ToWorker::Heartbeat);
+        story.hears(ToWorker::Heartbeat(stamp));
     }
     story.starts(0, 0);
+}
+
+#[test]
+fn a_heartbeat_that_took_long_keeps_no_lease_longer_than_its_stamp() {
+    let mut story = Story::new();
+    story.runs(&[0]);
+    let stamp = Instant(story.now);
+    story.now += limits::LEASE.as_millis() as u64;
+    story.hears(ToWorker::Heartbeat(stamp));
+    story.now += 1;
+    assert_eq!(story.runs(&[1]), [SlotEffect::EndSession(S1), SlotEffect::CancelPrepare { slot: 0 }]);
 }
 
 #[test]
@@ -293,7 +305,7 @@ fn a_draining_worker_leaves_once_it_is_empty_and_all_is_acknowledged() {
     assert!(!story.said.contains(&SlotEffect::Leave), "its result is still here");
     let effects = story.hears(ToWorker::Ack(vec![lease(0)]));
     assert_eq!(effects[effects.len() - 2..], [SlotEffect::Say(FromWorker::Goodbye), SlotEffect::Leave]);
-    assert_eq!(story.hears(ToWorker::Heartbeat), [], "it leaves once");
+    assert_eq!(story.hears(ToWorker::Heartbeat(Instant(0))), [], "it leaves once");
 }
 
 #[test]
@@ -312,7 +324,12 @@ fn nonsense() -> impl Strategy<Value = SlotEvent> {
     let how = prop_oneof![4 => Just(Preparation::Ready), 1 => Just(Preparation::Failed), 1 => Just(Preparation::Declined)];
     let verdict = prop_oneof![Just(Verdict::Adopt), Just(Verdict::Stop), Just(Verdict::Send)];
     let said = prop_oneof![
-        1 => (0u64..3, session()).prop_map(|(epoch, session)| ToWorker::Welcome { worker: WorkerId(1), epoch: Epoch(epoch), session }),
+        1 => (0u64..3, session(), 0u64..30_000).prop_map(|(epoch, session, stamp)| ToWorker::Welcome {
+            worker: WorkerId(1),
+            epoch: Epoch(epoch),
+            session,
+            stamp: Instant(stamp),
+        }),
         6 => prop::collection::vec((any::<u64>(), lease.clone()), 0..4)
             .prop_map(|runs| ToWorker::Runs(runs.into_iter().map(|(seq, lease)| Run { seq, lease, chunk: None }).collect())),
         1 => Just(ToWorker::Fence(FenceId(1), JobId(7))),
@@ -320,7 +337,7 @@ fn nonsense() -> impl Strategy<Value = SlotEvent> {
         2 => (lease.clone(), verdict).prop_map(|(lease, verdict)| ToWorker::Verdict(lease, verdict)),
         2 => prop::collection::vec(lease.clone(), 0..3).prop_map(ToWorker::Ack),
         1 => any::<bool>().prop_map(ToWorker::Drain),
-        1 => Just(ToWorker::Heartbeat),
+        1 => (0u64..30_000).prop_map(|stamp| ToWorker::Heartbeat(Instant(stamp))),
     ];
     prop_oneof![
         6 => (session(), said).prop_map(|(session, message)| SlotEvent::Said(session, message)),

@@ -7,7 +7,7 @@ use super::check::{TEXT_MAX_BYTES, Within, between, line, message, refuse, sente
 use super::lease::{epoch_from_pb, job_from_pb, lease_from_pb, lease_to_pb, leases_from_pb, leases_to_pb, runs_from_pb, runs_to_pb};
 use super::spec::{GRACE_MAX, spec_from_pb, spec_to_pb};
 use crate::domain::wire::{JobInfo, Lease, ToWorker, Verdict};
-use crate::domain::{Error, FenceId, JobId, JobSpec, SessionId, SplitRule, WorkerId};
+use crate::domain::{Error, FenceId, Instant, JobId, JobSpec, SessionId, SplitRule, WorkerId};
 use crate::limits::{JOB_TASKS_MAX, LEASES_PER_MESSAGE_MAX};
 use crate::rpc::pb;
 use crate::rpc::pb::head_message::Body;
@@ -17,7 +17,9 @@ use crate::rpc::pb::verdict::Kind;
 /// A head's message, to be sent. The limit on lists is the sender's to keep; a grace is rounded up to milliseconds.
 pub fn to_worker(message: ToWorker) -> pb::HeadMessage {
     let body = match message {
-        ToWorker::Welcome { worker, epoch, session } => Body::Welcome(pb::Welcome { worker: worker.0, epoch: epoch.0, session: session.0 }),
+        ToWorker::Welcome { worker, epoch, session, stamp } => {
+            Body::Welcome(pb::Welcome { worker: worker.0, epoch: epoch.0, session: session.0, stamp_ms: stamp.0 })
+        }
         ToWorker::Refuse(reason) => Body::Refusal(pb::Refusal { reason: sentence(&reason) }),
         ToWorker::Verdict(lease, verdict) => Body::Verdict(verdict_to_pb(lease, verdict)),
         ToWorker::Job(info) => Body::Job(pb::JobInfo { job: info.job.0, spec: Some(spec_to_pb(&info.spec)), total: info.total }),
@@ -26,7 +28,7 @@ pub fn to_worker(message: ToWorker) -> pb::HeadMessage {
         ToWorker::Stop(lease, grace) => Body::Stop(stop_to_pb(lease, grace)),
         ToWorker::Ack(leases) => Body::Ack(pb::Ack { leases: leases_to_pb(leases) }),
         ToWorker::Drain(drain) => Body::Drain(pb::Drain { drain }),
-        ToWorker::Heartbeat => Body::Heartbeat(pb::Heartbeat {}),
+        ToWorker::Heartbeat(stamp) => Body::Heartbeat(pb::Heartbeat { stamp_ms: stamp.0 }),
         ToWorker::JobGone(job) => Body::JobGone(pb::JobGone { job: job.0 }),
     };
     pb::HeadMessage { body: Some(body) }
@@ -38,9 +40,12 @@ pub fn to_worker(message: ToWorker) -> pb::HeadMessage {
 /// `Invalid` with the path of the first field that is not as `worker.proto` and [`crate::limits`] allow.
 pub fn from_head(message: pb::HeadMessage) -> Result<ToWorker, Error> {
     match message.body {
-        Some(Body::Welcome(pb::Welcome { worker, epoch, session })) => {
-            Ok(ToWorker::Welcome { worker: WorkerId(worker), epoch: epoch_from_pb(epoch).within("welcome")?, session: SessionId(session) })
-        }
+        Some(Body::Welcome(pb::Welcome { worker, epoch, session, stamp_ms })) => Ok(ToWorker::Welcome {
+            worker: WorkerId(worker),
+            epoch: epoch_from_pb(epoch).within("welcome")?,
+            session: SessionId(session),
+            stamp: Instant(stamp_ms),
+        }),
         Some(Body::Refusal(refusal)) => {
             line("refusal.reason", &refusal.reason, TEXT_MAX_BYTES)?;
             Ok(ToWorker::Refuse(refusal.reason))
@@ -52,7 +57,7 @@ pub fn from_head(message: pb::HeadMessage) -> Result<ToWorker, Error> {
         Some(Body::Stop(stop)) => stop_from_pb(stop).within("stop"),
         Some(Body::Ack(ack)) => leases_from_pb("leases", ack.leases, LEASES_PER_MESSAGE_MAX).map(ToWorker::Ack).within("ack"),
         Some(Body::Drain(pb::Drain { drain })) => Ok(ToWorker::Drain(drain)),
-        Some(Body::Heartbeat(pb::Heartbeat {})) => Ok(ToWorker::Heartbeat),
+        Some(Body::Heartbeat(pb::Heartbeat { stamp_ms })) => Ok(ToWorker::Heartbeat(Instant(stamp_ms))),
         Some(Body::JobGone(pb::JobGone { job })) => Ok(ToWorker::JobGone(JobId(job))),
         None => Err(refuse("body", "missing, or of a kind that this version does not know; install the same millpond on head and worker")),
     }
@@ -159,7 +164,7 @@ mod tests {
         let dataset = pb::DatasetInput { digest: "0".repeat(64), split: String::new(), name: "n".into() };
         for (body, says) in [
             (
-                Body::Welcome(pb::Welcome { worker: 1, epoch: 0, session: 1 }),
+                Body::Welcome(pb::Welcome { worker: 1, epoch: 0, session: 1, stamp_ms: 0 }),
                 "welcome.epoch: 0 is not allowed: from 1 to 18446744073709551615",
             ),
             (Body::Verdict(pb::Verdict { lease: Some(LEASE), kind: 0 }), "verdict.kind: 0 is unknown; adopt is 1, stop 2, send 3"),

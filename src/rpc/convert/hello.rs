@@ -4,7 +4,7 @@ use super::check::{between, each, line, message, name, refuse};
 use super::lease::{lease_from_pb, lease_to_pb};
 use super::resources::{resources_from_pb, resources_to_pb};
 use crate::domain::wire::{Held, Hello};
-use crate::domain::{Epoch, Error};
+use crate::domain::{Epoch, Error, Instant};
 use crate::limits::{NAME_MAX_BYTES, WORKER_SLOTS_MAX};
 use crate::rpc::pb;
 
@@ -22,6 +22,7 @@ pub(super) fn hello_to_pb(hello: Hello) -> pb::Hello {
         host: hello.host,
         slots: hello.slots,
         epoch_seen: hello.epoch_seen.0,
+        stamp_ms: hello.stamp.0,
         held: hello.held.into_iter().map(held_to_pb).collect(),
     }
 }
@@ -35,6 +36,7 @@ pub(super) fn hello_from_pb(hello: pb::Hello) -> Result<Hello, Error> {
         slots: between("slots", hello.slots, 1..=WORKER_SLOTS_MAX)?,
         total: message("total", hello.total, resources_from_pb)?,
         epoch_seen: Epoch(hello.epoch_seen),
+        stamp: Instant(hello.stamp_ms),
         held: each("held", hello.held, HELD_MAX, |held| {
             Ok(Held { lease: message("lease", held.lease, lease_from_pb)?, finished: held.finished })
         })?,
@@ -99,6 +101,7 @@ mod tests {
             slots: WORKER_SLOTS_MAX,
             total: Resources { labels: (0..64).map(label).collect(), ..Default::default() },
             epoch_seen: Epoch(u64::MAX),
+            stamp: Instant(u64::MAX),
             held: vec![Held { lease, finished: true }; HELD_MAX],
         };
         let sent = hello_to_pb(hello.clone());

@@ -9,7 +9,7 @@ use proptest::sample::Index;
 
 use crate::domain::wire::{Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, ToWorker, Verdict};
 use crate::domain::{
-    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, JobId, JobSpec, Merge, Outcome, Packed, Record, Resources,
+    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Merge, Outcome, Packed, Record, Resources,
     ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime, WorkerId,
 };
 
@@ -87,8 +87,17 @@ fn finished() -> impl Strategy<Value = Finished> {
 
 fn hello() -> impl Strategy<Value = Hello> {
     let held = (lease(), any::<bool>()).prop_map(|(lease, finished)| Held { lease, finished });
-    (NAME, TEXT, 1u32..=4096, resources(), any::<u64>(), prop::collection::vec(held, 0..4))
-        .prop_map(|(key, host, slots, total, epoch, held)| Hello { key, host, slots, total, epoch_seen: Epoch(epoch), held })
+    (NAME, TEXT, 1u32..=4096, resources(), any::<(u64, u64)>(), prop::collection::vec(held, 0..4)).prop_map(
+        |(key, host, slots, total, (epoch, stamp), held)| Hello {
+            key,
+            host,
+            slots,
+            total,
+            epoch_seen: Epoch(epoch),
+            stamp: Instant(stamp),
+            held,
+        },
+    )
 }
 
 pub fn from_worker() -> impl Strategy<Value = FromWorker> {
@@ -104,7 +113,7 @@ pub fn from_worker() -> impl Strategy<Value = FromWorker> {
             dropped
         }),
         finished().prop_map(|finished| FromWorker::Finished(Box::new(finished))),
-        Just(FromWorker::Heartbeat),
+        any::<u64>().prop_map(|stamp| FromWorker::Heartbeat(Instant(stamp))),
         Just(FromWorker::Goodbye),
     ]
 }
@@ -157,10 +166,11 @@ pub fn to_worker() -> impl Strategy<Value = ToWorker> {
     let verdict = prop_oneof![Just(Verdict::Adopt), Just(Verdict::Stop), Just(Verdict::Send)];
     let job = (1u64.., spec(), 1u32..=10_000_000).prop_map(|(job, spec, total)| JobInfo { job: JobId(job), spec, total });
     prop_oneof![
-        (any::<u32>(), 1u64.., any::<u64>()).prop_map(|(worker, epoch, session)| ToWorker::Welcome {
+        (any::<u32>(), 1u64.., any::<(u64, u64)>()).prop_map(|(worker, epoch, (session, stamp))| ToWorker::Welcome {
             worker: WorkerId(worker),
             epoch: Epoch(epoch),
-            session: SessionId(session)
+            session: SessionId(session),
+            stamp: Instant(stamp),
         }),
         TEXT.prop_map(ToWorker::Refuse),
         (lease(), verdict).prop_map(|(lease, verdict)| ToWorker::Verdict(lease, verdict)),
@@ -170,7 +180,7 @@ pub fn to_worker() -> impl Strategy<Value = ToWorker> {
         (lease(), 0u64..=3_600_000).prop_map(|(lease, ms)| ToWorker::Stop(lease, Duration::from_millis(ms))),
         leases().prop_map(ToWorker::Ack),
         any::<bool>().prop_map(ToWorker::Drain),
-        Just(ToWorker::Heartbeat),
+        any::<u64>().prop_map(|stamp| ToWorker::Heartbeat(Instant(stamp))),
         any::<u64>().prop_map(|job| ToWorker::JobGone(JobId(job))),
     ]
 }

@@ -5,7 +5,7 @@ use super::hello::{hello_from_pb, hello_to_pb};
 use super::lease::{lease_from_pb, lease_to_pb, leases_from_pb, leases_to_pb};
 use super::result::{info_from_pb, info_to_pb, receipt_from_pb, receipt_to_pb};
 use crate::domain::wire::{Finished, FromWorker, ResultBytes};
-use crate::domain::{Error, FenceId, Packed};
+use crate::domain::{Error, FenceId, Instant, Packed};
 use crate::limits::{LEASES_PER_MESSAGE_MAX, RESULT_INLINE_MAX_BYTES, WORKER_SLOTS_MAX};
 use crate::rpc::pb;
 use crate::rpc::pb::worker_message::Body;
@@ -25,7 +25,7 @@ pub fn to_head(message: FromWorker) -> pb::WorkerMessage {
             Body::Fenced(pb::Fenced { fence: fence.0, started: leases_to_pb(started), dropped: leases_to_pb(dropped) })
         }
         FromWorker::Finished(finished) => Body::Finished(finished_to_pb(*finished)),
-        FromWorker::Heartbeat => Body::Heartbeat(pb::Heartbeat {}),
+        FromWorker::Heartbeat(stamp) => Body::Heartbeat(pb::Heartbeat { stamp_ms: stamp.0 }),
         FromWorker::Goodbye => Body::Goodbye(pb::Goodbye {}),
     };
     pb::WorkerMessage { body: Some(body) }
@@ -49,7 +49,7 @@ pub fn from_worker(message: pb::WorkerMessage) -> Result<FromWorker, Error> {
         Some(Body::Finished(finished)) => {
             finished_from_pb(finished).map(|finished| FromWorker::Finished(Box::new(finished))).within("finished")
         }
-        Some(Body::Heartbeat(pb::Heartbeat {})) => Ok(FromWorker::Heartbeat),
+        Some(Body::Heartbeat(pb::Heartbeat { stamp_ms })) => Ok(FromWorker::Heartbeat(Instant(stamp_ms))),
         Some(Body::Goodbye(pb::Goodbye {})) => Ok(FromWorker::Goodbye),
         None => Err(refuse("body", "missing, or of a kind that this version does not know; install the same millpond on head and worker")),
     }

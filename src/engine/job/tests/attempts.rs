@@ -1,5 +1,7 @@
 //! From the first hand-out to the last result.
 
+use std::time::Duration;
+
 use super::*;
 
 #[test]
@@ -76,8 +78,8 @@ fn lost_and_declined_attempts_cost_no_retry() {
 fn the_first_completion_wins_even_of_an_attempt_given_up() {
     let mut story = Story::of(1);
     let first = story.started(S1, 1);
-    story.tell(JobEvent::SessionLost(S1));
-    story.after(limits::WORKER_SILENT_AFTER);
+    story.loses(S1);
+    story.after(limits::STARTED_GONE_AFTER);
     let second = story.started(S2, 1);
     assert_eq!(second, [lease(0, 2)]);
     story.finishes(SessionId(11), first[0], DONE);
@@ -93,8 +95,8 @@ fn the_first_completion_wins_even_of_an_attempt_given_up() {
 fn a_late_failure_of_an_old_attempt_changes_nothing() {
     let mut story = Story::of(1);
     let first = story.started(S1, 1);
-    story.tell(JobEvent::SessionLost(S1));
-    story.after(limits::WORKER_SILENT_AFTER);
+    story.loses(S1);
+    story.after(limits::STARTED_GONE_AFTER);
     let second = story.started(S2, 1);
     story.finishes(SessionId(11), first[0], FAILED);
     assert_eq!(story.counts(), [1, 0, 1, 0, 0, 0]);
@@ -110,7 +112,7 @@ fn a_short_cut_of_the_connection_runs_nothing_twice() {
     let mut story = Story::of(3);
     let running = story.started(S1, 1);
     let sent = story.grant(S1, 1);
-    story.tell(JobEvent::SessionLost(S1));
+    story.loses(S1);
     assert_eq!(story.counts(), [3, 2, 1, 0, 0, 0], "what had started still counts as running");
     assert_eq!(story.grant(S2, 5), [lease(2, 1)], "and is not given to another");
     let back = SessionId(11);
@@ -122,17 +124,47 @@ fn a_short_cut_of_the_connection_runs_nothing_twice() {
 }
 
 #[test]
-fn a_worker_that_stays_away_loses_its_tasks_at_the_end_of_its_lease() {
+fn what_had_started_at_a_lost_worker_is_soon_back_and_what_was_sent_when_its_lease_is_over() {
+    let mut story = Story::of(3);
+    story.started(S1, 1);
+    let sent = story.grant(S1, 2);
+    story.loses(S1);
+    // News that crossed the loss.
+    story.tell(JobEvent::Started(S1, sent[..1].to_vec()));
+    assert_eq!(story.counts(), [3, 1, 2, 0, 0, 0]);
+    story.after(limits::STARTED_GONE_AFTER - Duration::from_millis(1));
+    assert_eq!(story.grant(S2, 5), []);
+    story.after(Duration::from_millis(1));
+    assert_eq!(story.grant(S2, 5), [lease(0, 2), lease(1, 2)]);
+    story.after(limits::SENT_GONE_AFTER - limits::STARTED_GONE_AFTER - Duration::from_millis(1));
+    assert_eq!(story.grant(S2, 5), [], "the worker may yet start it");
+    story.after(Duration::from_millis(1));
+    assert_eq!(story.grant(S2, 5), [lease(2, 2)]);
+}
+
+#[test]
+fn a_worker_given_up_for_its_silence_has_nothing_left() {
     let mut story = Story::of(2);
     story.started(S1, 1);
-    let sent = story.grant(S1, 1);
-    story.tell(JobEvent::SessionLost(S1));
-    // News that crossed the loss.
-    story.tell(JobEvent::Started(S1, sent));
-    assert_eq!(story.counts(), [2, 0, 2, 0, 0, 0]);
-    assert_eq!(story.grant(S2, 5), []);
+    story.grant(S1, 1);
+    let heard = Instant(story.now);
     story.after(limits::WORKER_SILENT_AFTER);
+    story.tell(JobEvent::SessionLost(S1, heard));
     assert_eq!(story.grant(S2, 5), [lease(0, 2), lease(1, 2)]);
+}
+
+#[test]
+fn a_killed_job_waits_longer_for_what_runs_behind_a_broken_connection() {
+    let mut story = Story::of(1);
+    let running = story.started(S1, 1);
+    story.loses(S1);
+    story.verb(Verb::Kill(KillMode::Finish));
+    story.after(limits::STARTED_GONE_AFTER);
+    assert_eq!(story.job.state(), JobState::Finishing);
+    assert_eq!(story.claims(SessionId(11), running[0], false), Some(Verdict::Adopt));
+    story.finishes(SessionId(11), running[0], DONE);
+    story.disk_catches_up();
+    assert_eq!((story.job.state(), story.counts()), (JobState::Killed, [1, 0, 0, 1, 0, 0]));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn nonsense() -> impl Strategy<Value = Nonsense> {
             let result = ResultRef { offset: 0, len: 0 };
             JobEvent::Finished { session, worker, lease, outcome, timing: Timing { started, ended }, result }
         }),
-        2 => session().prop_map(JobEvent::SessionLost),
+        2 => (session(), 0u64..30_000).prop_map(|(session, heard)| JobEvent::SessionLost(session, Instant(heard))),
         4 => (session(), worker(), lease.clone(), any::<bool>())
             .prop_map(|(session, worker, lease, finished)| JobEvent::Claimed { session, worker, lease, finished }),
         2 => (session(), worker(), lease.clone()).prop_map(|(session, worker, lease)| JobEvent::Kept { session, worker, lease }),

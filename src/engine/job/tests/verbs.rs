@@ -71,7 +71,7 @@ fn a_fence_to_a_lost_session_is_waited_for_no_longer_and_its_worker_is_named() {
     story.grant(S1, 2);
     let pause = story.verb(Verb::Pause);
     story.disk_catches_up();
-    story.tell(JobEvent::SessionLost(S1));
+    story.loses(S1);
     let reply = story.reply(pause);
     assert_eq!((reply.unconfirmed, reply.counts.running, reply.counts.undispatched), (vec![WorkerId(1)], 2, 3));
     // It comes back without them: they never started.
