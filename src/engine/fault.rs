@@ -21,6 +21,22 @@ pub enum Fault {
     SilenceTakenForDropped,
     /// A worker that stood still longer than its lease goes on as if nothing were.
     LeaseIgnored,
+    /// A session keeps the lease of an attempt that has ended.
+    LeaseKept,
+    /// A second end of a task counts.
+    CountsTwice,
+    /// A session's room does not heed the runs that the worker's announcement had not seen.
+    UnseenRunsForgotten,
+    /// A slot whose task was dropped by a fence stays taken.
+    SlotKept,
+    /// A task that was given back goes out under the same number of its attempt.
+    AttemptReused,
+    /// A job's limit on running tasks is not heeded.
+    LimitIgnored,
+    /// A killed job ends although some of its tasks still run.
+    EndsTooSoon,
+    /// What waits for the workers after a restart is never set free.
+    LimboKept,
     /// A verb is answered before it is durable.
     ReplyBeforeDurable,
     /// After a restart tasks below the dispatch mark go out at once.

@@ -9,6 +9,7 @@ use crate::domain::wire::{FromWorker, Lease, Run, ToWorker, Verdict};
 use crate::domain::{Attempt, Chunk, Epoch, FenceId, GrantId, Instant, JobId, Resources, SessionId, TaskNo, WorkerId};
 use crate::limits;
 
+use super::fault::Fault;
 use super::now::Now;
 
 /// Jobs remembered as introduced to the worker; beyond it those without a lease here are forgotten, and introduced again when they return.
@@ -121,6 +122,7 @@ pub struct Session {
     draining: bool,
     /// When the last heartbeat came; the worker's lease began no later.
     heard: Instant,
+    fault: Option<Fault>,
 }
 
 impl Session {
@@ -141,7 +143,13 @@ impl Session {
             last_fence: 0,
             draining: false,
             heard: now.mono,
+            fault: None,
         }
+    }
+
+    /// Plants a mistake, for tests.
+    pub fn plant(&mut self, fault: Option<Fault>) {
+        self.fault = fault;
     }
 
     /// Takes one event in, and says what is to be done, in order.
@@ -287,12 +295,14 @@ impl Session {
 
     /// Whether it was held.
     fn drop_lease(&mut self, lease: &Lease) -> bool {
-        self.held.remove(&key(lease)).is_some()
+        let kept = self.fault == Some(Fault::LeaseKept);
+        if kept { self.held.contains_key(&key(lease)) } else { self.held.remove(&key(lease)).is_some() }
     }
 
     /// Slots that may be granted: announced free, less the runs that the announcement does not know of.
     pub fn room(&self) -> u32 {
         let unseen = (self.last_run - self.last_run_seen) as u32;
+        let unseen = if self.fault == Some(Fault::UnseenRunsForgotten) { 0 } else { unseen };
         if self.draining { 0 } else { self.free_announced.saturating_sub(unseen) }
     }
 

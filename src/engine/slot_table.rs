@@ -276,7 +276,9 @@ impl SlotTable {
                 Phase::Preparing => {
                     dropped.push(slot.lease);
                     fx.push(SlotEffect::CancelPrepare { slot: at });
-                    *entry = None;
+                    if self.fault != Some(Fault::SlotKept) {
+                        *entry = None;
+                    }
                 }
                 Phase::Running { .. } => started.push(slot.lease),
             }

@@ -286,6 +286,13 @@ impl World {
             JobEffect::Deliver { grant, session, runs } => {
                 let lease = |(no, attempt)| Lease { job: id, no, attempt, epoch };
                 self.story.deliveries += u64::from(!runs.is_empty());
+                let machine = self.head.as_ref().and_then(|head| head.jobs.get(&id));
+                if let Some(machine) = machine.filter(|_| !runs.is_empty()) {
+                    let (out, most) = (machine.all_out().count(), machine.record().max_running.unwrap_or(u32::MAX));
+                    if out > most as usize {
+                        return Err(format!("{id} has {out} tasks out, and may have {most}"));
+                    }
+                }
                 let runs = runs.into_iter().map(|run| Delivery { lease: lease(run), chunk: None }).collect();
                 self.tell_session(me, session, SessionEvent::Deliver { grant, job: id, needs: self.needs_of(id), runs });
             }
@@ -312,7 +319,7 @@ impl World {
                     self.story.kills += u64::from(matches!(verb, Verb::Kill(_)));
                     self.story.pauses += u64::from(matches!(verb, Verb::Pause));
                     self.story.unconfirmed += reply.unconfirmed.len() as u64;
-                    self.oracle.replied(job, verb, &reply)?;
+                    self.oracle.replied(&self.disk.ledger.jobs[&job], verb, &reply)?;
                 }
             }
             JobEffect::Wake(at) => {
@@ -349,10 +356,8 @@ impl World {
         for (entry, from, seq) in written {
             self.oracle.journalled(&entry, &self.disk.ledger);
             self.disk.ledger.apply(&entry);
-            if let Entry::Job(id, JobEntry::Ended { .. }) = &entry
-                && self.fault.is_none()
-            {
-                self.disk.ledger.jobs.get(id).ok_or("an end without a job")?;
+            if let Entry::Job(id, JobEntry::Ended { .. }) = &entry {
+                self.oracle.job_ended(&self.disk.ledger.jobs[id], self.now)?;
             }
             match from {
                 Addr::Job(_) => self.inside(Addr::Journal, from, HeadMail::Job(JobEvent::Durable(seq))),
@@ -408,6 +413,7 @@ impl World {
         }
         let now = self.clock();
         let mut session = Session::new(conn.session, worker, hello.slots, hello.total.clone(), now);
+        session.plant(self.fault);
         // What it runs takes its place before any room is told.
         for held in &hello.held {
             let needs = if held.finished { Resources::default() } else { self.needs_of(held.lease.job) };

@@ -6,7 +6,7 @@ use millpond::domain::entry::{Entry, JobEntry};
 use millpond::domain::verb::{Verb, VerbReply};
 use millpond::domain::wire::Lease;
 use millpond::domain::{Attempt, Epoch, JobId, TaskNo, WorkerId};
-use millpond::engine::Ledger;
+use millpond::engine::{JobRecord, Ledger};
 use millpond::limits;
 
 #[derive(Default)]
@@ -18,6 +18,8 @@ pub struct Oracle {
     running: BTreeMap<(JobId, TaskNo), BTreeMap<usize, u64>>,
     disturbed: BTreeMap<usize, u64>,
     cuts: BTreeMap<usize, Vec<u64>>,
+    /// When what a worker says was held up.
+    clogs: BTreeMap<usize, Vec<(u64, u64)>>,
     ended: BTreeMap<(JobId, TaskNo), u32>,
     starts: BTreeMap<JobId, BTreeSet<TaskNo>>,
     names: BTreeMap<usize, WorkerId>,
@@ -33,12 +35,23 @@ impl Oracle {
         self.paused.remove(&job);
     }
 
-    pub fn replied(&mut self, job: JobId, verb: Verb, reply: &VerbReply) -> Result<(), String> {
+    /// A person has an answer; `durable` is the job as the disk has it.
+    pub fn replied(&mut self, durable: &JobRecord, verb: Verb, reply: &VerbReply) -> Result<(), String> {
+        let job = durable.id;
         if !reply.counts.add_up() {
             return Err(format!("{job}: the counts of a reply do not add up: {reply:?}"));
         }
         if reply.superseded_by.is_some() {
             return Ok(());
+        }
+        let kept = match verb {
+            Verb::Kill(_) => durable.killing.is_some(),
+            Verb::Pause => durable.held || !reply.held,
+            Verb::Resume => !durable.held || reply.held,
+            Verb::SetPriority(_) | Verb::SetLimit(_) => true,
+        };
+        if !kept {
+            return Err(format!("{job}: {verb:?} is answered before it is durable: {reply:?}"));
         }
         let unsure: BTreeSet<WorkerId> = reply.unconfirmed.iter().copied().collect();
         match verb {
@@ -47,7 +60,7 @@ impl Oracle {
                 let known = self.killed.entry(job).or_insert_with(|| unsure.clone());
                 *known = known.intersection(&unsure).copied().collect();
                 // What started at a worker that was lost since went back, and may be dropped.
-                let undisturbed = self.disturbed.is_empty() && self.cuts.is_empty();
+                let undisturbed = self.disturbed.is_empty() && self.cuts.is_empty() && self.clogs.is_empty();
                 let started = self.starts.get(&job).map_or(0, BTreeSet::len) as u32;
                 if undisturbed && started > reply.counts.total - reply.dropped {
                     return Err(format!("{job}: {started} tasks had started, but the reply says dropped: {reply:?}"));
@@ -104,12 +117,37 @@ impl Oracle {
         });
     }
 
+    /// A job's end is durable. A second attempt of a task that is done is being stopped, and may run on for a moment.
+    pub fn job_ended(&self, job: &JobRecord, now: u64) -> Result<(), String> {
+        let id = job.id;
+        let of_job = self.running.range((id, TaskNo(0))..=(id, TaskNo(u32::MAX)));
+        for ((_, no), running) in of_job.filter(|((_, no), _)| !job.is_final(*no)) {
+            if let Some((at, since)) = running.iter().find(|(at, since)| !self.excused(**at, **since, now)) {
+                return Err(format!("{id} has ended at {now} ms while {no} runs, undisturbed, at worker {at} since {since}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing of a worker's messages to the head arrives from `from` until `to`.
+    pub fn clogged(&mut self, at: usize, from: u64, to: u64) {
+        let clogs = self.clogs.entry(at).or_default();
+        match clogs.last_mut() {
+            Some(last) if from <= last.1 => last.1 = to.max(last.1),
+            _ => clogs.push((from, to)),
+        }
+    }
+
     /// Whether a task that runs at a worker may be given to another: the worker stood still, or its connection was cut, and it did not come
     /// back in time. Its last heartbeat may have come shortly before the cut.
     fn excused(&self, at: usize, since: u64, now: u64) -> bool {
         let away = (limits::STARTED_GONE_AFTER - limits::HEARTBEAT_EVERY).as_millis() as u64;
-        let cut = self.cuts.get(&at).into_iter().flatten().find(|cut| **cut >= since);
-        self.disturbed.get(&at).is_some_and(|at| *at >= since) || cut.is_some_and(|cut| now >= cut + away)
+        let silent = (limits::WORKER_SILENT_AFTER - limits::HEARTBEAT_EVERY).as_millis() as u64;
+        let clogs = || self.clogs.get(&at).into_iter().flatten();
+        let unheard = |cut: u64| clogs().filter(|(from, to)| *from <= cut && cut <= to + 1_000).map(|(from, _)| cut - from).max().unwrap_or(0);
+        let cut = self.cuts.get(&at).into_iter().flatten().any(|cut| *cut >= since && now + unheard(*cut) >= cut + away);
+        let clogged = clogs().any(|(from, to)| *to >= since && now >= from + silent);
+        self.disturbed.get(&at).is_some_and(|at| *at >= since) || cut || clogged
     }
 
     pub fn cut(&mut self, at: usize, now: u64) {

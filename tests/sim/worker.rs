@@ -20,6 +20,7 @@ pub struct Worker {
     pub up: bool,
     pub incarnation: u64,
     pub stalled_until: u64,
+    pub unreachable_until: u64,
     pub conn: Option<Conn>,
     /// A connection that is not welcomed yet.
     pub dialing: Option<Conn>,
@@ -42,6 +43,7 @@ impl Worker {
             up: false,
             incarnation: 0,
             stalled_until: 0,
+            unreachable_until: 0,
             conn: None,
             dialing: None,
             results: BTreeMap::new(),
@@ -113,7 +115,8 @@ impl World {
         if !worker.up || worker.incarnation != incarnation || worker.conn.is_some() || worker.dialing.is_some() {
             return Ok(());
         }
-        let Some(epoch) = self.head.as_ref().map(|head| head.epoch) else {
+        let reached = self.head.as_ref().filter(|_| worker.unreachable_until <= self.now);
+        let Some(epoch) = reached.map(|head| head.epoch) else {
             self.redial(at);
             return Ok(());
         };
@@ -229,7 +232,7 @@ impl World {
                 }
             }
             SlotEffect::Prepare { slot, lease, .. } => {
-                let slow = if self.rng.percent(10) { 3_000 } else { 30 };
+                let slow = if self.rng.percent(15) { 10_000 } else { 30 };
                 let time = self.now + self.rng.below(slow);
                 let how = match self.rng.below(100) {
                     0..=3 => Preparation::Declined,

@@ -75,6 +75,10 @@ pub enum FaultKind {
     /// A person drains a worker; or, false, takes it back.
     Drain(usize, bool),
     Cut(usize),
+    /// Nothing arrives for so many ms, in one direction (up is to the head); nothing is lost.
+    Clog(usize, bool, u64),
+    /// Several workers, by the bits of the first number, can't reach the head for so many ms.
+    Partition(u64, u64),
     Stall(usize, u64),
 }
 
@@ -85,6 +89,8 @@ pub struct Story {
     pub head_crashes: u64,
     pub worker_crashes: u64,
     pub cuts: u64,
+    pub clogs: u64,
+    pub partitions: u64,
     pub stalls: u64,
     pub kills: u64,
     pub pauses: u64,
@@ -106,6 +112,8 @@ impl Story {
         self.head_crashes += other.head_crashes;
         self.worker_crashes += other.worker_crashes;
         self.cuts += other.cuts;
+        self.clogs += other.clogs;
+        self.partitions += other.partitions;
         self.stalls += other.stalls;
         self.kills += other.kills;
         self.pauses += other.pauses;
@@ -213,15 +221,26 @@ impl World {
         for _ in 0..self.rng.between(3, 14) {
             let at = self.rng.between(1_000, self.quiet_from);
             let worker = self.rng.below(self.workers.len() as u64) as usize;
-            let fault = match self.rng.below(11) {
+            let fault = match self.rng.below(15) {
                 0 | 1 => FaultKind::CrashHead,
                 2 => FaultKind::CrashWorker(worker),
                 3 => FaultKind::Stall(worker, self.rng.between(100, 20_000)),
                 4 | 5 => FaultKind::CrashJob(JobId(self.rng.between(1, jobs))),
                 6 => FaultKind::Drain(worker, true),
+                7..=9 => FaultKind::Clog(worker, self.rng.percent(50), self.rng.between(50, 9_000)),
+                10 => FaultKind::Partition(self.rng.next(), self.rng.between(100, 20_000)),
                 _ => FaultKind::Cut(worker),
             };
             self.at(at, Addr::World, Mail::Fault(fault));
+            if let FaultKind::Stall(..) | FaultKind::Clog(..) = fault
+                && self.rng.percent(60)
+            {
+                // While a worker can't answer is when a promise is hard to keep.
+                let (job, later) = (JobId(self.rng.between(1, jobs)), self.rng.between(10, 1_500));
+                let verb = if self.rng.percent(30) { Verb::Kill(KillMode::Finish) } else { Verb::Pause };
+                self.at(at + later, Addr::World, Mail::Person(job, verb));
+                self.at(at + later + 9_000, Addr::World, Mail::Person(job, Verb::Resume));
+            }
             if let FaultKind::Drain(worker, true) = fault
                 && self.rng.percent(50)
             {
@@ -352,6 +371,21 @@ impl World {
                 self.oracle.cut(at, self.now);
                 self.cut_worker(at);
             }
+            FaultKind::Clog(at, up, span) => {
+                self.story.clogs += 1;
+                if up {
+                    self.oracle.clogged(at, self.now, self.now + span);
+                }
+                self.clog(at, up, self.now + span);
+            }
+            FaultKind::Partition(who, span) => {
+                self.story.partitions += 1;
+                for at in (0..self.workers.len()).filter(|at| who >> at & 1 == 1) {
+                    self.oracle.cut(at, self.now);
+                    self.workers[at].unreachable_until = self.now + span;
+                    self.cut_worker(at);
+                }
+            }
             FaultKind::Stall(at, span) => {
                 self.story.stalls += 1;
                 self.oracle.disturbed(at, self.now);
@@ -360,6 +394,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Holds up what is sent from now on over a worker's connections.
+    fn clog(&mut self, at: usize, up: bool, until: u64) {
+        for conn in self.alive.keys().filter(|conn| conn.worker == at) {
+            let (worker, proxy) = (Addr::Worker(at), Addr::Proxy(conn.session));
+            let lane = if up { (worker, proxy, conn.epoch.0) } else { (proxy, worker, conn.session.0) };
+            let last = self.lanes.entry(lane).or_default();
+            *last = until.max(*last);
+        }
     }
 
     pub fn cut_worker(&mut self, at: usize) {

@@ -237,7 +237,8 @@ impl JobMachine {
     /// Whether there is such a task, and its end can still count.
     fn can_count(&self, no: TaskNo) -> bool {
         let known = self.record.total.is_some_and(|total| no.0 < total);
-        self.split && known && !self.record.is_final(no) && self.record.ended.is_none() && !self.ending
+        let open = !self.record.is_final(no) || self.fault == Some(Fault::CountsTwice);
+        self.split && known && open && self.record.ended.is_none() && !self.ending
     }
 
     /// Puts a claimed attempt into its worker's hands again, if nobody else holds the task.
@@ -276,7 +277,7 @@ impl JobMachine {
 
     /// When every known worker has reported, what nobody claimed is free.
     pub(super) fn settle_limbo(&mut self) {
-        if self.unreported.is_empty() {
+        if self.unreported.is_empty() && self.fault != Some(Fault::LimboKept) {
             let limbo = std::mem::take(&mut self.limbo);
             if self.record.killing.is_none() {
                 self.waiting.extend(&limbo);
@@ -292,7 +293,8 @@ impl JobMachine {
         let total = self.record.total.unwrap_or(0);
         let (succeeded, failed) = (self.record.succeeded.len(), self.record.failed.len());
         let all_final = succeeded + failed == total;
-        let killed_out = self.record.killing.is_some() && self.out.is_empty() && self.limbo.is_empty();
+        let none_out = self.out.is_empty() && self.limbo.is_empty() || self.fault == Some(Fault::EndsTooSoon);
+        let killed_out = self.record.killing.is_some() && none_out;
         if !all_final && !killed_out {
             return;
         }

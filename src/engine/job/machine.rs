@@ -247,7 +247,8 @@ impl JobMachine {
     /// How many tasks could go out now.
     pub fn wanted(&self) -> u32 {
         let Some(first) = self.waiting.first().filter(|_| self.open()) else { return 0 };
-        let room = self.record.max_running.unwrap_or(u32::MAX).saturating_sub(self.out.len() as u32);
+        let limit = self.record.max_running.filter(|_| self.fault != Some(Fault::LimitIgnored));
+        let room = limit.unwrap_or(u32::MAX).saturating_sub(self.out.len() as u32);
         self.waiting.len().min(self.mark_durable.saturating_sub(first.0)).min(room)
     }
 
@@ -267,7 +268,8 @@ impl JobMachine {
     fn next_attempt(&self, no: TaskNo) -> Attempt {
         let failed = self.record.failures.get(&no).map_or(Attempt(0), |failures| failures.last);
         let handed = self.handed.get(&no).copied().unwrap_or(Attempt(0));
-        Attempt(failed.max(handed).0.saturating_add(1))
+        let step = u32::from(self.fault != Some(Fault::AttemptReused) || handed == Attempt(0));
+        Attempt(failed.max(handed).0.saturating_add(step))
     }
 
     /// Reserves task numbers ahead of the hand-out, so that it need not wait for the disk: more when the last reservation went within a
