@@ -7,15 +7,17 @@
 //! A job whose tasks fit no room now holds nobody up; but where it was its turn, and tasks of jobs behind it have taken the room for
 //! [`RESERVE_AFTER`], a worker is kept free of them.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{GrantId, Instant, JobId, Resources, SessionId, WorkerId};
+use crate::domain::{GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
 
 use super::rank::{self, RankRules, Rule};
 use super::view::JobView;
 
-use line::{Line, Opening, Openings};
+use line::Line;
 
 mod line;
 
@@ -82,6 +84,8 @@ struct Candidate {
     unseen: BTreeMap<GrantId, u32>,
     /// Since when jobs behind it take the room, as none is large enough for it.
     overtaken_since: Option<Instant>,
+    /// Its part of its owner's busy slots.
+    counted: u32,
 }
 
 impl Candidate {
@@ -99,10 +103,23 @@ struct Seat {
     worker: WorkerId,
     slots: u32,
     total: Resources,
+    /// As it was reported.
     room: u32,
     free: Resources,
-    /// Grants not settled: how many slots, and what each takes.
-    open: BTreeMap<GrantId, (u32, JobId)>,
+    /// Grants not settled: how many slots, and of what job.
+    granted: BTreeMap<GrantId, (u32, Arc<JobSpec>)>,
+}
+
+impl Seat {
+    /// The room, less what was granted of it and is not settled.
+    fn room_left(&self) -> u32 {
+        self.room.saturating_sub(self.granted.values().map(|(slots, _)| slots).sum())
+    }
+
+    /// The resources, likewise.
+    fn free_left(&self) -> Resources {
+        self.granted.values().fold(self.free.clone(), |free, (slots, spec)| free.less(&spec.needs, *slots))
+    }
 }
 
 /// See the module.
@@ -110,6 +127,14 @@ struct Seat {
 pub struct Roster {
     jobs: BTreeMap<JobId, Candidate>,
     seats: BTreeMap<SessionId, Seat>,
+    /// The seats with room left, most room first: kept, so that an event costs what it changes and not what there is.
+    open: BTreeSet<(Reverse<u32>, SessionId)>,
+    /// Jobs that want slots: kept.
+    wanting: BTreeSet<JobId>,
+    /// Busy slots of each owner that has any, with what was granted: kept.
+    busy: BTreeMap<String, u32>,
+    /// Of all seats: kept.
+    slots: u32,
     last_grant: u64,
     /// By the last tick.
     now: Option<Instant>,
@@ -135,21 +160,21 @@ impl Roster {
             RosterEvent::Job(view) => self.job_changed(*view),
             RosterEvent::JobGone(id) => self.forget(id),
             RosterEvent::Opened { session, worker, slots, total } => {
-                let seat = Seat { worker, slots, free: total.clone(), total, room: 0, open: BTreeMap::new() };
+                let seat = Seat { worker, slots, free: total.clone(), total, room: 0, granted: BTreeMap::new() };
+                self.close(session);
+                self.slots += slots;
                 self.seats.insert(session, seat);
             }
             RosterEvent::Room { session, room, free, settled } => {
-                if let Some(seat) = self.seats.get_mut(&session) {
+                self.change(session, |seat| {
                     seat.room = room;
                     seat.free = free;
                     settled.iter().for_each(|grant| {
-                        seat.open.remove(grant);
+                        seat.granted.remove(grant);
                     });
-                }
+                });
             }
-            RosterEvent::Closed(session) => {
-                self.seats.remove(&session);
-            }
+            RosterEvent::Closed(session) => self.close(session),
             RosterEvent::Tick(now) => {
                 self.now = self.now.max(Some(now));
                 self.reserve(now);
@@ -167,9 +192,10 @@ impl Roster {
                 candidate.overtaken_since = candidate.overtaken_since.filter(|_| candidate.wanted() > 0);
             }
             None => {
-                self.jobs.insert(id, Candidate { view, unseen: BTreeMap::new(), overtaken_since: None });
+                self.jobs.insert(id, Candidate { view, unseen: BTreeMap::new(), overtaken_since: None, counted: 0 });
             }
         }
+        self.recount(id);
         if ended {
             self.forget(id);
         }
@@ -179,8 +205,43 @@ impl Roster {
     /// to a session, whose next report settles it.
     fn forget(&mut self, job: JobId) {
         let Some(gone) = self.jobs.remove(&job) else { return };
-        for seat in self.seats.values_mut() {
-            seat.open.retain(|grant, _| !gone.unseen.contains_key(grant));
+        self.wanting.remove(&job);
+        add_to(&mut self.busy, &gone.view.spec.owner, 0, gone.counted);
+        let unused = |seat: &Seat| seat.granted.keys().any(|grant| gone.unseen.contains_key(grant));
+        let holding: Vec<SessionId> = self.seats.iter().filter(|(_, seat)| unused(seat)).map(|(id, _)| *id).collect();
+        for session in holding {
+            self.change(session, |seat| seat.granted.retain(|grant, _| !gone.unseen.contains_key(grant)));
+        }
+    }
+
+    /// Changes a seat, and its place among those with room.
+    fn change(&mut self, session: SessionId, change: impl FnOnce(&mut Seat)) {
+        let Some(seat) = self.seats.get_mut(&session) else { return };
+        self.open.remove(&(Reverse(seat.room_left()), session));
+        change(seat);
+        let room = seat.room_left();
+        if room > 0 {
+            self.open.insert((Reverse(room), session));
+        }
+    }
+
+    fn close(&mut self, session: SessionId) {
+        if let Some(seat) = self.seats.remove(&session) {
+            self.open.remove(&(Reverse(seat.room_left()), session));
+            self.slots -= seat.slots;
+        }
+    }
+
+    /// Brings what is kept of a job up to date.
+    fn recount(&mut self, job: JobId) {
+        let Some(candidate) = self.jobs.get_mut(&job) else { return };
+        let busy = candidate.busy();
+        add_to(&mut self.busy, &candidate.view.spec.owner, busy, candidate.counted);
+        candidate.counted = busy;
+        if candidate.wanted() > 0 {
+            self.wanting.insert(job);
+        } else {
+            self.wanting.remove(&job);
         }
     }
 
@@ -191,11 +252,11 @@ impl Roster {
         if self.reserved.is_some() {
             return;
         }
-        let (busy, rules) = (self.busy(), self.rules());
+        let (busy, rules) = (&self.busy, self.rules());
         let long = |since: Instant| now.since(since) >= RESERVE_AFTER;
         let mut starved: Vec<&JobView> =
             self.jobs.values().filter(|job| job.overtaken_since.is_some_and(long)).map(|job| &job.view).collect();
-        starved.sort_by_key(|view| rank::key(view, &busy, rules));
+        starved.sort_by_key(|view| rank::key(view, busy, rules));
         self.reserved = starved.into_iter().find_map(|view| Some((view.id, self.seat_to_keep_free(&view.spec.needs)?)));
     }
 
@@ -207,74 +268,54 @@ impl Roster {
 
     /// Slots of all connected workers.
     pub fn slots(&self) -> u32 {
-        self.seats.values().map(|seat| seat.slots).sum()
+        self.slots
     }
 
     fn rules(&self) -> RankRules {
         RankRules::for_slots(self.slots())
     }
 
-    fn busy(&self) -> BTreeMap<String, u32> {
-        let mut busy = BTreeMap::new();
-        for candidate in self.jobs.values() {
-            add_to(&mut busy, &candidate.view.spec.owner, candidate.busy());
-        }
-        busy
-    }
-
-    /// The sessions with room, less what was granted of it and is not settled.
-    fn openings(&self) -> Openings {
-        let openings = self.seats.iter().filter_map(|(session, seat)| {
-            let room = seat.room.saturating_sub(seat.open.values().map(|(slots, _)| slots).sum());
-            let free = |seat: &Seat| {
-                seat.open.values().fold(seat.free.clone(), |free, (slots, of)| match self.jobs.get(of) {
-                    Some(job) => free.less(&job.view.spec.needs, *slots),
-                    None => free,
-                })
-            };
-            (room > 0).then(|| Opening { session: *session, room, free: free(seat) })
-        });
-        Openings(openings.collect())
+    /// The seat with the most room left that has what a task needs.
+    fn opening(&self, needs: &Resources, kept_free: Option<SessionId>) -> Option<SessionId> {
+        let plain = *needs == Resources::default();
+        let fits = |session: &SessionId| plain || self.seats.get(session).is_some_and(|seat| needs.fits(&seat.free_left()));
+        self.open.iter().map(|(_, session)| *session).find(|session| kept_free != Some(*session) && fits(session))
     }
 
     /// Grants slot by slot, since every grant changes the owners' shares; neighbours are joined afterwards.
     fn grant(&mut self) -> Vec<RosterEffect> {
         let mut effects: Vec<RosterEffect> = Vec::new();
-        let mut openings = self.openings();
-        if openings.0.is_empty() {
+        if self.open.is_empty() || self.wanting.is_empty() {
             return effects;
         }
-        let mut busy = self.busy();
-        let mut line = Line::new(self.jobs.values().filter(|job| job.wanted() > 0).map(|job| &job.view), self.rules());
-        let mut first_unfit = None;
-        while !openings.0.is_empty() {
+        let mut line = Line::new(self.wanting.iter().filter_map(|job| self.jobs.get(job)).map(|job| &job.view), self.rules());
+        let (mut first_unfit, mut kept_free) = (None, None);
+        while !self.open.is_empty() {
             let view_of = |job| self.jobs.get(&job).map(|candidate| &candidate.view);
-            let Some(job) = line.first(view_of, &busy) else { break };
-            let Some(candidate) = self.jobs.get_mut(&job) else { break };
+            let Some(job) = line.first(view_of, &self.busy) else { break };
+            let Some(candidate) = self.jobs.get(&job) else { break };
             let spec = candidate.view.spec.clone();
-            let Some(session) = openings.take(&spec.needs) else {
+            let Some(session) = self.opening(&spec.needs, kept_free) else {
                 // It fits nowhere now; it holds nobody up, except at a worker that is kept free for it.
-                openings.0.retain(|opening| self.reserved != Some((job, opening.session)));
+                kept_free = kept_free.or(self.reserved.filter(|(of, _)| *of == job).map(|(_, session)| session));
                 first_unfit = first_unfit.or_else(|| self.seats.values().any(|seat| spec.needs.fits(&seat.total)).then_some(job));
                 line.drop_first(job);
                 continue;
             };
-            candidate.overtaken_since = None;
             self.reserved = self.reserved.filter(|(of, _)| *of != job);
             if let Some(overtaken) = first_unfit.and_then(|first| self.jobs.get_mut(&first)) {
                 overtaken.overtaken_since = overtaken.overtaken_since.or(self.now);
             }
-            add_to(&mut busy, &spec.owner, 1);
-            self.give(job, session, &mut effects);
-            if self.jobs.get(&job).is_none_or(|candidate| candidate.wanted() == 0) {
+            self.give(job, session, &spec, &mut effects);
+            if !self.wanting.contains(&job) {
                 line.drop_first(job);
             }
         }
         effects
     }
 
-    fn give(&mut self, job: JobId, session: SessionId, effects: &mut Vec<RosterEffect>) {
-        let (Some(candidate), Some(seat)) = (self.jobs.get_mut(&job), self.seats.get_mut(&session)) else { return };
+    fn give(&mut self, job: JobId, session: SessionId, spec: &Arc<JobSpec>, effects: &mut Vec<RosterEffect>) {
+        let (Some(candidate), Some(seat)) = (self.jobs.get_mut(&job), self.seats.get(&session)) else { return };
         let same = effects.iter_mut().rev().take(64).find(|effect| {
             let RosterEffect::Grant { job: of, session: at, .. } = effect;
             *of == job && *at == session
@@ -291,18 +332,20 @@ impl Roster {
                 grant
             }
         };
+        candidate.overtaken_since = None;
         *candidate.unseen.entry(grant).or_default() += 1;
-        seat.open.entry(grant).or_insert((0, job)).0 += 1;
+        self.recount(job);
+        self.change(session, |seat| seat.granted.entry(grant).or_insert_with(|| (0, spec.clone())).0 += 1);
     }
 
     /// The job's place among those that want slots.
     pub fn place(&self, job: JobId) -> Option<Place> {
-        let (busy, rules) = (self.busy(), self.rules());
+        let (busy, rules) = (&self.busy, self.rules());
         let mut keys: Vec<_> = self
             .jobs
             .values()
             .filter(|candidate| candidate.view.wanted > 0)
-            .map(|candidate| (rank::key(&candidate.view, &busy, rules), candidate.view.id))
+            .map(|candidate| (rank::key(&candidate.view, busy, rules), candidate.view.id))
             .collect();
         keys.sort();
         let at = keys.iter().position(|(_, id)| *id == job)?;
@@ -328,7 +371,7 @@ impl Roster {
 
     /// Free slots, granted ones not counted.
     pub fn free_slots(&self) -> u32 {
-        self.seats.values().map(|seat| seat.room.saturating_sub(seat.open.values().map(|(slots, _)| slots).sum())).sum()
+        self.open.iter().map(|(Reverse(room), _)| room).sum()
     }
 
     /// The jobs that are not final, as last seen.
@@ -337,12 +380,18 @@ impl Roster {
     }
 }
 
-fn add_to(busy: &mut BTreeMap<String, u32>, owner: &str, slots: u32) {
-    match busy.get_mut(owner) {
-        Some(of) => *of = of.saturating_add(slots),
-        None => {
-            busy.insert(owner.to_owned(), slots);
-        }
+/// Replaces one part of an owner's busy slots; an owner without any is not kept.
+fn add_to(busy: &mut BTreeMap<String, u32>, owner: &str, slots: u32, instead_of: u32) {
+    if slots == instead_of {
+        return;
+    }
+    let sum = busy.get(owner).copied().unwrap_or(0).saturating_add(slots).saturating_sub(instead_of);
+    if sum == 0 {
+        busy.remove(owner);
+    } else if let Some(of) = busy.get_mut(owner) {
+        *of = sum;
+    } else {
+        busy.insert(owner.to_owned(), sum);
     }
 }
 

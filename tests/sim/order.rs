@@ -30,7 +30,7 @@ struct Seat {
     slots: u32,
     room: u32,
     free: Resources,
-    open: BTreeMap<GrantId, (u32, JobId)>,
+    open: BTreeMap<GrantId, (u32, Resources)>,
 }
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl Order {
             };
             winner.unseen.insert(grant, slots);
             winner.waits_since = None;
-            seat.open.insert(grant, (slots, job));
+            seat.open.insert(grant, (slots, winner.view.spec.needs.clone()));
             if seat.open.values().map(|(slots, _)| slots).sum::<u32>() > seat.room {
                 return Err(format!("{session} has no room for {effect:?}: {} slots", seat.room));
             }
@@ -100,10 +100,7 @@ impl Order {
     }
 
     fn free(&self, seat: &Seat) -> Resources {
-        seat.open.values().fold(seat.free.clone(), |free, (slots, of)| match self.jobs.get(of) {
-            Some(job) => free.less(&job.view.spec.needs, *slots),
-            None => free,
-        })
+        seat.open.values().fold(seat.free.clone(), |free, (slots, needs)| free.less(needs, *slots))
     }
 
     /// No slot stays free that some waiting task fits.

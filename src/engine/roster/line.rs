@@ -1,9 +1,9 @@
-//! One round of granting: who is next, and where there is room.
+//! One round of granting: who is next.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::domain::{JobId, Resources, SessionId};
+use crate::domain::JobId;
 use crate::engine::rank::{self, RankRules};
 use crate::engine::view::JobView;
 
@@ -49,32 +49,5 @@ impl Line {
         if class.get().is_empty() {
             class.remove();
         }
-    }
-}
-
-/// A session with room, less what was granted of it.
-pub(super) struct Opening {
-    pub session: SessionId,
-    pub room: u32,
-    pub free: Resources,
-}
-
-/// All of them, by session.
-pub(super) struct Openings(pub Vec<Opening>);
-
-impl Openings {
-    /// Takes one slot for a task: where most are free if it asks for nothing else, else at the first worker that has what it asks for.
-    pub fn take(&mut self, needs: &Resources) -> Option<SessionId> {
-        let plain = *needs == Resources::default();
-        let fitting = self.0.iter().enumerate().filter(|(_, opening)| plain || needs.fits(&opening.free));
-        let (at, _) = fitting.max_by_key(|(at, opening)| (if plain { opening.room } else { 1 }, Reverse(*at)))?;
-        let opening = self.0.get_mut(at)?;
-        let session = opening.session;
-        opening.room -= 1;
-        opening.free = opening.free.less(needs, 1);
-        if opening.room == 0 {
-            self.0.remove(at);
-        }
-        Some(session)
     }
 }
