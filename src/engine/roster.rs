@@ -374,6 +374,19 @@ impl Roster {
         self.open.iter().map(|(Reverse(room), _)| room).sum()
     }
 
+    /// Checks that what is kept is what it should be.
+    pub fn check(&self) -> Result<(), String> {
+        let open = self.seats.iter().map(|(session, seat)| (Reverse(seat.room_left()), *session)).filter(|(room, _)| room.0 > 0);
+        let wanting = self.jobs.iter().filter(|(_, job)| job.wanted() > 0).map(|(id, _)| *id);
+        let mut busy = BTreeMap::new();
+        self.jobs.values().for_each(|job| add_to(&mut busy, &job.view.spec.owner, job.busy(), 0));
+        let right = open.collect::<BTreeSet<_>>() == self.open
+            && wanting.collect::<BTreeSet<_>>() == self.wanting
+            && busy == self.busy
+            && self.seats.values().map(|seat| seat.slots).sum::<u32>() == self.slots;
+        if right { Ok(()) } else { Err(format!("the roster's sums are wrong: {self:?}")) }
+    }
+
     /// The jobs that are not final, as last seen.
     pub fn views(&self) -> impl Iterator<Item = &JobView> + '_ {
         self.jobs.values().map(|candidate| &candidate.view)

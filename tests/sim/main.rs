@@ -46,6 +46,17 @@ fn every_seed_keeps_every_promise() {
     }
 }
 
+/// `MILLPOND_FULL=1`: ten thousand workers and a million tasks.
+#[test]
+fn a_large_cluster_keeps_every_promise_and_its_pace() {
+    let (workers, tasks) = if std::env::var_os("MILLPOND_FULL").is_some() { (10_000, 1_000_000) } else { (200, 20_000) };
+    let began = std::time::Instant::now();
+    let story = World::large(workers, tasks).run().unwrap_or_else(|violation| panic!("{violation}"));
+    let rate = story.events as f64 / began.elapsed().as_secs_f64();
+    println!("{workers} workers, {tasks} tasks: {rate:.0} events/s: {story:?}");
+    assert!(story.started >= u64::from(tasks) && story.head_crashes == 1 && story.adopted > 0, "{story:?}");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_story() {
     assert_eq!(run(7, None).unwrap(), run(7, None).unwrap());

@@ -9,14 +9,17 @@ use std::collections::{BTreeMap, BinaryHeap};
 use millpond::domain::entry::Entry;
 use millpond::domain::verb::{KillMode, Verb};
 use millpond::domain::wire::{FromWorker, Lease, ToWorker};
-use millpond::domain::{Epoch, Instant, JobId, SessionId, WallTime};
+use millpond::domain::{Epoch, Instant, JobId, Resources, SessionId, WallTime};
 use millpond::engine::slot_table::Preparation;
-use millpond::engine::{Fault, Ledger, Now};
+use millpond::engine::{Fault, JobMachine, Ledger, Now};
 
 use crate::head::{Head, HeadMail};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::worker::Worker;
+
+/// How often all of a large cluster is looked at, in events.
+const LOOK_EVERY: u64 = 200_000;
 
 /// Who can get mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,6 +157,9 @@ pub struct World {
     /// When the last mail between two addresses arrives; per epoch or connection, so that a new stream is not held up by an old one.
     lanes: BTreeMap<(Addr, Addr, u64), u64>,
     quiet_from: u64,
+    /// Every event is looked at; where there are too many, all of the head every so often and at the end.
+    pub looks: bool,
+    events_max: u64,
     pub last_session: u64,
     /// Print every step: `MILLPOND_TRACE=1`.
     trace: bool,
@@ -177,6 +183,8 @@ impl World {
             last_mail: 0,
             lanes: BTreeMap::new(),
             quiet_from: 0,
+            looks: true,
+            events_max: 400_000,
             last_session: 0,
             trace: std::env::var_os("MILLPOND_TRACE").is_some(),
             rng,
@@ -192,6 +200,39 @@ impl World {
         }
         world.plan(large);
         world
+    }
+
+    /// So many workers with four slots each, one job with so many tasks; on the way some connections break, and the head dies once.
+    pub fn large(workers: usize, tasks: u32) -> Self {
+        let mut world = Self::new(1, None);
+        world.queue.clear();
+        world.mail.clear();
+        world.workers = (0..workers).map(|at| Worker::new(4, 4, at as u64, None)).collect();
+        world.disk.ledger = Ledger::default();
+        let mut submitted = crate::head::a_job(1, tasks, &mut world.rng);
+        submitted.spec.needs = Resources::default();
+        (submitted.max_running, submitted.held) = (None, false);
+        world.disk.ledger.apply(&Entry::JobSubmitted(Box::new(submitted)));
+        (world.looks, world.events_max, world.quiet_from) = (false, u64::from(tasks) * 100, 0);
+        world.at(1000, Addr::World, Mail::HeadStarts);
+        for at in 0..workers {
+            world.at(1000, Addr::World, Mail::WorkerStarts(at));
+            if at % 100 == 0 {
+                let time = world.rng.between(3_000, 10_000);
+                world.at(time, Addr::World, Mail::Fault(FaultKind::Cut(at)));
+            }
+        }
+        world.at(8_000, Addr::World, Mail::Fault(FaultKind::CrashHead));
+        world.at(1000, Addr::World, Mail::Beat);
+        world
+    }
+
+    /// Looks at all of the head.
+    fn look(&self) -> Result<(), String> {
+        let Some(head) = &self.head else { return Ok(()) };
+        head.roster.check()?;
+        head.jobs.values().try_for_each(JobMachine::check)?;
+        head.sessions.values().try_for_each(|(session, conn)| session.check(conn.epoch))
     }
 
     /// Lays out jobs, verbs and faults.
@@ -299,7 +340,10 @@ impl World {
             if self.trace {
                 println!("{:>7} {to:?}: {mail:?}", self.now);
             }
-            if self.story.events > 400_000 {
+            if !self.looks && self.story.events.is_multiple_of(LOOK_EVERY) {
+                self.look()?;
+            }
+            if self.story.events > self.events_max {
                 return Err(format!("no end in sight at {} ms; last: {mail:?}", self.now));
             }
             self.step(to, mail)?;
@@ -307,6 +351,7 @@ impl World {
                 break;
             }
         }
+        self.look()?;
         self.check_end()?;
         Ok(self.story)
     }
