@@ -88,6 +88,15 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// Any call between actors.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Tasks that fail on one worker, one after the other, before it is put under suspicion.
+pub const SUSPECT_AFTER_FAILURES: u32 = 5;
+/// Jobs that these are of, at least.
+pub const SUSPECT_AFTER_JOBS: usize = 2;
+/// So long after that a worker gets a task to try; then twice as long, and so on.
+pub const SUSPECT_PROBE_FIRST: Duration = Duration::from_secs(30);
+/// The longest pause between two tries.
+pub const SUSPECT_PROBE_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// Share of started tasks, in percent, from which on a job is almost done.
 pub const FINISH_LINE_PERCENT: u64 = 95;
 /// A job past its finish line has no more tasks left than this many times the cluster's slots.

@@ -67,6 +67,8 @@ pub struct Description {
     pub free: u32,
     /// Takes no more tasks.
     pub draining: bool,
+    /// Why it is under suspicion.
+    pub suspicion: Option<String>,
     /// What it holds, and whether each has started.
     pub leases: Vec<(Lease, bool)>,
 }
@@ -149,8 +151,12 @@ impl Actor for WorkerProxy {
             ProxyMsg::Reclaim(job, actor) => state.reclaim(&myself, job, &actor),
             ProxyMsg::Describe(reply) => {
                 let session = &state.session;
-                let description =
-                    Description { free: session.free_announced(), draining: session.is_draining(), leases: session.leases().collect() };
+                let description = Description {
+                    free: session.free_announced(),
+                    draining: session.is_draining(),
+                    suspicion: session.suspicion(state.clock.now()),
+                    leases: session.leases().collect(),
+                };
                 let _ = reply.send(description);
             }
             ProxyMsg::Tick => state.event(&myself, SessionEvent::Tick),
@@ -196,9 +202,11 @@ impl ProxyState {
             SessionEffect::Fenced { job, fence, started, dropped } => {
                 self.tell_job(job, JobEvent::Fenced { fence, session: id, started, dropped });
             }
-            SessionEffect::Room { room, free, settled } => {
-                let _ = self.supervisor.cast(SupervisorMsg::Room { session: id, room, free, settled });
+            SessionEffect::Room { room, free, settled, trust } => {
+                let _ = self.supervisor.cast(SupervisorMsg::Room { session: id, room, free, settled, trust });
             }
+            SessionEffect::Suspicion(Some(why)) => tracing::warn!(worker = %self.session.worker(), why, "worker under suspicion"),
+            SessionEffect::Suspicion(None) => tracing::info!(worker = %self.session.worker(), "worker trusted again"),
             SessionEffect::Over { goodbye } => self.end(myself, goodbye),
         }
     }

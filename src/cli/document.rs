@@ -202,6 +202,7 @@ pub(crate) struct Worker<'a> {
     id: &'a str,
     host: &'a str,
     state: &'static str,
+    note: &'a str,
     slots: u32,
     free: u32,
     cpus: u32,
@@ -220,6 +221,7 @@ impl<'a> Worker<'a> {
             id: &worker.id,
             host: &worker.host,
             state: worker_state(worker.state()),
+            note: &worker.note,
             slots: worker.slots,
             free: worker.free,
             cpus: total.map_or(0, |total| total.cpus),
@@ -266,6 +268,7 @@ pub(crate) fn worker_state(state: pb::WorkerState) -> &'static str {
         pb::WorkerState::Busy => "busy",
         pb::WorkerState::Draining => "draining",
         pb::WorkerState::Away => "away",
+        pb::WorkerState::Suspected => "suspected",
     }
 }
 

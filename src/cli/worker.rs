@@ -20,7 +20,7 @@ pub(crate) enum WorkerCommand {
     Show(Which),
     /// Let it finish what it runs, take no more, and leave
     Drain(Which),
-    /// Let it take tasks again, if it has not left yet
+    /// Let it take tasks again: one that drains and has not left yet, or that is under suspicion
     Resume(Which),
 }
 
@@ -88,6 +88,7 @@ fn facts(worker: &pb::Worker) -> Vec<String> {
         ("id", worker.id.clone()),
         ("host", worker.host.clone()),
         ("state", worker_state(worker.state()).to_owned()),
+        ("note", worker.note.clone()),
         ("slots", format!("{}, {} free", worker.slots, worker.free)),
         ("has", format!("{} cpus, {} memory, {} gpus", total.cpus, super::units::short_size(total.mem_bytes), total.gpus)),
         ("labels", labels.join(" ")),

@@ -34,8 +34,19 @@ pub fn reason(view: &JobView, roster: &Roster, place: Option<Place>) -> String {
             format!("is being killed{note}: {} still running", tasks(counts.running + counts.undispatched))
         }
         JobState::Finishing => "has run all its tasks; its end is being made durable".into(),
-        JobState::Waiting | JobState::Running => live(view, roster, place, &note),
+        JobState::Waiting | JobState::Running => format!("{}{}", live(view, roster, place, &note), suspicion(view, roster)),
     }
+}
+
+/// Who gets none of the tasks that wait, and why.
+fn suspicion(view: &JobView, roster: &Roster) -> String {
+    let suspected: Vec<String> = roster.suspected().take(3).map(|worker| worker.to_string()).collect();
+    let more = roster.suspected().count().saturating_sub(suspected.len());
+    if view.held || view.counts.undispatched == 0 || suspected.is_empty() {
+        return String::new();
+    }
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("; under suspicion, as tasks of several jobs failed there: {}{more} (see `millpond worker list`)", suspected.join(", "))
 }
 
 fn tasks(n: u32) -> String {

@@ -15,6 +15,7 @@ pub mod record;
 pub mod roster;
 pub mod session;
 pub mod slot_table;
+pub mod suspicion;
 pub mod view;
 
 pub use fault::Fault;
@@ -25,4 +26,5 @@ pub use record::JobRecord;
 pub use roster::{Roster, RosterEffect, RosterEvent};
 pub use session::{Session, SessionEffect, SessionEvent};
 pub use slot_table::{SlotEffect, SlotEvent, SlotTable};
+pub use suspicion::Trust;
 pub use view::JobView;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::domain::{GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
 
 use super::rank::{self, RankRules, Rule};
+use super::suspicion::Trust;
 use super::view::JobView;
 
 use line::Line;
@@ -52,6 +53,8 @@ pub enum RosterEvent {
         free: Resources,
         /// Grants whose tasks are in this report.
         settled: Vec<GrantId>,
+        /// How the worker may be used.
+        trust: Trust,
     },
     /// A session is over.
     Closed(SessionId),
@@ -108,12 +111,18 @@ struct Seat {
     free: Resources,
     /// Grants not settled: how many slots, and of what job.
     granted: BTreeMap<GrantId, (u32, Arc<JobSpec>)>,
+    trust: Trust,
 }
 
 impl Seat {
-    /// The room, less what was granted of it and is not settled.
-    fn room_left(&self) -> u32 {
-        self.room.saturating_sub(self.granted.values().map(|(slots, _)| slots).sum())
+    /// The room, less what was granted of it and is not settled. A worker under suspicion is used as one, if any other is `trusted`.
+    fn room_left(&self, trusted: u32) -> u32 {
+        let room = match self.trust {
+            Trust::Suspected if trusted > 0 => 0,
+            Trust::Probe if trusted > 0 => self.room.min(1),
+            _ => self.room,
+        };
+        room.saturating_sub(self.granted.values().map(|(slots, _)| slots).sum())
     }
 
     /// The resources, likewise.
@@ -135,6 +144,8 @@ pub struct Roster {
     busy: BTreeMap<String, u32>,
     /// Of all seats: kept.
     slots: u32,
+    /// Seats that are not under suspicion: kept.
+    trusted: u32,
     last_grant: u64,
     /// By the last tick.
     now: Option<Instant>,
@@ -160,12 +171,14 @@ impl Roster {
             RosterEvent::Job(view) => self.job_changed(*view),
             RosterEvent::JobGone(id) => self.forget(id),
             RosterEvent::Opened { session, worker, slots, total } => {
-                let seat = Seat { worker, slots, free: total.clone(), total, room: 0, granted: BTreeMap::new() };
+                let seat = Seat { worker, slots, free: total.clone(), total, room: 0, granted: BTreeMap::new(), trust: Trust::Trusted };
                 self.close(session);
                 self.slots += slots;
                 self.seats.insert(session, seat);
+                self.trust(self.trusted + 1);
             }
-            RosterEvent::Room { session, room, free, settled } => {
+            RosterEvent::Room { session, room, free, settled, trust } => {
+                self.suspect(session, trust);
                 self.change(session, |seat| {
                     seat.room = room;
                     seat.free = free;
@@ -217,9 +230,9 @@ impl Roster {
     /// Changes a seat, and its place among those with room.
     fn change(&mut self, session: SessionId, change: impl FnOnce(&mut Seat)) {
         let Some(seat) = self.seats.get_mut(&session) else { return };
-        self.open.remove(&(Reverse(seat.room_left()), session));
+        self.open.remove(&(Reverse(seat.room_left(self.trusted)), session));
         change(seat);
-        let room = seat.room_left();
+        let room = seat.room_left(self.trusted);
         if room > 0 {
             self.open.insert((Reverse(room), session));
         }
@@ -227,9 +240,37 @@ impl Roster {
 
     fn close(&mut self, session: SessionId) {
         if let Some(seat) = self.seats.remove(&session) {
-            self.open.remove(&(Reverse(seat.room_left()), session));
+            self.open.remove(&(Reverse(seat.room_left(self.trusted)), session));
             self.slots -= seat.slots;
+            self.trust(self.trusted - u32::from(seat.trust == Trust::Trusted));
         }
+    }
+
+    /// Notes how a worker may be used.
+    fn suspect(&mut self, session: SessionId, trust: Trust) {
+        let Some(before) = self.seats.get(&session).map(|seat| seat.trust) else { return };
+        self.change(session, |seat| seat.trust = trust);
+        self.trust(self.trusted + u32::from(trust == Trust::Trusted) - u32::from(before == Trust::Trusted));
+    }
+
+    /// So many seats are trusted now. Where there is none at all, those under suspicion are used as any others.
+    fn trust(&mut self, trusted: u32) {
+        let changes = (trusted > 0) != (self.trusted > 0);
+        self.trusted = trusted;
+        if changes {
+            self.open = self.rooms().collect();
+        }
+    }
+
+    /// The seats with room left.
+    fn rooms(&self) -> impl Iterator<Item = (Reverse<u32>, SessionId)> + '_ {
+        let rooms = self.seats.iter().map(|(session, seat)| (Reverse(seat.room_left(self.trusted)), *session));
+        rooms.filter(|(room, _)| room.0 > 0)
+    }
+
+    /// Workers that are under suspicion.
+    pub fn suspected(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        self.seats.values().filter(|seat| seat.trust != Trust::Trusted).map(|seat| seat.worker)
     }
 
     /// Brings what is kept of a job up to date.
@@ -376,11 +417,12 @@ impl Roster {
 
     /// Checks that what is kept is what it should be.
     pub fn check(&self) -> Result<(), String> {
-        let open = self.seats.iter().map(|(session, seat)| (Reverse(seat.room_left()), *session)).filter(|(room, _)| room.0 > 0);
         let wanting = self.jobs.iter().filter(|(_, job)| job.wanted() > 0).map(|(id, _)| *id);
         let mut busy = BTreeMap::new();
         self.jobs.values().for_each(|job| add_to(&mut busy, &job.view.spec.owner, job.busy(), 0));
-        let right = open.collect::<BTreeSet<_>>() == self.open
+        let trusted = self.seats.values().filter(|seat| seat.trust == Trust::Trusted).count();
+        let right = self.rooms().collect::<BTreeSet<_>>() == self.open
+            && trusted == self.trusted as usize
             && wanting.collect::<BTreeSet<_>>() == self.wanting
             && busy == self.busy
             && self.seats.values().map(|seat| seat.slots).sum::<u32>() == self.slots;

@@ -11,6 +11,7 @@ use crate::limits;
 
 use super::fault::Fault;
 use super::now::Now;
+use super::suspicion::{Suspicion, Trust};
 
 /// Jobs remembered as introduced to the worker; beyond it those without a lease here are forgotten, and introduced again when they return.
 const INTRODUCED_MAX: usize = 1024;
@@ -85,7 +86,11 @@ pub enum SessionEffect {
         free: Resources,
         /// Grants that this report includes.
         settled: Vec<GrantId>,
+        /// How the worker may be used.
+        trust: Trust,
     },
+    /// The worker fell under suspicion, and why; or, none, out of it.
+    Suspicion(Option<String>),
     /// The worker has been silent too long, or has said goodbye: the session is over.
     Over {
         /// It left in order, with nothing in its hands.
@@ -122,6 +127,7 @@ pub struct Session {
     draining: bool,
     /// When the last heartbeat came; the worker's lease began no later.
     heard: Instant,
+    suspicion: Suspicion,
     fault: Option<Fault>,
 }
 
@@ -143,6 +149,7 @@ impl Session {
             last_fence: 0,
             draining: false,
             heard: now.mono,
+            suspicion: Suspicion::default(),
             fault: None,
         }
     }
@@ -156,7 +163,7 @@ impl Session {
     pub fn on_event(&mut self, event: SessionEvent, now: Now) -> Vec<SessionEffect> {
         let mut effects = Vec::new();
         match event {
-            SessionEvent::Deliver { grant, job, needs, runs } => self.deliver(grant, job, &needs, runs, &mut effects),
+            SessionEvent::Deliver { grant, job, needs, runs } => self.deliver(grant, job, &needs, runs, now, &mut effects),
             SessionEvent::Fence(fence, job) => {
                 self.last_fence += 1;
                 self.fences.insert(FenceId(self.last_fence), (job, fence));
@@ -164,35 +171,40 @@ impl Session {
             }
             SessionEvent::Adopted(lease, needs) => {
                 self.held.insert(key(&lease), Held { lease, needs, sent: None });
-                effects.push(self.room_report(Vec::new()));
+                effects.push(self.room_report(Vec::new(), now));
             }
             SessionEvent::JobGone(job) => {
                 self.introduced.remove(&job);
                 effects.push(SessionEffect::Send(ToWorker::JobGone(job)));
             }
-            SessionEvent::Pass(message) => self.pass(message, &mut effects),
+            SessionEvent::Pass(message) => self.pass(message, now, &mut effects),
             SessionEvent::Said(message) => self.said(message, now, &mut effects),
             SessionEvent::Drain(drain) => {
                 self.draining = drain;
+                if !drain && self.suspicion.pardon() {
+                    effects.push(SessionEffect::Suspicion(None));
+                }
                 effects.push(SessionEffect::Send(ToWorker::Drain(drain)));
-                effects.push(self.room_report(Vec::new()));
+                effects.push(self.room_report(Vec::new(), now));
             }
             SessionEvent::Tick => {
                 if now.mono.since(self.heard) >= limits::WORKER_SILENT_AFTER {
                     effects.push(SessionEffect::Over { goodbye: false });
+                } else if self.trust(now) == Trust::Probe {
+                    effects.push(self.room_report(Vec::new(), now));
                 }
             }
         }
         effects
     }
 
-    fn pass(&mut self, message: ToWorker, effects: &mut Vec<SessionEffect>) {
+    fn pass(&mut self, message: ToWorker, now: Now, effects: &mut Vec<SessionEffect>) {
         match &message {
             ToWorker::Ack(leases) => leases.iter().for_each(|lease| self.acknowledge(lease)),
             ToWorker::Verdict(lease, Verdict::Stop) => {
                 self.acknowledge(lease);
                 self.drop_lease(lease);
-                effects.push(self.room_report(Vec::new()));
+                effects.push(self.room_report(Vec::new(), now));
             }
             _ => {}
         }
@@ -203,7 +215,15 @@ impl Session {
         self.unacknowledged.remove(&key(lease));
     }
 
-    fn deliver(&mut self, grant: GrantId, job: JobId, needs: &Resources, mut runs: Vec<Delivery>, effects: &mut Vec<SessionEffect>) {
+    fn deliver(
+        &mut self,
+        grant: GrantId,
+        job: JobId,
+        needs: &Resources,
+        mut runs: Vec<Delivery>,
+        now: Now,
+        effects: &mut Vec<SessionEffect>,
+    ) {
         // The room may have shrunk since the grant: what no longer fits goes back.
         let surplus = runs.split_off(runs.len().min(self.room() as usize));
         if !surplus.is_empty() {
@@ -216,7 +236,7 @@ impl Session {
             let batch = batch.iter().map(|run| self.send(run, needs)).collect();
             effects.push(SessionEffect::Send(ToWorker::Runs(batch)));
         }
-        effects.push(self.room_report(vec![grant]));
+        effects.push(self.room_report(vec![grant], now));
     }
 
     fn introduce(&mut self, job: JobId, effects: &mut Vec<SessionEffect>) {
@@ -242,7 +262,7 @@ impl Session {
                 self.free_announced = free.min(self.slots);
                 // Never beyond what was sent, whatever the worker says.
                 self.last_run_seen = last_run_seen.min(self.last_run);
-                effects.push(self.room_report(Vec::new()));
+                effects.push(self.room_report(Vec::new(), now));
             }
             FromWorker::Started(leases) => {
                 for (job, leases) in by_job(leases) {
@@ -253,7 +273,7 @@ impl Session {
             FromWorker::Declined(lease) => {
                 self.drop_lease(&lease);
                 effects.push(SessionEffect::Returned(lease.job, vec![lease]));
-                effects.push(self.room_report(Vec::new()));
+                effects.push(self.room_report(Vec::new(), now));
             }
             FromWorker::Fenced { fence, started, dropped } => {
                 started.iter().for_each(|lease| self.start(lease));
@@ -268,15 +288,18 @@ impl Session {
                         effects.extend(by_job(dropped).into_iter().map(|(job, leases)| SessionEffect::Returned(job, leases)));
                     }
                 }
-                effects.push(self.room_report(Vec::new()));
+                effects.push(self.room_report(Vec::new(), now));
             }
             FromWorker::Finished(finished) => {
                 let lease = finished.lease;
                 // Only what we gave out or asked for, so that a worker can't make the head remember without end.
                 if self.drop_lease(&lease) {
                     self.unacknowledged.insert(key(&lease), lease);
+                    if self.suspicion.ended(lease.job, &finished.outcome, now.mono) {
+                        effects.push(SessionEffect::Suspicion(self.suspicion.describe(now.mono)));
+                    }
                 }
-                effects.push(self.room_report(Vec::new()));
+                effects.push(self.room_report(Vec::new(), now));
             }
             FromWorker::Goodbye => effects.push(SessionEffect::Over { goodbye: self.held.is_empty() }),
             FromWorker::Heartbeat(stamp) => {
@@ -306,14 +329,18 @@ impl Session {
         if self.draining { 0 } else { self.free_announced.saturating_sub(unseen) }
     }
 
-    fn room_report(&self, settled: Vec<GrantId>) -> SessionEffect {
+    fn trust(&self, now: Now) -> Trust {
+        self.suspicion.trust(self.held.is_empty(), now.mono)
+    }
+
+    fn room_report(&self, settled: Vec<GrantId>, now: Now) -> SessionEffect {
         let mut free = self.total.clone();
         for Held { needs, .. } in self.held.values() {
             free.cpus = free.cpus.saturating_sub(needs.cpus);
             free.mem_bytes = free.mem_bytes.saturating_sub(needs.mem_bytes);
             free.gpus = free.gpus.saturating_sub(needs.gpus);
         }
-        SessionEffect::Room { room: self.room(), free, settled }
+        SessionEffect::Room { room: self.room(), free, settled, trust: self.trust(now) }
     }
 
     /// When the last heartbeat came.
@@ -354,6 +381,11 @@ impl Session {
     /// Whether it takes no more tasks.
     pub fn is_draining(&self) -> bool {
         self.draining
+    }
+
+    /// Why the worker is under suspicion; none if it is not.
+    pub fn suspicion(&self, now: Now) -> Option<String> {
+        self.suspicion.describe(now.mono)
     }
 
     /// Checks what must always hold.

@@ -490,10 +490,11 @@ impl World {
                     let event = JobEvent::Fenced { fence, session: id, started, dropped };
                     self.inside(me, Addr::Job(job), HeadMail::Job(event));
                 }
-                SessionEffect::Room { room, free, settled } => {
-                    let event = RosterEvent::Room { session: id, room, free, settled };
+                SessionEffect::Room { room, free, settled, trust } => {
+                    let event = RosterEvent::Room { session: id, room, free, settled, trust };
                     self.inside(me, Addr::Supervisor, HeadMail::Roster(Box::new(event)));
                 }
+                SessionEffect::Suspicion(why) => self.story.suspicions += u64::from(why.is_some()),
                 SessionEffect::Over { goodbye } => {
                     if goodbye {
                         self.left(conn);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use millpond::domain::{GrantId, JobId, Resources, SessionId};
 use millpond::engine::rank::{self, RankRules};
-use millpond::engine::{JobView, RosterEffect, RosterEvent};
+use millpond::engine::{JobView, RosterEffect, RosterEvent, Trust};
 
 /// A job that has waited so long for a large room may have a worker kept free, which looks like a slot that nobody gets.
 const RESERVED_AFTER_MS: u64 = 60_000;
@@ -31,6 +31,7 @@ struct Seat {
     room: u32,
     free: Resources,
     open: BTreeMap<GrantId, (u32, Resources)>,
+    trust: Trust,
 }
 
 #[derive(Default)]
@@ -52,8 +53,10 @@ impl Order {
             winner.unseen.insert(grant, slots);
             winner.waits_since = None;
             seat.open.insert(grant, (slots, winner.view.spec.needs.clone()));
-            if seat.open.values().map(|(slots, _)| slots).sum::<u32>() > seat.room {
-                return Err(format!("{session} has no room for {effect:?}: {} slots", seat.room));
+            let granted = seat.open.values().map(|(slots, _)| slots).sum::<u32>();
+            let usable = self.seats.get(&session).map_or(0, |seat| self.usable(seat));
+            if granted > usable {
+                return Err(format!("{session} has no room for {effect:?}: {usable} slots"));
             }
         }
         for job in self.jobs.values_mut() {
@@ -77,12 +80,12 @@ impl Order {
             }
             RosterEvent::JobGone(id) => self.forget(id, None),
             RosterEvent::Opened { session, slots, total, .. } => {
-                self.seats.insert(session, Seat { slots, room: 0, free: total, open: BTreeMap::new() });
+                self.seats.insert(session, Seat { slots, room: 0, free: total, open: BTreeMap::new(), trust: Trust::Trusted });
             }
-            RosterEvent::Room { session, room, free, settled } => {
+            RosterEvent::Room { session, room, free, settled, trust } => {
                 if let Some(seat) = self.seats.get_mut(&session) {
                     seat.open.retain(|grant, _| !settled.contains(grant));
-                    (seat.room, seat.free) = (room, free);
+                    (seat.room, seat.free, seat.trust) = (room, free, trust);
                 }
             }
             RosterEvent::Closed(session) => {
@@ -99,6 +102,16 @@ impl Order {
         self.seats.values_mut().for_each(|seat| seat.open.retain(|grant, _| !void(grant)));
     }
 
+    /// A worker under suspicion gets one task to try, or none; unless all are.
+    fn usable(&self, seat: &Seat) -> u32 {
+        let alone = self.seats.values().all(|seat| seat.trust != Trust::Trusted);
+        match seat.trust {
+            Trust::Suspected if !alone => 0,
+            Trust::Probe if !alone => seat.room.min(1),
+            _ => seat.room,
+        }
+    }
+
     fn free(&self, seat: &Seat) -> Resources {
         seat.open.values().fold(seat.free.clone(), |free, (slots, needs)| free.less(needs, *slots))
     }
@@ -106,7 +119,7 @@ impl Order {
     /// No slot stays free that some waiting task fits.
     fn nothing_left_over(&self) -> Result<(), String> {
         for (session, seat) in &self.seats {
-            if seat.open.values().map(|(slots, _)| slots).sum::<u32>() >= seat.room {
+            if seat.open.values().map(|(slots, _)| slots).sum::<u32>() >= self.usable(seat) {
                 continue;
             }
             let free = self.free(seat);
@@ -148,6 +161,6 @@ impl Order {
 
     /// What is free at a session, by its last report.
     pub fn free_at(&self, session: SessionId) -> Option<Resources> {
-        self.seats.get(&session).map(|seat| self.free(seat))
+        self.seats.get(&session).filter(|seat| self.usable(seat) > 0).map(|seat| self.free(seat))
     }
 }

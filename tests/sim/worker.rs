@@ -12,12 +12,14 @@ use crate::world::{Addr, Conn, Mail, World};
 pub struct Worker {
     pub slots: u32,
     /// Its monotonic clock is ahead of the head's by so many ms.
-    ahead: u64,
+    pub ahead: u64,
     pub total: Resources,
     pub table: SlotTable,
     /// On its disk.
     pub epoch: Epoch,
     pub up: bool,
+    /// Every task fails on it.
+    pub broken: bool,
     pub incarnation: u64,
     pub stalled_until: u64,
     pub unreachable_until: u64,
@@ -41,6 +43,7 @@ impl Worker {
             table,
             epoch: Epoch(0),
             up: false,
+            broken: false,
             incarnation: 0,
             stalled_until: 0,
             unreachable_until: 0,
@@ -246,7 +249,7 @@ impl World {
                 self.check_resources(at)?;
                 self.story.started += 1;
                 let time = self.now + self.rng.between(1, 4_000);
-                let success = !self.rng.percent(10);
+                let success = !self.rng.percent(10) && !self.workers[at].broken;
                 self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, success));
             }
             SlotEffect::Stop { slot, lease, .. } => {

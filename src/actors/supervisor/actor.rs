@@ -146,7 +146,9 @@ impl Actor for JobSupervisor {
             SupervisorMsg::JobEnded(who, snapshot) => state.job_ended(&myself, who, *snapshot),
             SupervisorMsg::Attach(attaching) => state.attach(&myself, *attaching),
             SupervisorMsg::Attached(worker, attaching) => state.attached(&myself, worker, *attaching).await?,
-            SupervisorMsg::Room { session, room, free, settled } => state.roster_event(RosterEvent::Room { session, room, free, settled }),
+            SupervisorMsg::Room { session, room, free, settled, trust } => {
+                state.roster_event(RosterEvent::Room { session, room, free, settled, trust });
+            }
             SupervisorMsg::SessionClosed { session, goodbye, heard } => state.session_closed(session, goodbye, heard),
             SupervisorMsg::LateResult(session, worker, finished) => state.late_result(session, worker, finished),
             SupervisorMsg::Verb { job, verb, reason, reply } => state.verb(job, verb, reason, reply),

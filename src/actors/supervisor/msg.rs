@@ -8,7 +8,7 @@ use crate::actors::proxy::ProxyMsg;
 use crate::domain::verb::Verb;
 use crate::domain::wire::{Finished, Hello, ToWorker};
 use crate::domain::{Error, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
-use crate::engine::JobView;
+use crate::engine::{JobView, Trust};
 use crate::engine::explain::Explanation;
 
 use super::status::{JobStatus, WorkerStatus};
@@ -62,6 +62,8 @@ pub enum SupervisorMsg {
         free: Resources,
         /// Grants that this report includes.
         settled: Vec<GrantId>,
+        /// How the worker may be used.
+        trust: Trust,
     },
     /// A session is over.
     SessionClosed {

@@ -160,14 +160,16 @@ impl SupervisorState {
 }
 
 fn away(info: WorkerInfo) -> WorkerStatus {
-    WorkerStatus { info, phase: WorkerPhase::Away, free: 0, leases: Vec::new(), attached: None }
+    WorkerStatus { info, phase: WorkerPhase::Away, note: String::new(), free: 0, leases: Vec::new(), attached: None }
 }
 
 fn present(info: WorkerInfo, description: Description, attached: crate::domain::WallTime) -> WorkerStatus {
     let phase = match description {
         Description { draining: true, .. } => WorkerPhase::Draining,
+        Description { suspicion: Some(_), .. } => WorkerPhase::Suspected,
         Description { free: 0, .. } => WorkerPhase::Busy,
         Description { .. } => WorkerPhase::Available,
     };
-    WorkerStatus { info, phase, free: description.free, leases: description.leases, attached: Some(attached) }
+    let note = description.suspicion.unwrap_or_default();
+    WorkerStatus { info, phase, note, free: description.free, leases: description.leases, attached: Some(attached) }
 }

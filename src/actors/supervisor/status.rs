@@ -26,6 +26,8 @@ pub enum WorkerPhase {
     Busy,
     /// It takes no more.
     Draining,
+    /// Tasks of several jobs failed there; it gets one now and then, to try.
+    Suspected,
     /// It is known, but not connected.
     Away,
 }
@@ -37,6 +39,8 @@ pub struct WorkerStatus {
     pub info: WorkerInfo,
     /// What it does.
     pub phase: WorkerPhase,
+    /// Why it does that; empty if that speaks for itself.
+    pub note: String,
     /// Slots announced as free.
     pub free: u32,
     /// What it holds, and whether each has started.

@@ -75,7 +75,7 @@ pub(in crate::engine) fn opened(roster: &mut Roster, session: u64, slots: u32, t
 }
 
 fn room(roster: &mut Roster, session: u64, room: u32, free: Resources) -> Vec<(u64, u32)> {
-    let event = RosterEvent::Room { session: SessionId(session), room, free, settled: Vec::new() };
+    let event = RosterEvent::Room { session: SessionId(session), room, free, settled: Vec::new(), trust: Trust::Trusted };
     granted(&roster.on_event(event))
 }
 
@@ -166,11 +166,11 @@ fn a_task_that_waited_a_minute_for_room_gets_a_worker_kept_free() {
     roster.on_event(RosterEvent::Job(Box::new(needing(a_job(2, "ada", 1000), cpus(1)))));
     assert_eq!(room(&mut roster, 1, 1, cpus(1)), [(2, 1)], "small tasks take the room");
     assert_eq!(tick(&mut roster, 61_000), []);
-    let effects = roster.on_event(RosterEvent::Room { session: SessionId(1), room: 1, free: cpus(1), settled: vec![GrantId(1)] });
+    let effects = roster.on_event(RosterEvent::Room { session: SessionId(1), room: 1, free: cpus(1), settled: vec![GrantId(1)], trust: Trust::Trusted });
     assert_eq!(granted(&effects), [], "from now on they don't, here");
     assert_eq!(room(&mut roster, 2, 1, cpus(1)), [(2, 1)], "but there they do");
     assert_eq!(room(&mut roster, 1, 4, cpus(4)), [(1, 1)]);
-    let effects = roster.on_event(RosterEvent::Room { session: SessionId(1), room: 3, free: cpus(3), settled: vec![GrantId(3)] });
+    let effects = roster.on_event(RosterEvent::Room { session: SessionId(1), room: 3, free: cpus(3), settled: vec![GrantId(3)], trust: Trust::Trusted });
     assert_eq!(granted(&effects), [(2, 3)], "and the worker is everybody's again");
 }
 
@@ -187,8 +187,32 @@ fn a_worker_is_kept_free_only_of_those_who_come_later() {
     roster.on_event(RosterEvent::Tick(Instant(61_000)));
     assert_eq!(roster.reserved, Some((JobId(1), SessionId(1))));
     roster.on_event(RosterEvent::Job(Box::new(of_priority(needing(a_job(4, "bob", 1), cpus(1)), 9))));
-    let effects = roster.on_event(RosterEvent::Room { session: SessionId(1), room: 2, free: cpus(2), settled: vec![GrantId(1)] });
+    let effects = roster.on_event(RosterEvent::Room { session: SessionId(1), room: 2, free: cpus(2), settled: vec![GrantId(1)], trust: Trust::Trusted });
     assert_eq!(granted(&effects), [(4, 1)], "who goes before it anyway still does");
+}
+
+#[test]
+fn a_worker_under_suspicion_gets_nothing_or_one_task_to_try_unless_it_is_the_only_one() {
+    let mut roster = Roster::default();
+    let report = |roster: &mut Roster, session: u64, room: u32, trust: Trust| {
+        let event = RosterEvent::Room { session: SessionId(session), room, free: cpus(4), settled: vec![GrantId(99)], trust };
+        let effects = roster.on_event(event);
+        roster.check().unwrap();
+        granted(&effects)
+    };
+    opened(&mut roster, 1, 4, cpus(4));
+    opened(&mut roster, 2, 4, cpus(4));
+    report(&mut roster, 1, 4, Trust::Suspected);
+    roster.on_event(RosterEvent::Job(Box::new(a_job(1, "ada", 40))));
+    assert_eq!(roster.suspected().collect::<Vec<_>>(), [WorkerId(1)]);
+    assert_eq!(report(&mut roster, 1, 4, Trust::Suspected), []);
+    assert_eq!(report(&mut roster, 1, 4, Trust::Probe), [(1, 1)]);
+    assert_eq!(report(&mut roster, 1, 4, Trust::Probe), [], "its task to try is granted and not settled");
+    assert_eq!(report(&mut roster, 2, 3, Trust::Trusted), [(1, 3)]);
+    assert_eq!(granted(&roster.on_event(RosterEvent::Closed(SessionId(2)))), [(1, 3)], "there is no other");
+    roster.check().unwrap();
+    opened(&mut roster, 3, 4, cpus(4));
+    assert_eq!(report(&mut roster, 1, 4, Trust::Trusted), [], "all four are granted");
 }
 
 #[test]
@@ -307,7 +331,7 @@ impl Cluster {
             }
             1 => {
                 if let Some((room, settled)) = self.from_session.get_mut(&session).and_then(VecDeque::pop_front) {
-                    self.tell(RosterEvent::Room { session, room, free: cpus(0), settled });
+                    self.tell(RosterEvent::Room { session, room, free: cpus(0), settled, trust: Trust::Trusted });
                 }
             }
             2 => {
@@ -355,7 +379,7 @@ fn nonsense() -> impl Strategy<Value = RosterEvent> {
         1 => (1u64..5).prop_map(|id| RosterEvent::JobGone(JobId(id))),
         1 => (session(), 0u32..5).prop_map(|(session, slots)| RosterEvent::Opened { session, worker: WorkerId(1), slots, total: cpus(3) }),
         3 => (session(), 0u32..50, 0u32..9, prop::collection::vec((0u64..20).prop_map(GrantId), 0..4))
-            .prop_map(|(session, room, free, settled)| RosterEvent::Room { session, room, free: cpus(free), settled }),
+            .prop_map(|(session, room, free, settled)| RosterEvent::Room { session, room, free: cpus(free), settled, trust: Trust::Trusted }),
         1 => session().prop_map(RosterEvent::Closed),
         1 => (0u64..200_000).prop_map(|ms| RosterEvent::Tick(Instant(ms))),
     ]

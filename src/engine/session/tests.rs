@@ -105,7 +105,7 @@ fn what_does_not_fit_any_more_goes_back() {
 #[test]
 fn an_empty_delivery_settles_its_grant() {
     let effects = Story::new().deliver(&[]);
-    assert_eq!(effects, [SessionEffect::Room { room: 4, free: cpus(8), settled: vec![GrantId(1)] }]);
+    assert_eq!(effects, [SessionEffect::Room { room: 4, free: cpus(8), settled: vec![GrantId(1)], trust: Trust::Trusted }]);
 }
 
 #[test]
@@ -201,6 +201,47 @@ fn a_silent_worker_is_lost_and_a_heartbeat_is_enough() {
     assert_eq!(story.session.heard(), Instant(heard));
     story.now += 1;
     assert_eq!(story.tell(SessionEvent::Tick), [SessionEffect::Over { goodbye: false }]);
+}
+
+/// Attempts that fail, of two jobs in turn.
+fn fails(story: &mut Story, nos: std::ops::Range<u32>) -> Vec<SessionEffect> {
+    let mut effects = Vec::new();
+    for no in nos {
+        let lease = Lease { job: JobId(u64::from(no % 2)), ..lease(no, 1) };
+        story.tell(SessionEvent::Adopted(lease, cpus(0)));
+        let FromWorker::Finished(mut finished) = finished(lease) else { return effects };
+        finished.outcome = Outcome::Exited { code: 1 };
+        effects = story.says(FromWorker::Finished(finished));
+    }
+    effects
+}
+
+#[test]
+fn a_worker_on_which_tasks_of_several_jobs_fail_is_suspected_tried_and_let_back() {
+    let trust = |effects: &[SessionEffect]| match effects.last() {
+        Some(SessionEffect::Room { trust, .. }) => Some(*trust),
+        _ => None,
+    };
+    let mut story = Story::new();
+    assert_eq!(trust(&fails(&mut story, 0..4)), Some(Trust::Trusted));
+    let effects = fails(&mut story, 4..5);
+    assert!(matches!(&effects[..], [SessionEffect::Suspicion(Some(_)), SessionEffect::Room { trust: Trust::Suspected, .. }]), "{effects:?}");
+    assert_eq!(story.tell(SessionEvent::Tick), []);
+    story.now += limits::SUSPECT_PROBE_FIRST.as_millis() as u64;
+    story.says(FromWorker::Heartbeat(Instant(0)));
+    assert_eq!(trust(&story.tell(SessionEvent::Tick)), Some(Trust::Probe));
+    assert_eq!(trust(&story.deliver(&[9])), Some(Trust::Suspected), "one task is enough to try");
+    let effects = story.says(finished(lease(9, 1)));
+    assert!(matches!(&effects[..], [SessionEffect::Suspicion(None), SessionEffect::Room { trust: Trust::Trusted, .. }]), "{effects:?}");
+}
+
+#[test]
+fn a_person_can_trust_a_worker_again() {
+    let mut story = Story::new();
+    fails(&mut story, 0..5);
+    assert!(story.session.suspicion(now(story.now)).is_some());
+    assert!(story.tell(SessionEvent::Drain(false)).contains(&SessionEffect::Suspicion(None)));
+    assert_eq!(story.session.suspicion(now(story.now)), None);
 }
 
 #[test]

@@ -49,12 +49,14 @@ impl Clusters {
             WorkerPhase::Available => pb::WorkerState::Available,
             WorkerPhase::Busy => pb::WorkerState::Busy,
             WorkerPhase::Draining => pb::WorkerState::Draining,
+            WorkerPhase::Suspected => pb::WorkerState::Suspected,
             WorkerPhase::Away => pb::WorkerState::Away,
         };
         pb::Worker {
             id: status.info.id.to_string(),
             host: status.info.host.clone(),
             state: state.into(),
+            note: status.note.clone(),
             slots: status.info.slots,
             free: status.free,
             total: Some(resources_to_pb(&status.info.total)),
