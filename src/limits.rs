@@ -88,6 +88,13 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// Any call between actors.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Results that wait on a worker for the head before it takes no more tasks.
+pub const RESULTS_KEPT_MAX: usize = 10_000;
+/// Their bytes, unless told otherwise.
+pub const RESULTS_KEPT_MAX_BYTES: u64 = 10 << 30;
+/// How long a worker that has no head runs on what it has, unless told otherwise.
+pub const ALONE_MAX: Duration = Duration::from_secs(40 * 60);
+
 /// Tasks that fail on one worker, one after the other, before it is put under suspicion.
 pub const SUSPECT_AFTER_FAILURES: u32 = 5;
 /// Jobs that these are of, at least.

@@ -193,8 +193,9 @@ impl Actor for WorkerActor {
             }
             WorkerMsg::Prepared(slot, lease, prepared) => state.prepared(&myself, slot, lease, prepared)?,
             WorkerMsg::Ended { slot, lease, kept } => {
+                let bytes = kept.packed.entries.iter().map(|entry| entry.packed_len).sum();
                 state.results.insert(key(&lease), *kept);
-                state.event(&myself, SlotEvent::Ended { slot, lease })?;
+                state.event(&myself, SlotEvent::Ended { slot, lease, bytes })?;
             }
             WorkerMsg::Uploaded(lease, Ok(receipt)) => state.uploaded(lease, receipt),
             WorkerMsg::Uploaded(lease, Err(error)) => state.not_uploaded(&myself, lease, &error),
@@ -209,7 +210,10 @@ impl Actor for WorkerActor {
                 state.slots.iter().for_each(|slot| slot.stop.stop(Duration::ZERO));
                 myself.stop(None);
             }
-            WorkerMsg::Beat => state.say(FromWorker::Heartbeat(state.clock.now().mono)),
+            WorkerMsg::Beat => {
+                state.say(FromWorker::Heartbeat(state.clock.now().mono));
+                state.event(&myself, SlotEvent::Tick)?;
+            }
         }
         Ok(())
     }
@@ -240,7 +244,10 @@ impl WorkerState {
                 }
             }
             SlotEffect::Start { slot, lease } => self.start(myself, slot, lease),
-            SlotEffect::Stop { slot, grace, .. } => {
+            SlotEffect::Stop { slot, grace, lease } => {
+                if self.out.is_none() {
+                    tracing::warn!(job = %lease.job, task = lease.no.0, "stopped: there was no head for too long");
+                }
                 if let Some(slot) = self.slots.get(slot) {
                     slot.stop.stop(grace);
                 }

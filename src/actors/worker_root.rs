@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Epoch, Error, Resources};
 use crate::engine::SlotTable;
+use crate::engine::slot_table::Allowance;
 use crate::exec;
 use crate::limits;
 use crate::store::FolderLock;
@@ -21,8 +22,6 @@ use super::worker::{WorkerActor, WorkerArgs, WorkerMsg, keep};
 
 /// Chunks and shared files that a worker keeps, unless told otherwise, in bytes.
 const CACHE_BYTES: u64 = 10 << 30;
-/// Results that wait for the head before no more tasks are taken.
-const RESULTS_MAX: usize = 10_000;
 
 /// What a worker is started with.
 #[derive(Clone, Debug)]
@@ -33,6 +32,8 @@ pub struct WorkerOptions {
     pub slots: u32,
     /// All it has.
     pub total: Resources,
+    /// What it keeps while the head takes nothing.
+    pub allowance: Allowance,
     /// The binary that is re-executed as launcher.
     pub launcher: PathBuf,
 }
@@ -109,7 +110,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
         key: key(&dir)?,
         host: host(),
         total: options.total.clone(),
-        table: SlotTable::new(slots, RESULTS_MAX, epoch(&epoch_file)?),
+        table: SlotTable::new(slots, options.allowance, epoch(&epoch_file)?),
         make_runners: Box::new(make_runners),
         cache,
         port,

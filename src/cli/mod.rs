@@ -46,4 +46,4 @@ mod tests;
 
 pub use embedded::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
 pub use entry::main;
-pub(crate) use units::parse_size;
+pub(crate) use units::{parse_duration, parse_size};

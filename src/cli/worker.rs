@@ -63,14 +63,20 @@ async fn list(client: &Client, ui: &mut Ui) -> Ending {
         Ok((page.workers, page.next_page_token))
     };
     let mut listing = Listing::begin(ui, "workers", COLUMNS)?;
+    let mut notes = Vec::new();
     pages::each(fetch, |workers| {
         for worker in &workers {
+            if !worker.note.is_empty() {
+                notes.push(format!("{} on {}: {}", worker.id, worker.host, worker.note));
+            }
             listing.item(ui, &worker.id, document::Worker::of(worker), row(worker))?;
         }
         if workers.is_empty() { Ok(()) } else { listing.end_of_page(ui) }
     })
     .await?;
     listing.end(ui)?;
+    ui.flush()?;
+    notes.iter().for_each(|note| ui.note(printable(note)));
     Ok(Exit::Done)
 }
 

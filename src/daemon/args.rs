@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -52,6 +53,16 @@ pub struct WorkerArgs {
     /// A label that tasks may ask for; may be repeated
     #[arg(long = "label", value_name = "K=V", value_parser = label)]
     pub labels: Vec<(String, String)>,
+    /// How long it runs on what it has while no head can be reached; then it stops it. Results are kept
+    #[arg(long, value_name = "DUR", default_value = "40m", value_parser = duration)]
+    pub alone_for: Duration,
+    /// Results that it keeps for the head, as 10G; with more it takes no more tasks
+    #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = size)]
+    pub keep_results: u64,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::cli::parse_duration(text).map_err(|error| error.message)
 }
 
 fn size(text: &str) -> Result<u64, String> {

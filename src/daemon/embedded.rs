@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use crate::actors::{HeadOptions, WorkerOptions};
 use crate::cli::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
 use crate::domain::{Error, Resources};
+use crate::engine::slot_table::Allowance;
 use crate::limits::REATTACH_WINDOW;
 
 use super::args::{cpus, memory_bytes};
@@ -40,7 +41,7 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
     for number in 1..=options.workers {
         let total = Resources { cpus: cpus(), mem_bytes: memory_bytes(), ..Resources::default() };
         let dir = options.dir.join(format!("worker-{number}"));
-        let worker = WorkerOptions { dir, slots: options.slots, total, launcher: process::launcher_binary() };
+        let worker = WorkerOptions { dir, slots: options.slots, total, allowance: Allowance::default(), launcher: process::launcher_binary() };
         workers.push(Working::start(&head.url, worker).await?);
     }
     Ok(Cluster { head, workers })

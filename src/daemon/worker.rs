@@ -11,6 +11,7 @@ use crate::actors::worker::WorkerMsg;
 use crate::actors::worker_root::RunningWorker;
 use crate::actors::{WorkerOptions, WorkerRoot};
 use crate::domain::Error;
+use crate::engine::slot_table::Allowance;
 use crate::rpc::data_client::DataClient;
 use crate::rpc::link;
 
@@ -28,7 +29,9 @@ pub fn main() -> ExitCode {
 async fn run(args: WorkerArgs) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let total = args.resources()?;
-    let options = WorkerOptions { dir: args.dir, slots: args.slots.unwrap_or_else(cpus), total, launcher: process::launcher_binary() };
+    let allowance = Allowance { result_bytes: args.keep_results, alone: args.alone_for, ..Allowance::default() };
+    let slots = args.slots.unwrap_or_else(cpus);
+    let options = WorkerOptions { dir: args.dir, slots, total, allowance, launcher: process::launcher_binary() };
     let worker = Working::start(&args.head, options).await?;
     tokio::select! {
         () = worker.running.left.cancelled() => return worker.stop().await,

@@ -38,11 +38,15 @@ pub enum SlotEvent {
     Ended {
         /// Which slot.
         slot: usize,
-        /// Whether its result is worth keeping; not when it was stopped because nobody wants it.
+        /// Which attempt.
         lease: Lease,
+        /// Its packed result.
+        bytes: u64,
     },
     /// The worker is to leave, or, false, to stay.
     Drain(bool),
+    /// Time has passed.
+    Tick,
 }
 
 /// How the preparation of a slot went.
@@ -129,7 +133,25 @@ struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kept {
     lease: Lease,
+    bytes: u64,
     confirmed: bool,
+}
+
+/// What a worker may keep, and for how long, while the head takes nothing from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Results that wait; with so many no more tasks are taken.
+    pub results: usize,
+    /// Their bytes, likewise.
+    pub result_bytes: u64,
+    /// How long it runs on what it has without a head; then it stops it. Results stay.
+    pub alone: Duration,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { results: limits::RESULTS_KEPT_MAX, result_bytes: limits::RESULTS_KEPT_MAX_BYTES, alone: limits::ALONE_MAX }
+    }
 }
 
 /// See the module.
@@ -137,9 +159,12 @@ struct Kept {
 pub struct SlotTable {
     slots: Vec<Option<Slot>>,
     results: BTreeMap<(JobId, TaskNo, Attempt), Kept>,
-    /// The most results that wait before no more tasks are taken.
-    results_max: usize,
+    /// Bytes of the results: kept, not counted.
+    result_bytes: u64,
+    allowance: Allowance,
     session: Option<SessionId>,
+    /// Since when there is no head.
+    alone_since: Instant,
     epoch: Epoch,
     last_run_seen: u64,
     /// The stamp of our last heartbeat that the head has heard.
@@ -152,12 +177,14 @@ pub struct SlotTable {
 
 impl SlotTable {
     /// All slots free, not connected. `epoch` is the highest ever obeyed, from disk.
-    pub fn new(slots: u32, results_max: usize, epoch: Epoch) -> Self {
+    pub fn new(slots: u32, allowance: Allowance, epoch: Epoch) -> Self {
         Self {
             slots: vec![None; slots as usize],
             results: BTreeMap::new(),
-            results_max,
+            result_bytes: 0,
+            allowance,
             session: None,
+            alone_since: Instant(0),
             epoch,
             last_run_seen: 0,
             lease_from: Instant(0),
@@ -178,26 +205,27 @@ impl SlotTable {
         let mut effects = Vec::new();
         let fx = &mut effects;
         match event {
-            SlotEvent::Said(session, ToWorker::Welcome { epoch, stamp, .. }) => self.welcomed(session, epoch, stamp, fx),
+            SlotEvent::Said(session, ToWorker::Welcome { epoch, stamp, .. }) => self.welcomed(session, epoch, stamp, now, fx),
             SlotEvent::Said(session, _) if self.session != Some(session) => {}
             SlotEvent::Said(session, message) => {
                 if let ToWorker::Heartbeat(stamp) = message {
                     self.lease_from = stamp.max(self.lease_from);
                 }
                 if self.lease_over(now) {
-                    self.end_session(session, fx);
+                    self.end_session(session, now, fx);
                 } else {
                     self.said(message, fx);
                 }
             }
-            SlotEvent::Disconnected(session) if self.session == Some(session) => self.disconnected(fx),
+            SlotEvent::Disconnected(session) if self.session == Some(session) => self.disconnected(now, fx),
             SlotEvent::Disconnected(_) => {}
             SlotEvent::Prepared { slot, lease, how } => self.prepared(slot, lease, how, now, fx),
-            SlotEvent::Ended { slot, lease } => self.ended(slot, lease, fx),
+            SlotEvent::Ended { slot, lease, bytes } => self.ended(slot, lease, bytes, fx),
             SlotEvent::Drain(drain) => {
                 self.draining = drain;
                 self.announce(fx);
             }
+            SlotEvent::Tick => self.tick(now, fx),
         }
         self.maybe_leave(fx);
         effects
@@ -208,7 +236,7 @@ impl SlotTable {
         now.mono.since(self.lease_from) > limits::LEASE && self.fault != Some(Fault::LeaseIgnored)
     }
 
-    fn welcomed(&mut self, session: SessionId, epoch: Epoch, stamp: Instant, fx: &mut Vec<SlotEffect>) {
+    fn welcomed(&mut self, session: SessionId, epoch: Epoch, stamp: Instant, now: Now, fx: &mut Vec<SlotEffect>) {
         if epoch < self.epoch {
             fx.push(SlotEffect::EndSession(session));
             return;
@@ -218,7 +246,7 @@ impl SlotTable {
             fx.push(SlotEffect::KeepEpoch(epoch));
         }
         // Whatever came of the session before: what has not started of it was not in our Hello, and is not ours any more.
-        self.disconnected(fx);
+        self.disconnected(now, fx);
         self.session = Some(session);
         self.last_run_seen = 0;
         self.lease_from = stamp;
@@ -310,7 +338,8 @@ impl SlotTable {
     }
 
     fn forget(&mut self, lease: &Lease, fx: &mut Vec<SlotEffect>) {
-        if self.results.remove(&(lease.job, lease.no, lease.attempt)).is_some() {
+        if let Some(kept) = self.results.remove(&(lease.job, lease.no, lease.attempt)) {
+            self.result_bytes -= kept.bytes;
             fx.push(SlotEffect::Forget(*lease));
         }
     }
@@ -328,7 +357,7 @@ impl SlotTable {
                 if let Some(slot) = self.slot_of(lease).and_then(|at| self.slots[at].as_mut()) {
                     (slot.lease, slot.confirmed) = (adopted, true);
                 } else if let Some(kept) = self.results.get_mut(&(lease.job, lease.no, lease.attempt)) {
-                    *kept = Kept { lease: adopted, confirmed: true };
+                    (kept.lease, kept.confirmed) = (adopted, true);
                     fx.push(SlotEffect::Deliver(adopted));
                 } else {
                     // It was acknowledged while the question was on its way: the head must not wait for it.
@@ -348,7 +377,7 @@ impl SlotTable {
         if stood_still {
             // We stood still: the task may be another's by now.
             if let Some(session) = self.session {
-                self.end_session(session, fx);
+                self.end_session(session, now, fx);
             }
             return;
         }
@@ -361,7 +390,7 @@ impl SlotTable {
             Preparation::Failed => {
                 slot.phase = Phase::Running { unwanted: false };
                 fx.push(SlotEffect::Fail { lease });
-                self.ended(at, lease, fx);
+                self.ended(at, lease, 0, fx);
             }
             Preparation::Declined => {
                 self.slots[at] = None;
@@ -371,7 +400,7 @@ impl SlotTable {
         }
     }
 
-    fn ended(&mut self, at: usize, lease: Lease, fx: &mut Vec<SlotEffect>) {
+    fn ended(&mut self, at: usize, lease: Lease, bytes: u64, fx: &mut Vec<SlotEffect>) {
         let Some(entry) = self.slots.get_mut(at) else { return };
         let Some(slot) = entry.filter(|slot| slot.lease.same_attempt(&lease)) else { return };
         let Phase::Running { unwanted } = slot.phase else { return };
@@ -379,8 +408,11 @@ impl SlotTable {
         if unwanted {
             fx.push(SlotEffect::Forget(slot.lease));
         } else {
-            let kept = Kept { lease: slot.lease, confirmed: slot.confirmed };
-            self.results.insert((lease.job, lease.no, lease.attempt), kept);
+            let kept = Kept { lease: slot.lease, bytes, confirmed: slot.confirmed };
+            self.result_bytes = self.result_bytes.saturating_add(bytes);
+            if let Some(before) = self.results.insert((lease.job, lease.no, lease.attempt), kept) {
+                self.result_bytes -= before.bytes;
+            }
             if slot.confirmed && self.session.is_some() {
                 fx.push(SlotEffect::Deliver(slot.lease));
             }
@@ -388,14 +420,16 @@ impl SlotTable {
         self.announce(fx);
     }
 
-    fn end_session(&mut self, session: SessionId, fx: &mut Vec<SlotEffect>) {
+    fn end_session(&mut self, session: SessionId, now: Now, fx: &mut Vec<SlotEffect>) {
         fx.push(SlotEffect::EndSession(session));
-        self.disconnected(fx);
+        self.disconnected(now, fx);
     }
 
     /// What has not started is dropped: the head gives it to others once we say Hello without it, or stay away.
-    fn disconnected(&mut self, fx: &mut Vec<SlotEffect>) {
-        self.session = None;
+    fn disconnected(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
+        if self.session.take().is_some() {
+            self.alone_since = now.mono;
+        }
         for (at, entry) in self.slots.iter_mut().enumerate() {
             if entry.is_some_and(|slot| slot.phase == Phase::Preparing) {
                 *entry = None;
@@ -404,9 +438,23 @@ impl SlotTable {
         }
     }
 
+    /// A worker that was without a head for too long stops what it runs: the head, should it come back, has long given it to others.
+    fn tick(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
+        if self.session.is_some() || now.mono.since(self.alone_since) < self.allowance.alone {
+            return;
+        }
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(Slot { lease, phase: Phase::Running { unwanted }, .. }) = slot
+                && !std::mem::replace(unwanted, true)
+            {
+                fx.push(SlotEffect::Stop { slot: at, lease: *lease, grace: limits::DEFAULT_GRACE });
+            }
+        }
+    }
+
     /// Slots that may be given a task.
     pub fn free(&self) -> u32 {
-        if self.draining || self.results.len() >= self.results_max {
+        if self.draining || self.results.len() >= self.allowance.results || self.result_bytes >= self.allowance.result_bytes {
             return 0;
         }
         self.slots.iter().filter(|slot| slot.is_none()).count() as u32

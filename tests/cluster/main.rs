@@ -22,6 +22,7 @@ mod results;
 mod same_bytes;
 mod stopped_worker;
 mod storm;
+mod suspicion;
 mod watcher;
 mod worker_end;
 

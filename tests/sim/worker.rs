@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millpond::domain::wire::{FromWorker, Lease, ToWorker};
 use millpond::domain::{Epoch, Instant, Resources, SessionId};
-use millpond::engine::slot_table::Preparation;
+use millpond::engine::slot_table::{Allowance, Preparation};
 use millpond::engine::{Fault, Now, SlotEffect, SlotEvent, SlotTable};
 
 use crate::world::{Addr, Conn, Mail, World};
@@ -34,7 +34,7 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(slots: u32, cpus: u32, ahead: u64, fault: Option<Fault>) -> Self {
-        let mut table = SlotTable::new(slots, 64, Epoch(0));
+        let mut table = SlotTable::new(slots, Allowance::default(), Epoch(0));
         table.plant(fault);
         Self {
             slots,
@@ -77,7 +77,7 @@ impl World {
         if worker.up {
             return;
         }
-        worker.table = SlotTable::new(worker.slots, 64, worker.epoch);
+        worker.table = SlotTable::new(worker.slots, Allowance::default(), worker.epoch);
         worker.table.plant(fault);
         worker.up = true;
         let incarnation = worker.incarnation;
@@ -206,7 +206,7 @@ impl World {
         }
         worker.results.insert(Lease { epoch: Epoch(0), ..lease }, success);
         self.oracle.stops(at, lease, success);
-        self.table_event(at, SlotEvent::Ended { slot, lease })
+        self.table_event(at, SlotEvent::Ended { slot, lease, bytes: 1 })
     }
 
     /// A kept result reaches the stream.

@@ -24,7 +24,8 @@ struct Story {
 impl Story {
     /// Two slots, connected.
     fn new() -> Self {
-        let table = SlotTable::new(2, 4, Epoch(0));
+        let allowance = Allowance { results: 4, result_bytes: 1000, alone: Duration::from_secs(60) };
+        let table = SlotTable::new(2, allowance, Epoch(0));
         let mut story = Self { table, session: S1, now: 1000, last_run: 0, said: Vec::new() };
         story.welcomed(S1, 1);
         story
@@ -66,7 +67,7 @@ impl Story {
     }
 
     fn ends(&mut self, slot: usize, no: u32) -> Vec<SlotEffect> {
-        self.tell(SlotEvent::Ended { slot, lease: lease(no) })
+        self.tell(SlotEvent::Ended { slot, lease: lease(no), bytes: 100 })
     }
 }
 
@@ -139,6 +140,38 @@ fn what_cannot_be_prepared_is_given_back_or_fails() {
     assert!(says(&effects, &FromWorker::Declined(lease(0))) && announced(&effects) == Some((1, 2)));
     let effects = story.prepared(1, 1, Preparation::Failed);
     assert_eq!(effects[..2], [SlotEffect::Fail { lease: lease(1) }, SlotEffect::Deliver(lease(1))]);
+}
+
+#[test]
+fn without_a_head_it_runs_on_for_a_while_then_stops_what_runs_and_keeps_its_results() {
+    let mut story = Story::new();
+    story.runs(&[0, 1]);
+    story.starts(0, 0);
+    story.starts(1, 1);
+    story.tell(SlotEvent::Disconnected(S1));
+    story.now += 30_000;
+    assert_eq!(story.ends(0, 0), [], "kept for the head");
+    story.now += 29_999;
+    assert_eq!(story.tell(SlotEvent::Tick), []);
+    story.now += 1;
+    let stop = SlotEffect::Stop { slot: 1, lease: lease(1), grace: limits::DEFAULT_GRACE };
+    assert_eq!(story.tell(SlotEvent::Tick), [stop]);
+    assert_eq!(story.tell(SlotEvent::Tick), [], "once");
+    assert_eq!(story.ends(1, 1), [SlotEffect::Forget(lease(1))]);
+    assert_eq!(story.table.held(), [Held { lease: lease(0), finished: true }]);
+    story.welcomed(S2, 1);
+    story.now += 60_000;
+    assert_eq!(story.tell(SlotEvent::Tick), [], "it has a head again");
+}
+
+#[test]
+fn a_full_store_of_results_is_busy_until_the_head_has_taken_some() {
+    let mut story = Story::new();
+    story.runs(&[0]);
+    story.starts(0, 0);
+    let effects = story.tell(SlotEvent::Ended { slot: 0, lease: lease(0), bytes: 1000 });
+    assert_eq!(announced(&effects), Some((0, 1)));
+    assert_eq!(announced(&story.hears(ToWorker::Ack(vec![lease(0)]))), Some((2, 1)));
 }
 
 #[test]
@@ -343,7 +376,8 @@ fn nonsense() -> impl Strategy<Value = SlotEvent> {
         6 => (session(), said).prop_map(|(session, message)| SlotEvent::Said(session, message)),
         1 => session().prop_map(SlotEvent::Disconnected),
         4 => (0usize..4, lease.clone(), how).prop_map(|(slot, lease, how)| SlotEvent::Prepared { slot, lease, how }),
-        4 => (0usize..4, lease.clone()).prop_map(|(slot, lease)| SlotEvent::Ended { slot, lease }),
+        4 => (0usize..4, lease.clone(), 0u64..2000).prop_map(|(slot, lease, bytes)| SlotEvent::Ended { slot, lease, bytes }),
+        2 => Just(SlotEvent::Tick),
         1 => any::<bool>().prop_map(SlotEvent::Drain),
     ]
 }
