@@ -298,8 +298,9 @@ impl World {
                 let lease = |(no, attempt)| Lease { job: id, no, attempt, epoch };
                 self.story.deliveries += u64::from(!runs.is_empty());
                 let machine = self.head.as_ref().and_then(|head| head.jobs.get(&id));
-                if let Some(machine) = machine.filter(|_| !runs.is_empty()) {
-                    let (out, most) = (machine.all_out().count(), machine.record().max_running.unwrap_or(u32::MAX));
+                let most = machine.and_then(|machine| machine.record().max_running);
+                if let (Some(machine), Some(most)) = (machine.filter(|_| !runs.is_empty()), most) {
+                    let out = machine.all_out().count();
                     if out > most as usize {
                         return Err(format!("{id} has {out} tasks out, and may have {most}"));
                     }
