@@ -37,6 +37,8 @@ pub enum Fault {
     EndsTooSoon,
     /// What waits for the workers after a restart is never set free.
     LimboKept,
+    /// A request that comes again makes another job.
+    RequestForgotten,
     /// A verb is answered before it is durable.
     ReplyBeforeDurable,
     /// After a restart tasks below the dispatch mark go out at once.

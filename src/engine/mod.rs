@@ -5,6 +5,7 @@
 //!
 //! Invariant: no I/O, no clock, no randomness, nothing async. Time comes in as [`Now`]; the same events give the same effects.
 
+pub mod admission;
 pub mod explain;
 pub mod fault;
 pub mod job;
@@ -18,6 +19,7 @@ pub mod slot_table;
 pub mod suspicion;
 pub mod view;
 
+pub use admission::{Admission, Repeated};
 pub use fault::Fault;
 pub use job::{JobEffect, JobEvent, JobMachine};
 pub use ledger::Ledger;

@@ -1,6 +1,7 @@
 //! The head: the real `Roster`, `JobMachine`s and `Session`s, joined as the actors join them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use millpond::domain::entry::{Entry, JobEntry, Submitted};
 use millpond::domain::verb::Verb;
@@ -10,7 +11,9 @@ use millpond::domain::{
     WorkerInfo,
 };
 use millpond::engine::session::Delivery;
-use millpond::engine::{JobEffect, JobEvent, JobMachine, JobView, Roster, RosterEffect, RosterEvent, Session, SessionEffect, SessionEvent};
+use millpond::engine::{
+    Admission, JobEffect, JobEvent, JobMachine, JobView, Repeated, Roster, RosterEffect, RosterEvent, Session, SessionEffect, SessionEvent,
+};
 use millpond::limits;
 
 use crate::order::Order;
@@ -24,6 +27,8 @@ pub enum HeadMail {
     Roster(Box<RosterEvent>),
     Session(Box<SessionEvent>),
     Synced,
+    /// A client asks for a job, by the number of its wish.
+    Submit(usize),
     /// A proxy's last word: when its worker was last heard.
     Closed(SessionId, Instant),
     /// Begin a job anew from the journal.
@@ -43,6 +48,9 @@ pub struct Head {
     /// Attachments that wait for the disk.
     attaching: BTreeMap<u64, (Conn, Box<Hello>, WorkerId)>,
     last_attach: u64,
+    /// Wishes that wait for an answer, by ticket.
+    wishes: BTreeMap<u64, usize>,
+    admission: Admission,
     syncing: bool,
     pub tickets: BTreeMap<u64, (JobId, Verb)>,
     last_ticket: u64,
@@ -96,6 +104,8 @@ impl World {
             machine.plant(self.fault);
             jobs.insert(record.id, machine);
         }
+        let mut admission = Admission::new(&self.disk.ledger);
+        admission.plant(self.fault);
         let ids: Vec<JobId> = jobs.keys().copied().collect();
         self.head = Some(Head {
             epoch,
@@ -104,6 +114,8 @@ impl World {
             sessions: BTreeMap::new(),
             attaching: BTreeMap::new(),
             last_attach: 0,
+            wishes: BTreeMap::new(),
+            admission,
             syncing: false,
             tickets: BTreeMap::new(),
             last_ticket: 0,
@@ -220,6 +232,7 @@ impl World {
             (Addr::Supervisor, HeadMail::Roster(event)) => self.roster_event(*event),
             (Addr::Proxy(id), HeadMail::Session(event)) => self.session_event(id, *event),
             (Addr::Journal, HeadMail::Synced) => self.synced(),
+            (Addr::Supervisor, HeadMail::Submit(wish)) => self.submit(wish),
             (Addr::Supervisor, HeadMail::Attach(conn, hello, worker)) => self.attach(conn, *hello, worker),
             (Addr::Supervisor, HeadMail::Closed(session, heard)) => self.closed(session, heard),
             (Addr::Supervisor, HeadMail::Rebuild(job)) => self.rebuild(job),
@@ -372,6 +385,7 @@ impl World {
                 self.oracle.job_ended(&self.disk.ledger.jobs[id], self.now)?;
             }
             match from {
+                Addr::World => self.submitted(JobId(seq))?,
                 Addr::Job(_) => self.inside(Addr::Journal, from, HeadMail::Job(JobEvent::Durable(seq))),
                 _ => {
                     let attaching = self.head.as_mut().and_then(|head| head.attaching.remove(&seq));
@@ -385,6 +399,55 @@ impl World {
             head.syncing = false;
         }
         Ok(())
+    }
+
+    /// A client asks until it has an answer, now and then twice.
+    pub fn wish(&mut self, wish: usize) {
+        if !self.wishes[wish].1 {
+            self.inside(Addr::World, Addr::Supervisor, HeadMail::Submit(wish));
+            let again = if self.rng.percent(20) { self.rng.below(40) } else { 1_000 };
+            self.at(self.now + again, Addr::World, Mail::Wish(wish));
+        }
+    }
+
+    fn submit(&mut self, wish: usize) -> Result<(), String> {
+        let Some(head) = &mut self.head else { return Ok(()) };
+        let submitted = self.wishes[wish].0.clone();
+        head.last_ticket += 1;
+        let ticket = head.last_ticket;
+        let ledger = &self.disk.ledger;
+        let spec_of = |job: JobId| ledger.jobs.get(&job).map(|job| job.spec.clone());
+        match head.admission.repeated(ticket, &submitted.request_id, &submitted.spec, spec_of) {
+            Some(Repeated::Made(job)) => return self.answered(wish, job),
+            Some(Repeated::Waits(_)) => {
+                head.wishes.insert(ticket, wish);
+            }
+            Some(Repeated::Differs(job)) => return Err(format!("request {wish} is said to have made {job} of something else")),
+            None => {
+                let job = head.admission.admit(ticket, &submitted.request_id, Arc::new(submitted.spec.clone()));
+                head.wishes.insert(ticket, wish);
+                self.write(Entry::JobSubmitted(Box::new(Submitted { job, ..submitted })), Addr::World, job.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// A job is durable: its actor starts, and who waits for it is answered.
+    fn submitted(&mut self, job: JobId) -> Result<(), String> {
+        let record = self.disk.ledger.jobs[&job].clone();
+        let Some(head) = &mut self.head else { return Ok(()) };
+        let mut machine = JobMachine::new(record, head.epoch, BTreeSet::new());
+        machine.plant(self.fault);
+        head.jobs.insert(job, machine);
+        let wishes: Vec<usize> = head.admission.durable(job).iter().filter_map(|ticket| head.wishes.remove(ticket)).collect();
+        self.tell_tasks(job);
+        wishes.into_iter().try_for_each(|wish| self.answered(wish, job))
+    }
+
+    fn answered(&mut self, wish: usize, job: JobId) -> Result<(), String> {
+        self.wishes[wish].1 = true;
+        self.story.submitted += 1;
+        self.oracle.submitted(wish, job, &self.disk.ledger)
     }
 
     pub fn head_hears(&mut self, conn: Conn, message: FromWorker) -> Result<(), String> {

@@ -23,6 +23,8 @@ pub struct Oracle {
     ended: BTreeMap<(JobId, TaskNo), u32>,
     starts: BTreeMap<JobId, BTreeSet<TaskNo>>,
     names: BTreeMap<usize, WorkerId>,
+    /// Which job each request was told it has made.
+    made: BTreeMap<usize, JobId>,
 }
 
 impl Oracle {
@@ -33,6 +35,17 @@ impl Oracle {
     /// The job has heard of a resume: from now on tasks may start, even before the reply.
     pub fn resumed(&mut self, job: JobId) {
         self.paused.remove(&job);
+    }
+
+    /// A client is told which job its request has made.
+    pub fn submitted(&mut self, request: usize, job: JobId, durable: &Ledger) -> Result<(), String> {
+        if !durable.jobs.contains_key(&job) {
+            return Err(format!("request {request} is told of {job}, which is not durable"));
+        }
+        match self.made.insert(request, job) {
+            Some(before) if before != job => Err(format!("request {request} has made {before} and {job}")),
+            _ => Ok(()),
+        }
     }
 
     /// A person has an answer; `durable` is the job as the disk has it.
@@ -181,6 +194,13 @@ impl Oracle {
     }
 
     pub fn check_end(&self, ledger: &Ledger) -> Result<(), String> {
+        if let Some((request, job)) = self.made.iter().find(|(_, job)| !ledger.jobs.contains_key(job)) {
+            return Err(format!("request {request} was told of {job}, and there is none"));
+        }
+        let asked: Vec<&str> = ledger.jobs.values().map(|job| job.request_id.as_str()).filter(|id| !id.is_empty()).collect();
+        if asked.iter().collect::<BTreeSet<_>>().len() != asked.len() {
+            return Err(format!("one request has made two jobs: {asked:?}"));
+        }
         if let Some(((job, no), times)) = self.ended.iter().find(|(_, times)| **times != 1) {
             return Err(format!("{job} {no} has {times} ends in the journal"));
         }

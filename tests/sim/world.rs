@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use millpond::domain::entry::Entry;
+use millpond::domain::entry::{Entry, Submitted};
 use millpond::domain::verb::{KillMode, Verb};
 use millpond::domain::wire::{FromWorker, Lease, ToWorker};
 use millpond::domain::{Epoch, Instant, JobId, Resources, SessionId, WallTime};
@@ -56,6 +56,8 @@ pub enum Mail {
     HeadStarts,
     WorkerStarts(usize),
     Person(JobId, Verb),
+    /// A client asks for a job.
+    Wish(usize),
     /// A worker leaves, with nothing in its hands.
     WorkerLeaves(usize, u64),
 }
@@ -103,6 +105,7 @@ pub struct Story {
     pub ended_jobs: u64,
     pub job_crashes: u64,
     pub drains: u64,
+    pub submitted: u64,
     pub suspicions: u64,
     /// Leases that a rebuilt job took over as sent.
     pub kept: u64,
@@ -127,6 +130,7 @@ impl Story {
         self.ended_jobs += other.ended_jobs;
         self.job_crashes += other.job_crashes;
         self.drains += other.drains;
+        self.submitted += other.submitted;
         self.suspicions += other.suspicions;
         self.kept += other.kept;
         self.deliveries += other.deliveries;
@@ -151,6 +155,8 @@ pub struct World {
     pub disk: Disk,
     pub head: Option<Head>,
     pub workers: Vec<Worker>,
+    /// Jobs that clients ask for, and whether each has its answer.
+    pub wishes: Vec<(Submitted, bool)>,
     /// Connections that are not cut.
     pub alive: BTreeMap<Conn, ()>,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
@@ -179,6 +185,7 @@ impl World {
             disk: Disk::default(),
             head: None,
             workers: Vec::new(),
+            wishes: Vec::new(),
             alive: BTreeMap::new(),
             queue: BinaryHeap::new(),
             mail: BTreeMap::new(),
@@ -210,6 +217,7 @@ impl World {
         let mut world = Self::new(1, None);
         world.queue.clear();
         world.mail.clear();
+        world.wishes.clear();
         world.workers = (0..workers).map(|at| Worker::new(4, 4, at as u64, None)).collect();
         world.disk.ledger = Ledger::default();
         let mut submitted = crate::head::a_job(1, tasks, &mut world.rng);
@@ -246,6 +254,14 @@ impl World {
             let submitted = crate::head::a_job(number, count as u32, &mut self.rng);
             self.disk.ledger.apply(&Entry::JobSubmitted(Box::new(submitted)));
         }
+        for wish in 0..self.rng.below(4) {
+            let count = self.rng.between(1, 20) as u32;
+            let submitted = crate::head::a_job(0, count, &mut self.rng);
+            self.wishes.push((Submitted { request_id: format!("request {wish}"), ..submitted }, false));
+            let at = self.rng.between(1_000, 20_000);
+            self.at(at, Addr::World, Mail::Wish(wish as usize));
+        }
+        let jobs = jobs + self.wishes.len() as u64;
         self.at(1000, Addr::World, Mail::HeadStarts);
         for worker in 0..self.workers.len() {
             self.at(1000, Addr::World, Mail::WorkerStarts(worker));
@@ -376,6 +392,7 @@ impl World {
             Mail::HeadStarts => self.start_head()?,
             Mail::WorkerStarts(at) => self.start_worker(at),
             Mail::Person(job, verb) => self.person(job, verb),
+            Mail::Wish(wish) => self.wish(wish),
             Mail::WorkerLeaves(at, incarnation) => self.worker_leaves(at, incarnation),
             Mail::Head(epoch, mail) => self.head_mail(epoch, to, mail)?,
             Mail::ToHead(conn, message) => self.head_hears(conn, message)?,
@@ -471,8 +488,9 @@ impl World {
 
     fn over(&self) -> bool {
         let ended = |ledger: &Ledger| ledger.jobs.values().all(|job| job.ended.is_some());
+        let answered = self.wishes.iter().all(|(_, answered)| *answered);
         let idle = self.workers.iter().all(|worker| worker.up && worker.table.is_empty());
-        self.now > self.quiet_from + 60_000 && self.head.is_some() && ended(&self.disk.ledger) && idle
+        self.now > self.quiet_from + 60_000 && self.head.is_some() && ended(&self.disk.ledger) && idle && answered
     }
 
     fn check_end(&mut self) -> Result<(), String> {

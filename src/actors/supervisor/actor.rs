@@ -13,7 +13,7 @@ use crate::actors::journal::JournalRef;
 use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
 use crate::domain::{Epoch, Error, JobId, SessionId, WallTime, WorkerId, WorkerInfo};
-use crate::engine::{JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent};
+use crate::engine::{Admission, JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent};
 use crate::limits;
 
 use super::msg::SupervisorMsg;
@@ -52,12 +52,6 @@ pub(super) struct Seat {
     pub attached: WallTime,
 }
 
-/// A job on its way to the disk, with who waits for it.
-pub(super) struct Submitting {
-    pub record: JobRecord,
-    pub replies: Vec<RpcReplyPort<Result<JobStatus, Error>>>,
-}
-
 /// A job that has ended.
 pub(super) struct EndedJob {
     pub record: JobRecord,
@@ -76,9 +70,12 @@ pub struct SupervisorState {
     pub(super) live: BTreeMap<JobId, ActorRef<JobMsg>>,
     pub(super) views: BTreeMap<JobId, JobView>,
     pub(super) ended: BTreeMap<JobId, EndedJob>,
-    pub(super) submitting: BTreeMap<JobId, Submitting>,
-    pub(super) requests: BTreeMap<String, JobId>,
-    pub(super) next_job: u64,
+    pub(super) admission: Admission,
+    /// Jobs on their way to the disk.
+    pub(super) submitting: BTreeMap<JobId, JobRecord>,
+    /// Who waits for a job to be durable, by ticket.
+    pub(super) submitters: BTreeMap<u64, RpcReplyPort<Result<JobStatus, Error>>>,
+    pub(super) last_ticket: u64,
     pub(super) sessions: BTreeMap<SessionId, Seat>,
     pub(super) last_session: u64,
     pub(super) workers: BTreeMap<WorkerId, WorkerInfo>,
@@ -112,9 +109,10 @@ impl Actor for JobSupervisor {
             live: BTreeMap::new(),
             views: BTreeMap::new(),
             ended: BTreeMap::new(),
+            admission: Admission::new(&args.ledger),
             submitting: BTreeMap::new(),
-            requests: args.ledger.requests.clone(),
-            next_job: args.ledger.next_job().0,
+            submitters: BTreeMap::new(),
+            last_ticket: 0,
             sessions: BTreeMap::new(),
             last_session: 0,
             workers: args.ledger.workers.clone(),
@@ -243,6 +241,6 @@ impl SupervisorState {
 
     /// Whether one more job may come in.
     pub(super) fn has_room_for_a_job(&self) -> bool {
-        self.live.len() + self.submitting.len() < limits::LIVE_JOBS_MAX
+        self.live.len() + self.admission.waiting() < limits::LIVE_JOBS_MAX
     }
 }

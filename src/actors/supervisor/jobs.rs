@@ -1,6 +1,7 @@
 //! Jobs: taken in, started, steered, shown, ended.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
 
@@ -15,10 +16,10 @@ use crate::domain::wire::{Finished, ToWorker};
 use crate::domain::{Error, Input, JobId, SessionId, WorkerId};
 use crate::engine::explain::{self, Explanation};
 use crate::engine::session::SessionEvent;
-use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, RosterEvent};
+use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Repeated, RosterEvent};
 use crate::limits;
 
-use super::actor::{EndedJob, Submitting, SupervisorState};
+use super::actor::{EndedJob, SupervisorState};
 use super::msg::{Submission, SupervisorMsg};
 use super::status::JobStatus;
 
@@ -29,22 +30,35 @@ impl SupervisorState {
         submission: Submission,
         reply: RpcReplyPort<Result<JobStatus, Error>>,
     ) {
-        if let Some(&job) = self.requests.get(&submission.request_id).filter(|_| !submission.request_id.is_empty()) {
-            self.submitted_before(job, &submission, reply);
-            return;
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
+        let spec_of = |job: JobId| self.views.get(&job).map(|view| view.spec.clone());
+        match self.admission.repeated(ticket, &submission.request_id, &submission.spec, spec_of) {
+            None => {}
+            Some(Repeated::Waits(_)) => {
+                self.submitters.insert(ticket, reply);
+                return;
+            }
+            Some(Repeated::Made(job)) => {
+                let _ = reply.send(self.status_of(job));
+                return;
+            }
+            Some(Repeated::Differs(job)) => {
+                let id = &submission.request_id;
+                let problem = format!("request id {id} has made {job} of something else: use a new id for a new job");
+                let _ = reply.send(Err(Error::conflict(problem)));
+                return;
+            }
         }
         if let Err(error) = self.check(&submission) {
             let _ = reply.send(Err(error));
             return;
         }
-        let job = JobId(self.next_job);
-        self.next_job += 1;
         let Submission { spec, request_id, priority, max_running, held } = submission;
-        let submitted = Submitted { job, spec, request_id: request_id.clone(), priority, max_running, held, at: self.clock.now().wall };
-        if !request_id.is_empty() {
-            self.requests.insert(request_id, job);
-        }
-        self.submitting.insert(job, Submitting { record: JobRecord::new(submitted.clone()), replies: vec![reply] });
+        let job = self.admission.admit(ticket, &request_id, Arc::new(spec.clone()));
+        let submitted = Submitted { job, spec, request_id, priority, max_running, held, at: self.clock.now().wall };
+        self.submitting.insert(job, JobRecord::new(submitted.clone()));
+        self.submitters.insert(ticket, reply);
         let myself = myself.clone();
         self.journal.append(Entry::JobSubmitted(Box::new(submitted)), None, move || {
             let _ = myself.cast(SupervisorMsg::Submitted(job));
@@ -68,30 +82,13 @@ impl SupervisorState {
         }
     }
 
-    /// The same request came before: the same job, if it asks for the same.
-    fn submitted_before(&mut self, job: JobId, submission: &Submission, reply: RpcReplyPort<Result<JobStatus, Error>>) {
-        let waiting = self.submitting.get(&job).map(|waiting| waiting.record.spec.clone());
-        let spec = waiting.or_else(|| self.views.get(&job).map(|view| view.spec.clone()));
-        let same = spec.is_some_and(|spec| *spec == submission.spec);
-        if !same {
-            let id = &submission.request_id;
-            let _ =
-                reply.send(Err(Error::conflict(format!("request id {id} has made {job} of something else: use a new id for a new job"))));
-            return;
-        }
-        match self.submitting.get_mut(&job) {
-            Some(waiting) => waiting.replies.push(reply),
-            None => {
+    pub(super) async fn submitted(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId) -> Result<(), ActorProcessingErr> {
+        let Some(record) = self.submitting.remove(&job) else { return Ok(()) };
+        self.start_job(myself, record, BTreeSet::new()).await?;
+        for ticket in self.admission.durable(job) {
+            if let Some(reply) = self.submitters.remove(&ticket) {
                 let _ = reply.send(self.status_of(job));
             }
-        }
-    }
-
-    pub(super) async fn submitted(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId) -> Result<(), ActorProcessingErr> {
-        let Some(Submitting { record, replies }) = self.submitting.remove(&job) else { return Ok(()) };
-        self.start_job(myself, record, BTreeSet::new()).await?;
-        for reply in replies {
-            let _ = reply.send(self.status_of(job));
         }
         Ok(())
     }

@@ -1,0 +1,88 @@
+//! Which request makes which job: a request that comes again gets the job that it made, also while that job is on its way to the disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::{JobId, JobSpec};
+
+use super::fault::Fault;
+use super::ledger::Ledger;
+
+/// See the module. A ticket stands for whoever waits for an answer.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    next_job: u64,
+    made: BTreeMap<String, JobId>,
+    /// Jobs on their way to the disk.
+    waiting: BTreeMap<JobId, Waiting>,
+    fault: Option<Fault>,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    spec: Arc<JobSpec>,
+    tickets: Vec<u64>,
+}
+
+/// What becomes of a request that came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeated {
+    /// Its job is durable: answer with that.
+    Made(JobId),
+    /// Its job is on its way to the disk: the ticket waits with the others.
+    Waits(JobId),
+    /// It asked for something else then.
+    Differs(JobId),
+}
+
+impl Admission {
+    /// After a start.
+    pub fn new(ledger: &Ledger) -> Self {
+        Self { next_job: ledger.next_job().0, made: ledger.requests.clone(), waiting: BTreeMap::new(), fault: None }
+    }
+
+    /// Plants a mistake, for tests.
+    pub fn plant(&mut self, fault: Option<Fault>) {
+        self.fault = fault;
+    }
+
+    /// Whether this request came before. Without an id none ever did. `spec_of` says what a durable job was asked to be.
+    pub fn repeated(
+        &mut self,
+        ticket: u64,
+        request_id: &str,
+        spec: &JobSpec,
+        spec_of: impl Fn(JobId) -> Option<Arc<JobSpec>>,
+    ) -> Option<Repeated> {
+        let job = *self.made.get(request_id).filter(|_| !request_id.is_empty() && self.fault != Some(Fault::RequestForgotten))?;
+        Some(match self.waiting.get_mut(&job) {
+            Some(waiting) if *waiting.spec == *spec => {
+                waiting.tickets.push(ticket);
+                Repeated::Waits(job)
+            }
+            None if spec_of(job).is_some_and(|made| *made == *spec) => Repeated::Made(job),
+            Some(_) | None => Repeated::Differs(job),
+        })
+    }
+
+    /// A new job, which has to be made durable.
+    pub fn admit(&mut self, ticket: u64, request_id: &str, spec: Arc<JobSpec>) -> JobId {
+        let job = JobId(self.next_job);
+        self.next_job += 1;
+        if !request_id.is_empty() {
+            self.made.insert(request_id.to_owned(), job);
+        }
+        self.waiting.insert(job, Waiting { spec, tickets: vec![ticket] });
+        job
+    }
+
+    /// The job is durable: these are to be answered.
+    pub fn durable(&mut self, job: JobId) -> Vec<u64> {
+        self.waiting.remove(&job).map(|waiting| waiting.tickets).unwrap_or_default()
+    }
+
+    /// Jobs on their way to the disk.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
