@@ -18,6 +18,10 @@ pub struct Cluster {
     pub url: String,
     head: Option<Child>,
     head_options: Vec<String>,
+    /// Where the head's state lies; a folder of the ground, unless a test says otherwise.
+    pub data_dir: PathBuf,
+    /// In the head's environment from its next start on.
+    pub head_env: Vec<(String, String)>,
     workers: Vec<Worker>,
     ground: Ground,
 }
@@ -26,6 +30,8 @@ pub struct Cluster {
 pub struct Worker {
     child: Child,
     folder: PathBuf,
+    /// As it was started.
+    args: Vec<String>,
 }
 
 impl Cluster {
@@ -36,18 +42,32 @@ impl Cluster {
 
     /// The same, with options of the head.
     pub fn start_with(slots: &[u32], head_options: &[&str]) -> Self {
-        let mut cluster = Self {
-            url: String::new(),
-            head: None,
-            head_options: head_options.iter().map(ToString::to_string).collect(),
-            workers: Vec::new(),
-            ground: Ground::new(),
-        };
-        cluster.head_starts("127.0.0.1:0").unwrap_or_else(|answer| panic!("the head did not start: {answer}"));
+        let mut cluster = Self::without_head(head_options);
+        cluster.head_starts_at("127.0.0.1:0");
         for slots in slots {
             cluster.add_worker(*slots, &[]);
         }
         cluster
+    }
+
+    /// The ground alone, for a test that has something to say before the head starts.
+    pub fn without_head(head_options: &[&str]) -> Self {
+        let ground = Ground::new();
+        Self {
+            url: String::new(),
+            head: None,
+            head_options: head_options.iter().map(ToString::to_string).collect(),
+            data_dir: ground.path("head"),
+            head_env: Vec::new(),
+            workers: Vec::new(),
+            ground,
+        }
+    }
+
+    /// The first start of the head.
+    #[track_caller]
+    pub fn head_starts_at(&mut self, listen: &str) {
+        self.head_starts(listen).unwrap_or_else(|answer| panic!("the head did not start: {answer}"));
     }
 
     /// One more worker, connected; its number, from 1, which is the head's too.
@@ -59,21 +79,39 @@ impl Cluster {
     pub fn add_worker_by(&mut self, url: &str, slots: u32, options: &[&str]) -> usize {
         let number = self.workers.len() + 1;
         let folder = self.path(&format!("worker-{number}"));
+        let args = ["--head", url, "--slots", &slots.to_string(), "--dir", folder.to_str().unwrap()];
+        let args: Vec<String> = args.iter().chain(options).map(ToString::to_string).collect();
+        let child = self.spawn_worker(number, &args, &[]);
+        self.workers.push(Worker { child, folder, args });
+        self.worker_is_connected(number);
+        number
+    }
+
+    fn spawn_worker(&self, number: usize, args: &[String], env: &[(&str, &str)]) -> Child {
         let mut command = self.command(env!("CARGO_BIN_EXE_millpond-worker"));
-        command.args(["--head", url, "--slots", &slots.to_string(), "--dir"]).arg(&folder).args(options);
-        let child = command.stderr(self.log(&format!("worker-{number}.log"))).spawn().unwrap();
-        self.workers.push(Worker { child, folder });
+        command.args(args).envs(env.iter().copied()).stderr(self.log(&format!("worker-{number}.log"))).spawn().unwrap()
+    }
+
+    /// In the same folder, so as the same worker; with this in its environment. Does not wait for it.
+    pub fn worker_starts_again(&mut self, number: usize, env: &[(&str, &str)]) {
+        let child = self.spawn_worker(number, &self.workers[number - 1].args.clone(), env);
+        self.worker(number).child = child;
+    }
+
+    /// Waits for a worker's first announcement.
+    #[track_caller]
+    pub fn worker_is_connected(&self, number: usize) {
         // Busy with nothing is one that has not announced its slots yet.
         until("the worker is connected", || {
             let worker = self.show_worker(number);
             worker["state"] == "available" || worker["tasks"].as_array().is_some_and(|tasks| !tasks.is_empty())
         });
-        number
     }
 
     fn head_starts(&mut self, listen: &str) -> Result<(), String> {
         let mut command = self.command(env!("CARGO_BIN_EXE_millpond-head"));
-        command.args(["--listen", listen, "--data-dir"]).arg(self.path("head")).args(&self.head_options);
+        command.args(["--listen", listen, "--data-dir"]).arg(&self.data_dir).args(&self.head_options);
+        command.envs(self.head_env.iter().map(|(name, value)| (name, value)));
         let log = self.log("head.log");
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
@@ -100,6 +138,22 @@ impl Cluster {
         let listen = self.url.strip_prefix("http://").unwrap().to_owned();
         // A client of another test may hold the port for a moment.
         until("the head has its port again", || self.head_starts(&listen).is_ok());
+    }
+
+    /// Waits for the end of a head that ends by itself.
+    #[track_caller]
+    pub fn head_has_died(&mut self) -> ExitStatus {
+        wait(&mut self.head.take().expect("a head"))
+    }
+
+    /// SIGSTOP.
+    pub fn head_stops(&self) {
+        stop(self.head.as_ref().expect("a living head").id());
+    }
+
+    /// SIGCONT.
+    pub fn head_continues(&self) {
+        process::signal(self.head.as_ref().expect("a living head").id(), Signal::CONT);
     }
 
     /// Asks the head to end, and waits.
@@ -216,9 +270,7 @@ impl Worker {
 
     /// SIGSTOP: it stands still, and its connection with it.
     pub fn stops(&self) {
-        process::signal(self.child.id(), Signal::STOP);
-        let stat = format!("/proc/{}/stat", self.child.id());
-        until("the worker stands still", || fs::read_to_string(&stat).unwrap().contains(") T "));
+        stop(self.child.id());
     }
 
     /// SIGCONT.
@@ -247,6 +299,12 @@ impl Worker {
         below.retain(|(pid, _)| *pid != self.child.id());
         below
     }
+}
+
+fn stop(pid: u32) {
+    process::signal(pid, Signal::STOP);
+    let stat = format!("/proc/{pid}/stat");
+    until("the process stands still", || fs::read_to_string(&stat).unwrap_or_default().contains(") T "));
 }
 
 impl Drop for Cluster {

@@ -1,7 +1,7 @@
 //! Where a test stands: a temporary folder, the programs as users start them there, and, at the end, the check that nothing is left.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -94,13 +94,7 @@ impl Ground {
 
     /// A program in these surroundings, with nothing of the tester's own.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        for name in ["MILLPOND_HEAD", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "RUST_LOG"] {
-            command.env_remove(name);
-        }
-        command.env(MARK, self.folder.path()).env("HOME", self.folder.path()).env("USER", "ada").current_dir(self.folder.path());
-        command.stdin(Stdio::null());
-        command
+        command(self.folder.path(), program)
     }
 
     /// A file that a program may append to.
@@ -119,6 +113,17 @@ impl Ground {
     pub fn processes(&self) -> Vec<(u32, String)> {
         process::of(self.folder.path())
     }
+}
+
+/// A program in the surroundings of a folder, for threads that have only its path.
+pub fn command(folder: &Path, program: &str) -> Command {
+    let mut command = Command::new(program);
+    for name in ["MILLPOND_HEAD", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    command.env(MARK, folder).env("HOME", folder).env("USER", "ada").current_dir(folder);
+    command.stdin(Stdio::null());
+    command
 }
 
 impl Drop for Ground {

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bundle;
+mod clerk;
 mod cluster;
 mod daemons;
 mod data_set;
@@ -14,11 +15,14 @@ mod finish_line;
 mod ground;
 mod head_restart;
 mod kill;
+mod kills;
 mod network;
 mod pause;
 mod process;
 mod proxy;
 mod results;
+#[path = "../sim/rng.rs"]
+mod rng;
 mod same_bytes;
 mod stopped_worker;
 mod storm;

@@ -20,7 +20,8 @@ fn submit(cluster: &Cluster, options: &[&str]) -> String {
     cluster.submit(&job)
 }
 
-fn same_but_for_run_json(one: &Bundle, other: &Bundle) {
+/// That two bundles differ in nothing but how they came about.
+pub fn same_but_for_run_json(one: &Bundle, other: &Bundle) {
     assert_eq!(one.names(), other.names());
     for (name, content) in one.entries.iter().filter(|(name, _)| *name != "run.json") {
         assert!(other.entries[name] == *content, "{name} differs");

@@ -8,7 +8,7 @@ use super::pause::each_once;
 use super::process::until;
 
 /// That every worker is free again.
-fn no_slot_is_lost(cluster: &Cluster, slots: &[u64]) {
+pub fn no_slot_is_lost(cluster: &Cluster, slots: &[u64]) {
     for (at, slots) in slots.iter().enumerate() {
         until(&format!("w{} is free again", at + 1), || cluster.show_worker(at + 1)["free"] == *slots);
     }
