@@ -1,6 +1,6 @@
 //! Millpond runs one command over every piece of a data set, on many machines, and stays steerable while it does.
 //!
-//! `ARCHITECTURE.md` has the map. Floors: [`domain`] and [`limits`] < [`engine`], [`split`], [`codec`] < [`store`], [`blobs`],
+//! `ARCHITECTURE.md` has the map. Floors: [`domain`] and [`limits`] < [`engine`], [`split`], [`codec`], [`failpoint`] < [`store`], [`blobs`],
 //! [`bundle`], [`exec`] < [`actors`] < [`rpc`] < [`cli`] < [`daemon`] < the binaries. A module uses only what stands below it.
 
 pub mod actors;
@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod domain;
 pub mod engine;
 pub mod exec;
+pub mod failpoint;
 pub mod limits;
 pub mod rpc;
 pub mod split;

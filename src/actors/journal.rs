@@ -14,6 +14,7 @@ use crate::domain::entry::{ENTRY_VERSION, Entry, JobEntry};
 use crate::domain::{Epoch, Error, JobId, TaskEnd};
 use crate::engine::Ledger;
 use crate::engine::ledger::LedgerPart;
+use crate::failpoint;
 use crate::limits;
 use crate::store::{Appended, BATCH_MAX_BYTES, Store};
 
@@ -130,6 +131,7 @@ fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 
 /// Writes a snapshot of the ledger and drops the batches that it covers.
 pub fn snapshot(store: &mut dyn Store, epoch: Epoch, seq: u64, ledger: &Ledger) -> Result<(), Error> {
+    failpoint::hit("snapshot.before_write");
     let mut failed = None;
     let mut parts = ledger.parts().map_while(|part| codec::encode(ENTRY_VERSION, &part).map_err(|error| failed = Some(error)).ok());
     let taken = store.snapshot(epoch, seq, &mut parts)?;
@@ -137,6 +139,7 @@ pub fn snapshot(store: &mut dyn Store, epoch: Epoch, seq: u64, ledger: &Ledger) 
         return Err(error);
     }
     fenced(taken)?;
+    failpoint::hit("snapshot.before_truncate");
     fenced(store.truncate(epoch, seq)?)
 }
 
@@ -242,11 +245,15 @@ fn write(
         indexes.values().try_for_each(|files| files.index.sync())?;
         snapshot(store, epoch, seq - 1, &ledger)?;
     }
+    failpoint::hit("segment.before_sync");
     let files: BTreeMap<JobId, &Arc<JobStore>> =
         batch.iter().filter_map(|pending| pending.files.as_ref()).map(|files| (files.job, files)).collect();
     files.values().try_for_each(|files| files.segment.sync())?;
     let entries: Vec<&Entry> = batch.iter().map(|pending| &pending.entry).collect();
-    store.append(epoch, seq, &codec::encode(ENTRY_VERSION, &entries)?)
+    failpoint::hit("journal.before_append");
+    let appended = store.append(epoch, seq, &codec::encode(ENTRY_VERSION, &entries)?);
+    failpoint::hit("journal.before_acknowledge");
+    appended
 }
 
 /// The journal as the other actors use it.

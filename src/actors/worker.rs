@@ -14,6 +14,7 @@ use crate::domain::wire::{Finished, FromWorker, Hello, JobInfo, Lease, ResultByt
 use crate::domain::{Attempt, Chunk, Error, ErrorKind, Instant, JobId, Outcome, Packed, Resources, ResultRef, SessionId, TaskNo, Timing, WorkerId};
 use crate::engine::slot_table::Preparation;
 use crate::engine::{SlotEffect, SlotEvent, SlotTable};
+use crate::failpoint;
 use crate::limits;
 
 use super::cache::Cache;
@@ -255,6 +256,7 @@ impl WorkerState {
             SlotEffect::Fail { lease } => self.fail(lease),
             SlotEffect::Deliver(lease) => self.deliver(myself, lease),
             SlotEffect::Forget(lease) => {
+                failpoint::hit("worker.before_forget");
                 self.results.remove(&key(&lease));
             }
             SlotEffect::KeepEpoch(epoch) => keep(&self.epoch_file, &epoch.0.to_string())?,
@@ -270,9 +272,16 @@ impl WorkerState {
 
     /// Says something to the head. A stream that does not take it is over: nothing is ever skipped.
     fn say(&mut self, message: FromWorker) {
+        let ends = matches!(message, FromWorker::Finished(_));
+        if ends {
+            failpoint::hit("worker.before_finished");
+        }
         let full = self.out.as_ref().is_some_and(|(_, out)| out.messages.try_send(message).is_err());
         if full && let Some((_, out)) = &self.out {
             out.end.cancel();
+        }
+        if ends {
+            failpoint::hit("worker.after_finished");
         }
     }
 
@@ -355,6 +364,7 @@ impl WorkerState {
             (KeptBytes::Disk(_), Some(receipt)) => ResultBytes::Stored(*receipt),
             (KeptBytes::Disk(file), None) => {
                 let header = ResultHeader { lease, worker: self.worker, outcome: outcome.clone(), timing: *timing, packed: packed.clone() };
+                failpoint::hit("worker.before_upload");
                 let upload = self.port.upload(header, file.path().to_owned());
                 let myself = myself.clone();
                 tokio::spawn(async move {
@@ -415,6 +425,7 @@ pub(super) fn keep(path: &std::path::Path, text: &str) -> Result<(), Error> {
     let temp = path.with_extension("new");
     let mut file = std::fs::File::create(&temp).map_err(io)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    failpoint::hit("worker.before_rename");
     std::fs::rename(&temp, path).map_err(io)?;
     let folder = path.parent().map(std::fs::File::open).transpose().map_err(io)?;
     folder.map_or(Ok(()), |folder| folder.sync_all()).map_err(io)

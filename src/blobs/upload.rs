@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::datasets::path_of;
 use super::folder;
 use crate::domain::{Digest, Error};
+use crate::failpoint;
 
 /// What was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,9 @@ impl Upload {
         } else {
             self.file.sync_data().map_err(|error| Error::io(&self.path, &error))?;
             target.parent().map_or(Ok(()), folder::create)?;
+            failpoint::hit("upload.before_rename");
             folder::rename(&self.path, &target)?;
+            failpoint::hit("upload.after_rename");
         }
         Ok(Stored { digest, len: self.len })
     }

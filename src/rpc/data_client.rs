@@ -19,7 +19,7 @@ use super::convert::{receipt_from_pb, upload_header_to_pb};
 use super::pb;
 use super::pb::dataset_service_client::DatasetServiceClient;
 use super::pb::result_service_client::ResultServiceClient;
-use super::status::from_status;
+use super::status::from_call;
 
 /// Pieces of an upload that wait for the connection.
 const QUEUE_PIECES: usize = 4;
@@ -41,11 +41,11 @@ impl DataClient {
         let ranges = ranges.into_iter().map(|(offset, len)| pb::ByteRange { offset, len }).collect();
         let request = pb::ReadDatasetRequest { digest: digest.to_string(), ranges };
         let mut client = DatasetServiceClient::new(self.channel).max_decoding_message_size(MESSAGE_MAX_BYTES);
-        let mut pieces = client.read_dataset(request).await.map_err(|status| from_status(&status))?.into_inner();
+        let mut pieces = client.read_dataset(request).await.map_err(|status| from_call(&status))?.into_inner();
         let failed = |error: std::io::Error| Error::io(&to, &error);
         let mut file = File::create(&to).await.map_err(failed)?;
         let mut len = 0;
-        while let Some(piece) = pieces.message().await.map_err(|status| from_status(&status))? {
+        while let Some(piece) = pieces.message().await.map_err(|status| from_call(&status))? {
             len += piece.data.len() as u64;
             file.write_all(&piece.data).await.map_err(failed)?;
         }
@@ -72,7 +72,7 @@ impl DataClient {
                 call.await
             }
         };
-        receipt_from_pb(reply.map_err(|status| from_status(&status))?.into_inner())
+        receipt_from_pb(reply.map_err(|status| from_call(&status))?.into_inner())
     }
 }
 

@@ -44,6 +44,17 @@ pub fn from_status(status: &Status) -> Error {
     Error { kind, message }
 }
 
+/// The error of a call's status. One that was made on this side, because the connection broke, says nothing about what was asked for: the
+/// call may be made again, whatever its code.
+pub fn from_call(status: &Status) -> Error {
+    let error = from_status(status);
+    let is_ours = own_kind(status).is_some() || std::error::Error::source(status).is_none();
+    match error.kind {
+        ErrorKind::Internal if !is_ours => Error { kind: ErrorKind::Unavailable, ..error },
+        _ => error,
+    }
+}
+
 /// The kind that our own `ErrorInfo` names; none in a foreign status.
 pub fn own_kind(status: &Status) -> Option<ErrorKind> {
     let info = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN)?;
@@ -110,6 +121,15 @@ mod tests {
         assert_eq!(kind(Code::Unauthenticated), ErrorKind::Denied);
         assert_eq!(kind(Code::Unknown), ErrorKind::Internal);
         assert_eq!(from_status(&Status::new(Code::NotFound, "")).message, "some requested entity was not found");
+    }
+
+    #[test]
+    fn a_connection_that_breaks_in_a_call_is_no_fault_of_what_was_asked_for() {
+        let broken = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+        assert_eq!(from_call(&broken).kind, ErrorKind::Unavailable);
+        assert_eq!(from_call(&Status::internal("a mistake of the head")).kind, ErrorKind::Internal);
+        assert_eq!(from_call(&to_status(&Error::internal("x"))).kind, ErrorKind::Internal);
+        assert_eq!(from_call(&to_status(&Error::not_found("x"))).kind, ErrorKind::NotFound);
     }
 
     #[test]

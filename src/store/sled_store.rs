@@ -17,6 +17,7 @@ use super::parts::{Assembly, Series, Whole, pieces};
 use super::sled_file::SledFile;
 use crate::codec;
 use crate::domain::{Epoch, Error};
+use crate::failpoint;
 use crate::limits;
 
 const VERSION: u8 = 1;
@@ -161,6 +162,7 @@ impl Store for SledStore {
         let id = self.current.map_or(1, |current| current.id.saturating_add(1));
         let parts = self.write_snapshot(id, parts)?;
         self.file.commit()?;
+        failpoint::hit("snapshot.before_switch");
         let current = Current { id, seq, parts };
         self.file.insert(keys::CURRENT, codec::encode(VERSION, &current)?)?;
         self.file.commit()?;

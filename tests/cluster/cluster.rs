@@ -135,15 +135,19 @@ impl Cluster {
 
     /// On the same data and the same port.
     pub fn head_starts_again(&mut self) {
-        let listen = self.url.strip_prefix("http://").unwrap().to_owned();
         // A client of another test may hold the port for a moment.
-        until("the head has its port again", || self.head_starts(&listen).is_ok());
+        until("the head has its port again", || self.head_tries_to_start().is_ok());
     }
 
-    /// Waits for the end of a head that ends by itself.
-    #[track_caller]
-    pub fn head_has_died(&mut self) -> ExitStatus {
-        wait(&mut self.head.take().expect("a head"))
+    /// Like [`Self::head_starts_again`], once; why not, if it does not come to accept calls.
+    pub fn head_tries_to_start(&mut self) -> Result<(), String> {
+        let listen = self.url.strip_prefix("http://").unwrap().to_owned();
+        self.head_starts(&listen)
+    }
+
+    /// Whether a head runs.
+    pub fn head_is_alive(&mut self) -> bool {
+        self.head.as_mut().is_some_and(|head| head.try_wait().unwrap().is_none())
     }
 
     /// SIGSTOP.

@@ -10,6 +10,7 @@ mod cluster;
 mod daemons;
 mod data_set;
 mod embedded;
+mod failpoints;
 mod fair_share;
 mod finish_line;
 mod ground;

@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::actors::Head;
 use crate::domain::Error;
+use crate::failpoint;
 use crate::rpc::convert::{receipt_to_pb, upload_header_from_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::result_service_server::ResultService;
@@ -39,7 +40,9 @@ impl Results {
             }
             let result = reservation.finish()?;
             // The receipt says that the bytes are durable.
+            failpoint::hit("result.before_sync");
             segment.sync()?;
+            failpoint::hit("result.before_receipt");
             Ok(result)
         });
         result.await.map(receipt_to_pb)
