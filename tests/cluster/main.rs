@@ -19,6 +19,7 @@ mod kill;
 mod kills;
 mod network;
 mod pause;
+mod power_loss;
 mod process;
 mod proxy;
 mod results;
