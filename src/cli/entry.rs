@@ -50,6 +50,11 @@ pub fn main(start_cluster: impl ClusterStarter) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
+/// Whether a command line is in order, the program's name first; nothing is done. The error is as it would be shown.
+pub fn check_line(args: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    Cli::try_parse_from(args).map(drop).map_err(|error| error.render().to_string())
+}
+
 /// One command line, from its arguments (the program's name first) to its exit code.
 pub(crate) async fn run_line(args: impl IntoIterator<Item = OsString>, world: &mut World<'_>, ui: &mut Ui) -> Exit {
     let cli = match Cli::try_parse_from(args) {
