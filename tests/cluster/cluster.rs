@@ -145,6 +145,11 @@ impl Cluster {
         self.head_starts(&listen)
     }
 
+    /// The head's process.
+    pub fn head_pid(&self) -> u32 {
+        self.head.as_ref().expect("a living head").id()
+    }
+
     /// Whether a head runs.
     pub fn head_is_alive(&mut self) -> bool {
         self.head.as_mut().is_some_and(|head| head.try_wait().unwrap().is_none())
@@ -152,12 +157,12 @@ impl Cluster {
 
     /// SIGSTOP.
     pub fn head_stops(&self) {
-        stop(self.head.as_ref().expect("a living head").id());
+        stop(self.head_pid());
     }
 
     /// SIGCONT.
     pub fn head_continues(&self) {
-        process::signal(self.head.as_ref().expect("a living head").id(), Signal::CONT);
+        process::signal(self.head_pid(), Signal::CONT);
     }
 
     /// Asks the head to end, and waits.

@@ -15,6 +15,7 @@ mod fair_share;
 mod finish_line;
 mod ground;
 mod head_restart;
+mod hostile;
 mod kill;
 mod kills;
 mod network;
