@@ -23,6 +23,8 @@ pub struct Cluster {
     /// In the head's environment from its next start on.
     pub head_env: Vec<(String, String)>,
     workers: Vec<Worker>,
+    /// The network namespace that the next worker starts in, if not ours.
+    namespace: Option<String>,
     ground: Ground,
 }
 
@@ -60,6 +62,7 @@ impl Cluster {
             data_dir: ground.path("head"),
             head_env: Vec::new(),
             workers: Vec::new(),
+            namespace: None,
             ground,
         }
     }
@@ -77,18 +80,43 @@ impl Cluster {
 
     /// The same, by another way to the head.
     pub fn add_worker_by(&mut self, url: &str, slots: u32, options: &[&str]) -> usize {
+        let number = self.push_worker(url, slots, options);
+        self.worker_is_connected(number);
+        number
+    }
+
+    /// One more worker, connected, in a network namespace.
+    pub fn add_worker_in(&mut self, namespace: &str, slots: u32) -> usize {
+        let url = self.url.clone();
+        self.namespace = Some(namespace.to_owned());
+        let number = self.push_worker(&url, slots, &[]);
+        self.namespace = None;
+        self.worker_is_connected(number);
+        number
+    }
+
+    /// One more worker, whether or not a head is there.
+    pub fn worker_joins(&mut self, slots: u32) -> usize {
+        self.push_worker(&self.url.clone(), slots, &[])
+    }
+
+    fn push_worker(&mut self, url: &str, slots: u32, options: &[&str]) -> usize {
         let number = self.workers.len() + 1;
         let folder = self.path(&format!("worker-{number}"));
         let args = ["--head", url, "--slots", &slots.to_string(), "--dir", folder.to_str().unwrap()];
         let args: Vec<String> = args.iter().chain(options).map(ToString::to_string).collect();
         let child = self.spawn_worker(number, &args, &[]);
         self.workers.push(Worker { child, folder, args });
-        self.worker_is_connected(number);
         number
     }
 
     fn spawn_worker(&self, number: usize, args: &[String], env: &[(&str, &str)]) -> Child {
-        let mut command = self.command(env!("CARGO_BIN_EXE_millpond-worker"));
+        let program = env!("CARGO_BIN_EXE_millpond-worker");
+        let mut command = self.command(self.namespace.as_ref().map_or(program, |_| "ip"));
+        if let Some(namespace) = &self.namespace {
+            // It replaces itself by the program.
+            command.args(["netns", "exec", namespace, program]);
+        }
         command.args(args).envs(env.iter().copied()).stderr(self.log(&format!("worker-{number}.log"))).spawn().unwrap()
     }
 

@@ -18,6 +18,8 @@ mod head_restart;
 mod hostile;
 mod kill;
 mod kills;
+mod million;
+mod namespaces;
 mod network;
 mod pause;
 mod power_loss;
