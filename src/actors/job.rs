@@ -81,10 +81,8 @@ pub struct JobSnapshot {
 pub struct JobArgs {
     /// Of this start of the head.
     pub epoch: Epoch,
-    /// As the journal has it.
-    pub record: JobRecord,
-    /// Workers that may still run its tasks from before.
-    pub known: std::collections::BTreeSet<WorkerId>,
+    /// As the journal has the job, with the workers that may still run its tasks from before.
+    pub machine: JobMachine,
     /// Its results.
     pub files: Arc<JobStore>,
     /// Where facts become durable.
@@ -126,9 +124,9 @@ impl Actor for JobActor {
 
     async fn pre_start(&self, _: ActorRef<JobMsg>, args: JobArgs) -> Result<JobActorState, ActorProcessingErr> {
         Ok(JobActorState {
-            id: args.record.id,
+            id: args.machine.record().id,
             epoch: args.epoch,
-            machine: JobMachine::new(args.record, args.epoch, args.known),
+            machine: args.machine,
             files: args.files,
             chunks: None,
             info: None,

@@ -11,7 +11,9 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::wire::{Finished, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker};
-use crate::domain::{Attempt, Chunk, Error, ErrorKind, Instant, JobId, Outcome, Packed, Resources, ResultRef, SessionId, TaskNo, Timing, WorkerId};
+use crate::domain::{
+    Attempt, Chunk, Error, ErrorKind, Instant, JobId, Outcome, Packed, Resources, ResultRef, SessionId, TaskNo, Timing, WorkerId,
+};
 use crate::engine::slot_table::Preparation;
 use crate::engine::{SlotEffect, SlotEvent, SlotTable};
 use crate::failpoint;
@@ -150,7 +152,15 @@ impl Actor for WorkerActor {
     async fn pre_start(&self, myself: ActorRef<WorkerMsg>, args: WorkerArgs) -> Result<WorkerState, ActorProcessingErr> {
         let runners = (args.make_runners)(myself.clone())?;
         let slots = runners.len() as u32;
-        let hello = Hello { key: args.key, host: args.host, slots, total: args.total, epoch_seen: args.table.epoch(), stamp: Instant(0), held: Vec::new() };
+        let hello = Hello {
+            key: args.key,
+            host: args.host,
+            slots,
+            total: args.total,
+            epoch_seen: args.table.epoch(),
+            stamp: Instant(0),
+            held: Vec::new(),
+        };
         myself.send_interval(limits::HEARTBEAT_EVERY, || WorkerMsg::Beat);
         Ok(WorkerState {
             hello,

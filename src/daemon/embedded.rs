@@ -41,7 +41,8 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
     for number in 1..=options.workers {
         let total = Resources { cpus: cpus(), mem_bytes: memory_bytes(), ..Resources::default() };
         let dir = options.dir.join(format!("worker-{number}"));
-        let worker = WorkerOptions { dir, slots: options.slots, total, allowance: Allowance::default(), launcher: process::launcher_binary() };
+        let worker =
+            WorkerOptions { dir, slots: options.slots, total, allowance: Allowance::default(), launcher: process::launcher_binary() };
         workers.push(Working::start(&head.url, worker).await?);
     }
     Ok(Cluster { head, workers })

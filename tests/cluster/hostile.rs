@@ -57,7 +57,9 @@ impl Decoder for Raw {
 fn methods() -> Vec<String> {
     let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
     let services = set.file.iter().flat_map(|file| file.service.iter().map(|service| (file.package(), service)));
-    services.flat_map(|(package, service)| service.method.iter().map(move |method| format!("/{package}.{}/{}", service.name(), method.name()))).collect()
+    services
+        .flat_map(|(package, service)| service.method.iter().map(move |method| format!("/{package}.{}/{}", service.name(), method.name())))
+        .collect()
 }
 
 /// Something that looks like a message: fields with numbers that exist, of all kinds, nested.
@@ -156,7 +158,8 @@ fn what_is_too_large_or_no_protocol_at_all_is_refused_and_costs_nothing() {
     // Held open to the end: some say nothing, some say what no server expects.
     let mut others: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
     for (at, other) in others.iter_mut().enumerate() {
-        let text = [&b""[..], b"GET / HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff", &[0; 4096]][at % 4];
+        let text =
+            [&b""[..], b"GET / HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff", &[0; 4096]][at % 4];
         let _ = other.write_all(text);
     }
     runtime().block_on(async {

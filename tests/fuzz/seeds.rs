@@ -54,15 +54,8 @@ pub fn meta() -> ResultMeta {
 fn entries() -> Vec<Entry> {
     let info =
         WorkerInfo { id: WorkerId(1), key: "k".into(), host: "h".into(), slots: 4, total: Resources { cpus: 8, ..Resources::default() } };
-    let submitted = Submitted {
-        job: JobId(7),
-        spec: spec(),
-        request_id: "r".into(),
-        priority: -3,
-        max_running: Some(5),
-        held: true,
-        at: WallTime(9),
-    };
+    let submitted =
+        Submitted { job: JobId(7), spec: spec(), request_id: "r".into(), priority: -3, max_running: Some(5), held: true, at: WallTime(9) };
     let of_job = [
         JobEntry::Split { total: 100 },
         JobEntry::Controlled { version: 1, verb: Verb::Kill(KillMode::Stop), reason: "enough".into(), at: WallTime(10) },

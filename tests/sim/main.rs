@@ -42,7 +42,16 @@ fn every_seed_keeps_every_promise() {
         // A simulator in which nothing goes wrong proves nothing.
         assert!(totals.head_crashes > count / 2 && totals.cuts > count && totals.kills > 0 && totals.unconfirmed > 0, "{totals:?}");
         assert!(totals.adopted > 0 && totals.started > count * 10, "{totals:?}");
-        assert!(totals.clogs > 0 && totals.partitions > 0 && totals.job_crashes > 0 && totals.drains > 0 && totals.suspicions > 0 && totals.submitted > count && totals.kept > 0, "{totals:?}");
+        assert!(
+            totals.clogs > 0
+                && totals.partitions > 0
+                && totals.job_crashes > 0
+                && totals.drains > 0
+                && totals.suspicions > 0
+                && totals.submitted > count
+                && totals.kept > 0,
+            "{totals:?}"
+        );
     }
 }
 

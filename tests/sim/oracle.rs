@@ -157,7 +157,8 @@ impl Oracle {
         let away = (limits::STARTED_GONE_AFTER - limits::HEARTBEAT_EVERY).as_millis() as u64;
         let silent = (limits::WORKER_SILENT_AFTER - limits::HEARTBEAT_EVERY).as_millis() as u64;
         let clogs = || self.clogs.get(&at).into_iter().flatten();
-        let unheard = |cut: u64| clogs().filter(|(from, to)| *from <= cut && cut <= to + 1_000).map(|(from, _)| cut - from).max().unwrap_or(0);
+        let unheard =
+            |cut: u64| clogs().filter(|(from, to)| *from <= cut && cut <= to + 1_000).map(|(from, _)| cut - from).max().unwrap_or(0);
         let cut = self.cuts.get(&at).into_iter().flatten().any(|cut| *cut >= since && now + unheard(*cut) >= cut + away);
         let clogged = clogs().any(|(from, to)| *to >= since && now >= from + silent);
         self.disturbed.get(&at).is_some_and(|at| *at >= since) || cut || clogged

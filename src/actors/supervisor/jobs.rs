@@ -101,13 +101,13 @@ impl SupervisorState {
         known: BTreeSet<WorkerId>,
     ) -> Result<(), ActorProcessingErr> {
         let (id, spec) = (record.id, record.spec.clone());
+        let machine = JobMachine::new(record, self.epoch, known);
         // The job itself says what it wants, once it is ready.
-        let view = JobView { wanted: 0, ..JobMachine::new(record.clone(), self.epoch, known.clone()).view() };
+        let view = JobView { wanted: 0, ..machine.view() };
         let args = JobArgs {
             epoch: self.epoch,
             files: JobStore::open(&self.data_dir, id)?,
-            record,
-            known,
+            machine,
             journal: self.journal.clone(),
             supervisor: myself.clone(),
             watch: self.watch.clone(),

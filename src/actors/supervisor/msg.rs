@@ -8,8 +8,8 @@ use crate::actors::proxy::ProxyMsg;
 use crate::domain::verb::Verb;
 use crate::domain::wire::{Finished, Hello, ToWorker};
 use crate::domain::{Error, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
-use crate::engine::{JobView, Trust};
 use crate::engine::explain::Explanation;
+use crate::engine::{JobView, Trust};
 
 use super::status::{JobStatus, WorkerStatus};
 

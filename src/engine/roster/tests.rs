@@ -166,11 +166,23 @@ fn a_task_that_waited_a_minute_for_room_gets_a_worker_kept_free() {
     roster.on_event(RosterEvent::Job(Box::new(needing(a_job(2, "ada", 1000), cpus(1)))));
     assert_eq!(room(&mut roster, 1, 1, cpus(1)), [(2, 1)], "small tasks take the room");
     assert_eq!(tick(&mut roster, 61_000), []);
-    let effects = roster.on_event(RosterEvent::Room { session: SessionId(1), room: 1, free: cpus(1), settled: vec![GrantId(1)], trust: Trust::Trusted });
+    let effects = roster.on_event(RosterEvent::Room {
+        session: SessionId(1),
+        room: 1,
+        free: cpus(1),
+        settled: vec![GrantId(1)],
+        trust: Trust::Trusted,
+    });
     assert_eq!(granted(&effects), [], "from now on they don't, here");
     assert_eq!(room(&mut roster, 2, 1, cpus(1)), [(2, 1)], "but there they do");
     assert_eq!(room(&mut roster, 1, 4, cpus(4)), [(1, 1)]);
-    let effects = roster.on_event(RosterEvent::Room { session: SessionId(1), room: 3, free: cpus(3), settled: vec![GrantId(3)], trust: Trust::Trusted });
+    let effects = roster.on_event(RosterEvent::Room {
+        session: SessionId(1),
+        room: 3,
+        free: cpus(3),
+        settled: vec![GrantId(3)],
+        trust: Trust::Trusted,
+    });
     assert_eq!(granted(&effects), [(2, 3)], "and the worker is everybody's again");
 }
 
@@ -187,7 +199,13 @@ fn a_worker_is_kept_free_only_of_those_who_come_later() {
     roster.on_event(RosterEvent::Tick(Instant(61_000)));
     assert_eq!(roster.reserved, Some((JobId(1), SessionId(1))));
     roster.on_event(RosterEvent::Job(Box::new(of_priority(needing(a_job(4, "bob", 1), cpus(1)), 9))));
-    let effects = roster.on_event(RosterEvent::Room { session: SessionId(1), room: 2, free: cpus(2), settled: vec![GrantId(1)], trust: Trust::Trusted });
+    let effects = roster.on_event(RosterEvent::Room {
+        session: SessionId(1),
+        room: 2,
+        free: cpus(2),
+        settled: vec![GrantId(1)],
+        trust: Trust::Trusted,
+    });
     assert_eq!(granted(&effects), [(4, 1)], "who goes before it anyway still does");
 }
 

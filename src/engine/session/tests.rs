@@ -225,7 +225,10 @@ fn a_worker_on_which_tasks_of_several_jobs_fail_is_suspected_tried_and_let_back(
     let mut story = Story::new();
     assert_eq!(trust(&fails(&mut story, 0..4)), Some(Trust::Trusted));
     let effects = fails(&mut story, 4..5);
-    assert!(matches!(&effects[..], [SessionEffect::Suspicion(Some(_)), SessionEffect::Room { trust: Trust::Suspected, .. }]), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [SessionEffect::Suspicion(Some(_)), SessionEffect::Room { trust: Trust::Suspected, .. }]),
+        "{effects:?}"
+    );
     assert_eq!(story.tell(SessionEvent::Tick), []);
     story.now += limits::SUSPECT_PROBE_FIRST.as_millis() as u64;
     story.says(FromWorker::Heartbeat(Instant(0)));

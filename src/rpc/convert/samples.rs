@@ -9,8 +9,8 @@ use proptest::sample::Index;
 
 use crate::domain::wire::{Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, ToWorker, Verdict};
 use crate::domain::{
-    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Merge, Outcome, Packed, Record, Resources,
-    ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime, WorkerId,
+    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Merge, Outcome, Packed, Record,
+    Resources, ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime, WorkerId,
 };
 
 const NAME: &str = "[a-zé][a-z0-9 ._=é-]{0,20}";
