@@ -105,8 +105,13 @@ fn a_launcher_that_is_killed_costs_its_worker_nothing() {
     let gate = cluster.text_path("gate");
     let job = cluster.submit_array("0-2", &[], &format!("(setsid sleep 600 &); until [ -e {gate} ]; do sleep 0.02; done; echo ok"));
     until("it runs", || cluster.count(&job, "running") == 1);
-    let launcher = cluster.worker(1).descendants().into_iter().find(|(_, line)| line.contains("__launcher")).unwrap().0;
-    super::process::signal(launcher, rustix::process::Signal::KILL);
+    let mut launcher = None;
+    // Processes come and go while the list is read.
+    until("its launcher is seen", || {
+        launcher = cluster.worker(1).descendants().into_iter().find(|(_, line)| line.contains("__launcher"));
+        launcher.is_some()
+    });
+    super::process::signal(launcher.unwrap().0, rustix::process::Signal::KILL);
     let orphans = |cluster: &mut Cluster| cluster.worker(1).descendants().iter().filter(|(_, line)| line.contains("sleep 600")).count();
     cluster.write("gate", "");
     assert_eq!(cluster.ends(&job, 0)["tasks"]["succeeded"], 3);
