@@ -8,7 +8,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
 use crate::blobs::DatasetStore;
-use crate::domain::Error;
+use crate::domain::{Error, ErrorKind};
 use crate::store::{SledStore, Store};
 
 use super::bundler::Bundler;
@@ -102,7 +102,7 @@ impl Actor for HeadRoot {
     async fn pre_start(&self, myself: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
         let RootArgs { options, failed } = args;
         let data_dir = options.data_dir.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&data_dir)).await??;
+        let opened = tokio::task::spawn_blocking(move || open(&data_dir).map_err(|error| way_out(error, &data_dir))).await??;
         let Opened { store, epoch, last_seq, ledger, datasets } = opened;
         let (clock, cell) = (Clock::start(), myself.get_cell());
         let journal_args = JournalArgs { store, epoch, last_seq, ledger: ledger.clone() };
@@ -158,6 +158,15 @@ struct Opened {
     last_seq: u64,
     ledger: crate::engine::Ledger,
     datasets: Arc<DatasetStore>,
+}
+
+/// A head does not start on damage: it can't know what it would forget.
+fn way_out(mut error: Error, data_dir: &std::path::Path) -> Error {
+    if error.kind == ErrorKind::Corrupt {
+        let dir = data_dir.display();
+        error.message = format!("{dir} is damaged: {}; see all of it with `millpond-head doctor --data-dir {dir}`", error.message);
+    }
+    error
 }
 
 /// Opens the store, begins an epoch, replays the journal, and puts a snapshot in the place of its tail.

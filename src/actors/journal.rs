@@ -102,8 +102,8 @@ pub fn load(store: &mut dyn Store) -> Result<Replayed, Error> {
     let mut last_seq = 0;
     if let Some((seq, parts)) = loaded.snapshot {
         last_seq = seq;
-        for part in parts {
-            ledger.put(decode::<LedgerPart>(&part)?);
+        for (no, part) in parts.iter().enumerate() {
+            ledger.put(decode::<LedgerPart>(part).map_err(|error| error.context(format!("the snapshot up to batch {seq}: part {no}")))?);
         }
     }
     let mut ends = Vec::new();

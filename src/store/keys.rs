@@ -8,12 +8,15 @@
 //! ```
 //! Numbers are big-endian, so that the order of keys is that of the numbers.
 
-use std::ops::Range;
+use std::ops::{Range, RangeFrom};
 
 /// Which snapshot is current.
 pub(super) const CURRENT: &[u8] = b"c";
 /// The epoch.
 pub(super) const EPOCH: &[u8] = b"e";
+
+/// Every key.
+pub(super) const ALL: RangeFrom<&[u8]> = b""..;
 
 /// The key of a piece of a batch.
 pub(super) fn batch(seq: u64, piece: u32) -> Vec<u8> {
@@ -48,10 +51,16 @@ pub(super) fn snapshot_pieces(id: u64) -> Range<Vec<u8>> {
     snapshot(id, 0, 0)..next
 }
 
+/// The keys of all snapshots.
+pub(super) fn snapshots() -> Range<Vec<u8>> {
+    b"s".to_vec()..b"t".to_vec()
+}
+
 /// The keys of the snapshots before and after snapshot `id`.
 pub(super) fn other_snapshots(id: u64) -> [Range<Vec<u8>>; 2] {
     let Range { start, end } = snapshot_pieces(id);
-    [b"s".to_vec()..start, end..b"t".to_vec()]
+    let all = snapshots();
+    [all.start..start, end..all.end]
 }
 
 /// The snapshot, part and piece of a key made by [`snapshot`].

@@ -26,13 +26,13 @@ const RECORD_MAX_BYTES: usize = 1024;
 
 /// Which snapshot is valid.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Current {
+pub(super) struct Current {
     /// Its id; only grows.
-    id: u64,
+    pub id: u64,
     /// The last batch that it stands for.
-    seq: u64,
+    pub seq: u64,
     /// How many parts it has.
-    parts: u32,
+    pub parts: u32,
 }
 
 /// A [`Store`] in `<data folder>/store`. One process at a time.
@@ -46,13 +46,13 @@ pub struct SledStore {
 impl SledStore {
     /// Opens or makes the store of a data folder, and cuts off a batch or a snapshot whose writing was cut short.
     ///
-    /// `Conflict` while another head uses the folder, `Corrupt` where sled or a record of ours is damaged.
+    /// `Conflict` while another head uses the folder, `Corrupt` where sled or a record of ours is damaged. Removes nothing then.
     pub fn open(data_folder: &Path) -> Result<Self, Error> {
         create_folder(data_folder)?;
         let lock = FolderLock::take(data_folder)?;
         let mut file = SledFile::open(&data_folder.join("store"))?;
-        let epoch = read::<(Epoch, String)>(&mut file, keys::EPOCH)?.map(|(epoch, _)| epoch).unwrap_or_default();
-        let current = read::<Current>(&mut file, keys::CURRENT)?;
+        let epoch = read_epoch(&mut file)?;
+        let current = read_current(&mut file)?;
         let covered = current.map_or(0, |current| current.seq);
         let mut store = Self { file, ledger: Ledger { epoch, last: covered, covered }, current, _lock: lock };
         store.cut_torn_batch()?;
@@ -183,6 +183,32 @@ impl Store for SledStore {
     }
 }
 
+/// The last epoch; 0 in a new store. `Corrupt` if only its record is gone: an epoch used twice would fence nobody.
+pub(super) fn read_epoch(file: &mut SledFile) -> Result<Epoch, Error> {
+    let what = "the record of the epoch";
+    match read::<(Epoch, String)>(file, keys::EPOCH).map_err(|error| error.context(what))? {
+        Some((epoch, _)) => Ok(epoch),
+        None if file.last_key(keys::ALL)?.is_none() => Ok(Epoch::default()),
+        None => Err(Error::corrupt(format!("{what} is missing"))),
+    }
+}
+
+/// Which snapshot is valid. `Corrupt` if its record is gone: without it a snapshot would pass for one whose writing was cut short.
+pub(super) fn read_current(file: &mut SledFile) -> Result<Option<Current>, Error> {
+    let what = "the record of the current snapshot";
+    let current = read::<Current>(file, keys::CURRENT).map_err(|error| error.context(what))?;
+    if current.is_none()
+        && let Some(key) = file.last_key(keys::snapshots())?
+    {
+        // The first snapshot, cut short, lies beside all batches.
+        let first_batch = file.keys(keys::batches_up_to(1))?;
+        if parse(keys::parse_snapshot(&key))?.0 > 1 || first_batch.is_empty() {
+            return Err(Error::corrupt(format!("{what} is missing")));
+        }
+    }
+    Ok(current)
+}
+
 /// A record of ours, if it is there.
 fn read<T: serde::de::DeserializeOwned>(file: &mut SledFile, key: &[u8]) -> Result<Option<T>, Error> {
     let Some(bytes) = file.get(key)? else { return Ok(None) };
@@ -195,12 +221,13 @@ fn read<T: serde::de::DeserializeOwned>(file: &mut SledFile, key: &[u8]) -> Resu
     codec::decode_body(body, RECORD_MAX_BYTES + limits::NAME_MAX_BYTES).map(Some)
 }
 
-fn parse<T>(key: Option<T>) -> Result<T, Error> {
+pub(super) fn parse<T>(key: Option<T>) -> Result<T, Error> {
     key.ok_or_else(|| Error::corrupt("the store holds a key that is none of its own"))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tempfile::TempDir;
 
     use super::*;
@@ -333,6 +360,100 @@ mod tests {
             if let Ok(loaded) = SledStore::open(folder.path()).and_then(|mut store| store.load()) {
                 assert!(loaded.tail.iter().all(|(seq, batch)| *batch == vec![*seq as u8; 3_000]));
             }
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Damage {
+        Flip,
+        Cut,
+        Remove,
+    }
+
+    /// A store as a head leaves it: a snapshot up to batch 2, the batches before it dropped or not, and three batches after it.
+    fn written(folder: &Path, sizes: [usize; 3], truncated: bool) -> Loaded {
+        let mut store = SledStore::open(folder).unwrap();
+        let epoch = store.acquire("test").unwrap();
+        for seq in 1..=2 {
+            durable(store.append(epoch, seq, &[seq as u8; 10]));
+        }
+        durable(store.snapshot(epoch, 2, &mut sizes.iter().map(|len| vec![7; *len])));
+        if truncated {
+            durable(store.truncate(epoch, 2));
+        }
+        for (seq, len) in (3..).zip(sizes) {
+            durable(store.append(epoch, seq, &vec![seq as u8; len]));
+        }
+        store.load().unwrap()
+    }
+
+    fn harm(folder: &Path, at: prop::sample::Index, damage: Damage) -> Vec<u8> {
+        let mut file = SledFile::open(&folder.join("store")).unwrap();
+        let keys = file.keys(keys::ALL).unwrap();
+        let key = at.get(&keys).clone();
+        let mut value = file.get(&key).unwrap().unwrap();
+        let byte = at.index(value.len());
+        match damage {
+            Damage::Flip => value[byte] ^= 1 << (byte % 8),
+            Damage::Cut => value.truncate(byte),
+            Damage::Remove => file.remove([key.clone()]).unwrap(),
+        }
+        if !matches!(damage, Damage::Remove) {
+            file.insert(&key, value).unwrap();
+        }
+        file.commit().unwrap();
+        key
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn damage_to_any_value_is_noticed_and_named_unless_it_is_a_cut_tail(
+            sizes in prop::array::uniform3(prop_oneof![0..100usize, 0..3 * PIECE_BYTES]),
+            truncated: bool,
+            at: prop::sample::Index,
+            damage in prop_oneof![Just(Damage::Flip), Just(Damage::Cut), Just(Damage::Remove)],
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let before = written(folder.path(), sizes, truncated);
+            let key = harm(folder.path(), at, damage);
+            let place = match (key.as_slice(), keys::parse_batch(&key), keys::parse_snapshot(&key)) {
+                (keys::EPOCH, ..) => "the epoch".to_owned(),
+                (keys::CURRENT, ..) => "the current snapshot".to_owned(),
+                (_, Some((seq, _)), _) => format!("batch {seq}"),
+                (_, _, Some((_, part, _))) => format!("part {part}"),
+                _ => String::new(),
+            };
+            match SledStore::open(folder.path()).and_then(|mut store| store.load()) {
+                Ok(found) => {
+                    let cut = Loaded { tail: before.tail[..2].to_vec(), ..before.clone() };
+                    // Without its record the snapshot is as if it had never been, and every batch is still there.
+                    let whole = Loaded { snapshot: None, tail: [vec![(1, vec![1; 10]), (2, vec![2; 10])], before.tail.clone()].concat() };
+                    let is_cut = place == "batch 5" && matches!(damage, Damage::Remove) && found == cut;
+                    let is_whole = place == "the current snapshot" && !truncated && found == whole;
+                    prop_assert!(found == before || is_cut || is_whole, "{} {:?}: {:?}", place, damage, found);
+                }
+                Err(error) => {
+                    prop_assert_eq!(error.kind, ErrorKind::Corrupt);
+                    prop_assert!(error.message.contains(&place) && error.message.lines().count() == 1, "{} {:?}: {}", place, damage, error);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_that_lost_its_records_keeps_the_rest() {
+        for key in [keys::CURRENT, keys::EPOCH] {
+            let folder = tempfile::tempdir().unwrap();
+            written(folder.path(), [10, 20, 30], true);
+            let mut file = SledFile::open(&folder.path().join("store")).unwrap();
+            file.remove([key.to_vec()]).unwrap();
+            file.commit().unwrap();
+            let before = file.keys(keys::ALL).unwrap();
+            drop(file);
+            assert!(SledStore::open(folder.path()).err().unwrap().message.ends_with("is missing"));
+            let mut file = SledFile::open(&folder.path().join("store")).unwrap();
+            assert_eq!(file.keys(keys::ALL).unwrap(), before);
         }
     }
 
