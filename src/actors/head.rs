@@ -15,6 +15,7 @@ use crate::engine::explain::Explanation;
 
 use super::ask::ask;
 use super::bundler::{self, Bundle, BundlerMsg};
+use super::disk::Disk;
 use super::ingest::{DatasetEntry, IngestMsg};
 use super::job::{JobSnapshot, VerbAnswer};
 use super::journal::JournalRef;
@@ -37,6 +38,8 @@ pub struct Head {
     pub(super) watch: ActorRef<WatchMsg>,
     /// Stored data sets.
     pub datasets: Arc<DatasetStore>,
+    /// What it has room for.
+    pub disk: Disk,
 }
 
 impl Head {
@@ -152,13 +155,14 @@ impl Head {
         Ok(Some(TaskResult { meta, data_offset, files }))
     }
 
-    /// Room for a large result in its job's segment.
+    /// Room for a large result in its job's segment; `Exhausted` while the disk has none.
     pub async fn reserve(&self, job: JobId, meta: &ResultMeta) -> Result<(Reservation, Arc<Segment>), Error> {
         let snapshot = self.snapshot(job).await?;
         if snapshot.record.ended.is_some() {
             return Err(Error::conflict(format!("{job} has ended: its results are complete")));
         }
         let files = snapshot.files.ok_or_else(|| Error::conflict(format!("{job} has ended: its results are complete")))?;
+        self.disk.gauge().has_room_for(meta.packed.packed_len().unwrap_or(u64::MAX))?;
         Ok((files.segment.reserve(meta)?, files.segment.clone()))
     }
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
-use crate::blobs::DatasetStore;
+use crate::blobs::{DatasetStore, Reserve};
 use crate::domain::{Error, ErrorKind};
+use crate::engine::{DiskGauge, Watermarks};
 use crate::store::{SledStore, Store};
 
 use super::bundler::Bundler;
 use super::clock::{Clock, wall_now};
+use super::disk;
 use super::head::Head;
 use super::ingest::{CHUNKS_DIR, Ingest, IngestArgs};
 use super::job_store::JobStore;
@@ -27,6 +29,8 @@ pub struct HeadOptions {
     pub data_dir: PathBuf,
     /// How long a started head waits for the workers it knew.
     pub reattach: Duration,
+    /// From which room on its disk less is taken in.
+    pub watermarks: Watermarks,
 }
 
 /// The root's state: only its children.
@@ -101,10 +105,11 @@ impl Actor for HeadRoot {
 
     async fn pre_start(&self, myself: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
         let RootArgs { options, failed } = args;
-        let data_dir = options.data_dir.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&data_dir).map_err(|error| way_out(error, &data_dir))).await??;
-        let Opened { store, epoch, last_seq, ledger, datasets } = opened;
+        let (data_dir, watermarks) = (options.data_dir.clone(), options.watermarks);
+        let opened = tokio::task::spawn_blocking(move || open(&data_dir, watermarks).map_err(|error| way_out(error, &data_dir))).await??;
+        let Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge } = opened;
         let (clock, cell) = (Clock::start(), myself.get_cell());
+        let disk = disk::start(reserve, gauge, cell.clone()).await?;
         let journal_args = JournalArgs { store, epoch, last_seq, ledger: ledger.clone() };
         let (journal, _) = Journal::spawn_linked(None, Journal, journal_args, cell.clone()).await?;
         let journal = JournalRef::new(journal, Arc::new(options.data_dir.clone()));
@@ -123,10 +128,12 @@ impl Actor for HeadRoot {
             watch: watch.clone(),
             clock,
             reattach: options.reattach,
+            disk: disk.clone(),
         };
         let (supervisor, _) = JobSupervisor::spawn_linked(None, JobSupervisor, args, cell).await?;
         let _ = late.set(supervisor.clone());
-        let head = Head { epoch, started: wall_now(), data_dir: options.data_dir, journal, supervisor, ingest, bundler, watch, datasets };
+        let head =
+            Head { epoch, started: wall_now(), data_dir: options.data_dir, journal, supervisor, ingest, bundler, watch, datasets, disk };
         Ok(RootState { head, failed })
     }
 
@@ -158,6 +165,8 @@ struct Opened {
     last_seq: u64,
     ledger: crate::engine::Ledger,
     datasets: Arc<DatasetStore>,
+    reserve: Arc<Reserve>,
+    gauge: DiskGauge,
 }
 
 /// A head does not start on damage: it can't know what it would forget.
@@ -169,8 +178,10 @@ fn way_out(mut error: Error, data_dir: &std::path::Path) -> Error {
     error
 }
 
-/// Opens the store, begins an epoch, replays the journal, and puts a snapshot in the place of its tail.
-fn open(data_dir: &std::path::Path) -> Result<Opened, Error> {
+/// Looks at the disk, opens the store, begins an epoch, replays the journal, and puts a snapshot in the place of its tail.
+fn open(data_dir: &std::path::Path, watermarks: Watermarks) -> Result<Opened, Error> {
+    let reserve = Arc::new(Reserve::new(data_dir)?);
+    let gauge = disk::first_look(&reserve, watermarks)?;
     let mut store: Box<dyn Store> = Box::new(SledStore::open(data_dir)?);
     let epoch = store.acquire(&format!("millpond-head {} pid {}", env!("CARGO_PKG_VERSION"), std::process::id()))?;
     let Replayed { ledger, last_seq, ends } = journal::load(store.as_mut())?;
@@ -186,5 +197,5 @@ fn open(data_dir: &std::path::Path) -> Result<Opened, Error> {
         journal::snapshot(store.as_mut(), epoch, last_seq, &ledger)?;
     }
     let datasets = Arc::new(DatasetStore::open(&data_dir.join("datasets"))?);
-    Ok(Opened { store, epoch, last_seq, ledger, datasets })
+    Ok(Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge })
 }

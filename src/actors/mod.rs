@@ -1,7 +1,7 @@
 //! Floor 3: the actors. Each wraps a machine of `engine/` and performs its effects, or owns one kind of I/O.
 //!
 //! ```text
-//! head:   HeadRoot ─ Journal · JobSupervisor ─ JobActor per job, WorkerProxy per session · Ingest · Bundler · Watch
+//! head:   HeadRoot ─ Journal · JobSupervisor ─ JobActor per job, WorkerProxy per session · Ingest · Bundler · Watch · DiskGuard
 //! worker: WorkerRoot ─ WorkerActor ─ Runner per slot · Cache          (the Link to the head is in rpc/)
 //! ```
 //! Invariant: nothing here knows gRPC or HTTP: sessions are channels of domain messages. Nothing here decides what a machine could.
@@ -13,6 +13,7 @@ pub mod bundler;
 pub mod cache;
 pub mod clock;
 pub mod data_port;
+pub mod disk;
 pub mod head;
 pub mod head_root;
 pub mod ingest;

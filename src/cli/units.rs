@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::Error;
+pub(crate) use crate::domain::short_size;
 
 /// Bytes, from `4G`, `512MiB`, `100kB`, `12`. A bare letter and `KiB` are powers of 1024, `kB` and `MB` powers of 1000.
 pub(crate) fn parse_size(text: &str) -> Result<u64, Error> {
@@ -91,19 +92,6 @@ pub(crate) fn short_span(seconds: f64) -> String {
         3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3600),
     }
-}
-
-/// Bytes for people: `12 B`, `1.5 GiB`.
-pub(crate) fn short_size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for next in ["KiB", "MiB", "GiB", "TiB"] {
-        if value < 1024.0 {
-            break;
-        }
-        (value, unit) = (value / 1024.0, next);
-    }
-    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
 }
 
 #[cfg(test)]

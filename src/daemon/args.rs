@@ -26,6 +26,12 @@ pub struct HeadArgs {
     /// How long a started head waits for the workers it knew to say what they run, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = REATTACH_WINDOW.as_secs())]
     pub reattach_window: u64,
+    /// With less free on its disk it takes no new uploads, as 10G; without it: 10 % of the disk, 10G at most
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub disk_yellow: Option<u64>,
+    /// With less free on its disk it takes no new jobs and starts no more tasks, as 2G; without it: 2 % of the disk, 2G at most
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub disk_red: Option<u64>,
 }
 
 /// The daemon that runs tasks.

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use crate::actors::{HeadOptions, WorkerOptions};
 use crate::cli::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
 use crate::domain::{Error, Resources};
+use crate::engine::Watermarks;
 use crate::engine::slot_table::Allowance;
 use crate::limits::REATTACH_WINDOW;
 
@@ -36,7 +37,11 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
     if !listen.ip().is_loopback() {
         return Err(Error::denied(format!("{listen} can be reached by other machines: use millpond-head and its --insecure for that")));
     }
-    let head = Serving::start(listen, HeadOptions { data_dir: options.dir.join("head"), reattach: REATTACH_WINDOW }).await?;
+    let head = Serving::start(
+        listen,
+        HeadOptions { data_dir: options.dir.join("head"), reattach: REATTACH_WINDOW, watermarks: Watermarks::default() },
+    )
+    .await?;
     let mut workers = Vec::new();
     for number in 1..=options.workers {
         let total = Resources { cpus: cpus(), mem_bytes: memory_bytes(), ..Resources::default() };

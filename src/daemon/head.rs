@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::actors::head_root::RunningHead;
 use crate::actors::{HeadOptions, HeadRoot};
 use crate::domain::Error;
+use crate::engine::Watermarks;
 use crate::rpc::server;
 
 use super::args::HeadArgs;
@@ -31,7 +32,8 @@ async fn run(args: HeadArgs) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     check_listen(args.listen, args.insecure)?;
     let reattach = Duration::from_secs(args.reattach_window);
-    let head = Serving::start(args.listen, HeadOptions { data_dir: args.data_dir, reattach }).await?;
+    let watermarks = Watermarks::new(args.disk_yellow, args.disk_red)?;
+    let head = Serving::start(args.listen, HeadOptions { data_dir: args.data_dir, reattach, watermarks }).await?;
     say(&format!("listening on {}", head.url))?;
     head.until(signals.next()).await
 }

@@ -66,6 +66,12 @@ fn live(view: &JobView, roster: &Roster, place: Option<Place>, note: &str) -> St
     if counts.undispatched == 0 {
         return format!("is running its last {}", tasks(counts.running));
     }
+    if let Some(room) = roster.disk_full() {
+        let not_started = counts.undispatched;
+        return format!(
+            "is waiting: {running}{not_started} not started; no new tasks: the head's disk is almost full, {room}: free some space"
+        );
+    }
     if roster.slots() == 0 {
         return format!("is waiting: {running}no worker is connected");
     }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
+use crate::domain::{DiskRoom, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
 
 use super::rank::{self, RankRules, Rule};
 use super::suspicion::Trust;
@@ -60,6 +60,8 @@ pub enum RosterEvent {
     Closed(SessionId),
     /// The time, about once a second: for the jobs that wait for a large room.
     Tick(Instant),
+    /// The head's disk is almost full, with so much room, or has room again: nothing is granted meanwhile.
+    DiskFull(Option<DiskRoom>),
 }
 
 /// What the supervisor must do.
@@ -151,6 +153,8 @@ pub struct Roster {
     now: Option<Instant>,
     /// A worker that is kept free, for a job that has waited long.
     reserved: Option<(JobId, SessionId)>,
+    /// Set while nothing is granted.
+    disk_full: Option<DiskRoom>,
 }
 
 /// Where a job stands among those that want slots.
@@ -188,6 +192,7 @@ impl Roster {
                 });
             }
             RosterEvent::Closed(session) => self.close(session),
+            RosterEvent::DiskFull(room) => self.disk_full = room,
             RosterEvent::Tick(now) => {
                 self.now = self.now.max(Some(now));
                 self.reserve(now);
@@ -307,6 +312,11 @@ impl Roster {
         fitting.max_by_key(|(session, seat)| (seat.room, std::cmp::Reverse(**session))).map(|(session, _)| *session)
     }
 
+    /// What the head's disk has, if nothing is granted because of it.
+    pub fn disk_full(&self) -> Option<DiskRoom> {
+        self.disk_full
+    }
+
     /// Slots of all connected workers.
     pub fn slots(&self) -> u32 {
         self.slots
@@ -326,7 +336,7 @@ impl Roster {
     /// Grants slot by slot, since every grant changes the owners' shares; neighbours are joined afterwards.
     fn grant(&mut self) -> Vec<RosterEffect> {
         let mut effects: Vec<RosterEffect> = Vec::new();
-        if self.open.is_empty() || self.wanting.is_empty() {
+        if self.open.is_empty() || self.wanting.is_empty() || self.disk_full.is_some() {
             return effects;
         }
         let mut line = Line::new(self.wanting.iter().filter_map(|job| self.jobs.get(job)).map(|job| &job.view), self.rules());

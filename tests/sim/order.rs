@@ -91,7 +91,7 @@ impl Order {
             RosterEvent::Closed(session) => {
                 self.seats.remove(&session);
             }
-            RosterEvent::Tick(_) => {}
+            RosterEvent::Tick(_) | RosterEvent::DiskFull(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use crate::actors::clock::Clock;
+use crate::actors::disk::Disk;
 use crate::actors::ingest::IngestMsg;
 use crate::actors::job::JobMsg;
 use crate::actors::journal::JournalRef;
@@ -43,6 +44,8 @@ pub struct SupervisorArgs {
     pub clock: Clock,
     /// How long known workers may take to report.
     pub reattach: Duration,
+    /// Whether there is room for more.
+    pub disk: Disk,
 }
 
 /// A connected worker.
@@ -87,6 +90,7 @@ pub struct SupervisorState {
     pub(super) watched: BTreeSet<JobId>,
     dirty: BTreeSet<JobId>,
     pub(super) reattach: Duration,
+    pub(super) disk: Disk,
 }
 
 /// See the module.
@@ -122,7 +126,9 @@ impl Actor for JobSupervisor {
             watched: BTreeSet::new(),
             dirty: BTreeSet::new(),
             reattach: args.reattach,
+            disk: args.disk,
         };
+        state.look_at_disk();
         for record in args.ledger.jobs.into_values() {
             state.restore(&myself, record).await?;
         }
@@ -183,6 +189,7 @@ impl Actor for JobSupervisor {
             }
             SupervisorMsg::Flush => state.flush(),
             SupervisorMsg::Tick => {
+                state.look_at_disk();
                 let now = state.clock.now().mono;
                 state.roster_event(RosterEvent::Tick(now));
             }
@@ -208,6 +215,14 @@ impl SupervisorState {
     pub(super) fn each_job(&self, event: &JobEvent) {
         for job in self.live.values() {
             let _ = job.cast(JobMsg::Event(event.clone()));
+        }
+    }
+
+    /// Lets the roster know whether the disk has room for what tasks leave behind.
+    fn look_at_disk(&mut self) {
+        let full = self.disk.gauge().stops_tasks();
+        if full != self.roster.disk_full() {
+            self.roster_event(RosterEvent::DiskFull(full));
         }
     }
 

@@ -70,6 +70,7 @@ impl SupervisorState {
             let max = limits::LIVE_JOBS_MAX;
             return Err(Error::exhausted(format!("{max} jobs are waiting or running, and no more are taken: wait for some to end")));
         }
+        self.disk.gauge().takes_jobs()?;
         let missing = |digest| !self.datasets.contains(digest);
         if let Input::Dataset { digest, name, .. } = &submission.spec.input
             && missing(digest)

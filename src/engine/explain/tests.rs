@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::domain::verb::Counts;
-use crate::domain::{JobId, Resources};
+use crate::domain::{DiskRoom, JobId, Resources, SessionId};
+use crate::engine::Trust;
 use crate::engine::roster::RosterEvent;
 use crate::engine::roster::tests::{a_job, begun, needing, opened};
 
@@ -97,6 +98,22 @@ fn places() -> Vec<Case> {
             ..case(job(), "j7 is waiting: 100 not started, number 2 in the order, behind j9 by finish line")
         },
     ]
+}
+
+#[test]
+fn a_full_disk_is_the_reason_only_while_it_is_full() {
+    let job = a_job(7, "ada", 100);
+    let mut roster = Roster::default();
+    opened(&mut roster, 1, 4, Resources::default());
+    let (session, free) = (SessionId(1), Resources::default());
+    roster.on_event(RosterEvent::Room { session, room: 4, free, settled: Vec::new(), trust: Trust::Trusted });
+    let room = DiskRoom { free: 6 << 28, total: 40 << 30 };
+    roster.on_event(RosterEvent::DiskFull(Some(room)));
+    assert_eq!(roster.on_event(RosterEvent::Job(Box::new(job.clone()))), []);
+    let says = "j7 is waiting: 100 not started; no new tasks: the head's disk is almost full, 1.5 GiB free of 40.0 GiB: free some space";
+    assert_eq!(explain(&job, &roster).sentence, says);
+    assert!(!roster.on_event(RosterEvent::DiskFull(None)).is_empty(), "what waited is granted");
+    assert!(!explain(&job, &roster).sentence.contains("disk"));
 }
 
 #[test]

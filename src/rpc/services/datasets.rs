@@ -40,16 +40,20 @@ impl Datasets {
         let header = first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?;
         check_name(&header.name).map_err(wrong)?;
         let expected = (!header.digest.is_empty()).then(|| header.digest.parse::<Digest>()).transpose().map_err(wrong)?;
+        let disk = self.head.disk.clone();
+        disk.gauge().takes_uploads().map_err(wrong)?;
         let permit = self.transfers.begin().await.map_err(wrong)?;
         let store = self.head.datasets.clone();
         let rest = requests.map(|request| request.map(|request| request.data));
         let stored: Stored = pieces::receive(permit, first.data, rest, move |inflow| {
-            let mut upload = store.begin_upload()?;
-            inflow.by_ref().try_for_each(|piece| upload.write(&piece))?;
+            let mut upload = disk.noting(store.begin_upload())?;
+            // One that has begun goes on at yellow; at red the room is for what the tasks leave behind.
+            let mut write = |piece: Bytes| disk.gauge().lets_uploads_go_on().and_then(|()| disk.noting(upload.write(&piece)));
+            inflow.by_ref().try_for_each(&mut write)?;
             if !inflow.is_whole() {
                 return Err(pieces::broke_off());
             }
-            upload.finish(expected)
+            disk.noting(upload.finish(expected))
         })
         .await?;
         self.head.add_dataset(stored, header.name).await.map(message).map_err(wrong)

@@ -33,8 +33,10 @@ impl Results {
         let permit = self.transfers.begin().await.map_err(wrong)?;
         let (mut reservation, segment) = self.head.reserve(lease.job, &meta).await.map_err(wrong)?;
         let rest = requests.map(|request| request.map(|request| request.data));
+        let disk = self.head.disk.clone();
         let result = pieces::receive(permit, first.data, rest, move |inflow| {
-            inflow.by_ref().try_for_each(|piece| reservation.write(&piece))?;
+            // A full disk is `Exhausted`: the worker keeps the result, and offers it again.
+            disk.noting(inflow.by_ref().try_for_each(|piece| reservation.write(&piece)))?;
             if !inflow.is_whole() {
                 return Err(pieces::broke_off());
             }
