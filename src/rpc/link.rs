@@ -23,7 +23,7 @@ use super::status::from_status;
 /// The first tries to reconnect come within this.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Later ones wait up to this: however long the head was away, its workers are back within a second of its start.
-const PAUSE_MAX: Duration = Duration::from_millis(400);
+const PAUSE_MAX: Duration = Duration::from_millis(300);
 
 /// Keeps a worker connected until `stop`.
 pub async fn keep_connected(url: String, worker: ActorRef<WorkerMsg>, stop: CancellationToken) -> Result<(), Error> {

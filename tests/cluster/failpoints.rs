@@ -116,6 +116,9 @@ fn is_right(cluster: &Cluster, job: &str, plan: &str) {
 
 /// All places of this kind, each at its first visit, and at some later ones.
 fn all_die(is_meant: impl Fn(&str) -> bool) {
+    if !cfg!(debug_assertions) {
+        return println!("skipped: a release build has no such places");
+    }
     let later: &[u32] = if is_full() { &[2, 3, 5, 8, 13] } else { &[4] };
     for place in failpoint::NAMES.iter().filter(|place| is_meant(place)) {
         assert!(dies(place, 1), "{place}: nobody came to this place");

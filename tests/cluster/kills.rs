@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::clerk::Clerk;
 use super::cluster::Cluster;
-use super::is_full;
 use super::pause::each_once;
 use super::process::{self, until, until_within};
 use super::rng::Rng;
 use super::same_bytes::same_but_for_run_json;
 use super::storm::no_slot_is_lost;
+use super::{is_full, start_within};
 
 /// Slots of each worker.
 const SLOTS: [u32; 3] = [3, 3, 2];
@@ -138,7 +138,6 @@ fn a_storm_of_kills_changes_nothing_in_the_bundle_and_loses_nothing_that_was_ack
 #[test]
 fn a_head_killed_again_and_again_runs_nothing_twice_and_goes_on_within_a_second() {
     let kills = if is_full() { 20 } else { 6 };
-    let promise = Duration::from_secs(if is_full() { 1 } else { 10 });
     let tasks = kills * 60;
     let mut rng = seeded();
     let mut cluster = Cluster::start(&[4, 4]);
@@ -168,7 +167,7 @@ fn a_head_killed_again_and_again_runs_nothing_twice_and_goes_on_within_a_second(
     assert_eq!(cluster.ends(&job, 0)["tasks"]["succeeded"], tasks);
     each_once(&cluster, "log", tasks as u64);
     assert!(cluster.lines("attempts").iter().all(|attempt| attempt == "1"));
-    assert!(took.iter().all(|took| *took <= promise), "{took:?}");
+    assert!(took.iter().all(|took| *took <= start_within()), "{took:?}");
     no_slot_is_lost(&cluster, &[4, 4]);
 }
 

@@ -35,6 +35,13 @@ mod suspicion;
 mod watcher;
 mod worker_end;
 
+/// How long a start may take until the first task: what is promised of a release build, when the long variants are asked for; otherwise what
+/// a debug build may need on a machine that does other things.
+fn start_within() -> std::time::Duration {
+    let is_held = is_full() && !cfg!(debug_assertions);
+    std::time::Duration::from_secs(if is_held { 1 } else { 15 })
+}
+
 /// Whether the long variants are asked for.
 fn is_full() -> bool {
     std::env::var("MILLPOND_FULL").is_ok_and(|value| value == "1")

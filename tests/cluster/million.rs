@@ -16,8 +16,8 @@ use millpond::domain::{
 use millpond::store::{Appended, SledStore, Store};
 
 use super::cluster::Cluster;
-use super::is_full;
 use super::process::until;
+use super::{is_full, start_within};
 
 /// Entries in one batch.
 const BATCH: usize = 4096;
@@ -103,8 +103,7 @@ fn story(what: &str, is_done: impl Fn(u32, u32) -> bool) {
     let counts = cluster.show("j1")["tasks"].clone();
     let done = (0..total).filter(|no| is_done(*no, total)).count() as u64;
     assert!(counts["total"] == total && counts["succeeded"].as_u64() >= Some(done), "{counts}");
-    let is_held = is_full() && !cfg!(debug_assertions);
-    let promise = Duration::from_secs(if is_held { 1 } else { 15 });
+    let promise = start_within();
     assert!(took.1 <= promise && again.1 <= promise, "{took:?}, {again:?}");
     cluster.ok(&["kill", "j1", "--running", "stop"]);
 }
