@@ -25,6 +25,8 @@ pub type Done = Box<dyn FnOnce() + Send>;
 
 /// Batches after which a snapshot is taken and older batches are dropped.
 const SNAPSHOT_EVERY_BATCHES: u64 = 4096;
+/// Entries after which the same is done, so that a start never has more than a moment's worth to read again.
+const SNAPSHOT_EVERY_ENTRIES: usize = 200_000;
 /// A batch stays below this, so that it surely fits a store's.
 const BATCH_TARGET_BYTES: usize = BATCH_MAX_BYTES / 2;
 
@@ -76,6 +78,8 @@ pub struct JournalState {
     epoch: Epoch,
     last_seq: u64,
     last_snapshot: u64,
+    /// Entries in the batches behind the last snapshot.
+    entries_since: usize,
     ledger: Ledger,
     pending: Vec<Pending>,
     /// Jobs whose result index must be synced before the next snapshot.
@@ -161,6 +165,7 @@ impl Actor for Journal {
             epoch: args.epoch,
             last_seq: args.last_seq,
             last_snapshot: args.last_seq,
+            entries_since: 0,
             ledger: args.ledger,
             pending: Vec::new(),
             unsynced: BTreeMap::new(),
@@ -187,11 +192,14 @@ impl JournalState {
         let Some(mut store) = self.store.take() else { return };
         let batch = self.take_batch();
         let (epoch, seq) = (self.epoch, self.last_seq + 1);
-        let parts = (seq - self.last_snapshot > SNAPSHOT_EVERY_BATCHES).then(|| self.ledger.clone());
+        let is_long = seq - self.last_snapshot > SNAPSHOT_EVERY_BATCHES || self.entries_since >= SNAPSHOT_EVERY_ENTRIES;
+        let parts = is_long.then(|| self.ledger.clone());
         let indexes = if parts.is_some() { std::mem::take(&mut self.unsynced) } else { BTreeMap::new() };
         if parts.is_some() {
             self.last_snapshot = seq - 1;
+            self.entries_since = 0;
         }
+        self.entries_since += batch.len();
         let myself = myself.clone();
         tokio::task::spawn_blocking(move || {
             let outcome = write(store.as_mut(), epoch, seq, &batch, parts, indexes);
