@@ -85,7 +85,8 @@ fn starts(cluster: &mut Cluster) -> (Duration, Duration) {
     (listens, started.elapsed())
 }
 
-fn story(what: &str, is_done: impl Fn(u32, u32) -> bool) {
+/// `journal_factor`: how many times what is promised a start may take that has all of it to read from the journal.
+fn story(what: &str, journal_factor: u32, is_done: impl Fn(u32, u32) -> bool) {
     let total = if is_full() { 1_000_000 } else { 40_000 };
     let mut cluster = Cluster::without_head(&[]);
     let shell = format!("echo $MILLPOND_INDEX >> {}; sleep 0.05", cluster.text_path("log"));
@@ -105,17 +106,17 @@ fn story(what: &str, is_done: impl Fn(u32, u32) -> bool) {
     assert!(counts["total"] == total && counts["succeeded"].as_u64() >= Some(done), "{counts}");
     let promise = start_within();
     assert!(again.1 <= promise, "{again:?}");
-    // A head takes a snapshot long before it has so much behind it: more is written here than a start ever meets.
-    assert!(took.1 <= promise * 2, "{took:?}");
+    assert!(took.1 <= promise * journal_factor, "{took:?}");
     cluster.ok(&["kill", "j1", "--running", "stop"]);
 }
 
 #[test]
 fn a_large_job_half_done_goes_on_within_a_second_of_the_start() {
-    story("the first half done", |no, total| no < total / 2);
+    story("the first half done", 1, |no, total| no < total / 2);
 }
 
 #[test]
 fn a_large_job_of_which_every_other_task_is_done_goes_on_as_soon() {
-    story("every other one done", |no, _| no % 2 == 0);
+    // A head takes a snapshot long before it has so many pieces behind it: this is more than a start ever meets.
+    story("every other one done", 2, |no, _| no % 2 == 0);
 }
