@@ -23,13 +23,17 @@ pub struct Oracle {
     ended: BTreeMap<(JobId, TaskNo), u32>,
     starts: BTreeMap<JobId, BTreeSet<TaskNo>>,
     names: BTreeMap<usize, WorkerId>,
+    /// When each worker was let in.
+    welcomes: BTreeMap<usize, Vec<u64>>,
     /// Which job each request was told it has made.
     made: BTreeMap<usize, JobId>,
 }
 
 impl Oracle {
-    pub fn named(&mut self, worker: usize, id: WorkerId) {
+    /// A worker is let in.
+    pub fn welcomed(&mut self, worker: usize, id: WorkerId, now: u64) {
         self.names.insert(worker, id);
+        self.welcomes.entry(worker).or_default().push(now);
     }
 
     /// The job has heard of a resume: from now on tasks may start, even before the reply.
@@ -159,7 +163,12 @@ impl Oracle {
         let clogs = || self.clogs.get(&at).into_iter().flatten();
         let unheard =
             |cut: u64| clogs().filter(|(from, to)| *from <= cut && cut <= to + 1_000).map(|(from, _)| cut - from).max().unwrap_or(0);
-        let cut = self.cuts.get(&at).into_iter().flatten().any(|cut| *cut >= since && now + unheard(*cut) >= cut + away);
+        let cuts = || self.cuts.get(&at).into_iter().flatten().copied();
+        let cut = cuts().any(|cut| cut >= since && now + unheard(cut) >= cut + away);
+        // Or it was started, within the lease, on a connection that was gone already: what is known here as sent goes to others later.
+        let let_in = |from: u64| self.welcomes.get(&at).into_iter().flatten().any(|time| (from..=since).contains(time));
+        let gone = (limits::SENT_GONE_AFTER - limits::HEARTBEAT_EVERY).as_millis() as u64;
+        let cut = cut || cuts().any(|cut| cut < since && !let_in(cut) && now + unheard(cut) >= cut + gone);
         let clogged = clogs().any(|(from, to)| *to >= since && now >= from + silent);
         self.disturbed.get(&at).is_some_and(|at| *at >= since) || cut || clogged
     }

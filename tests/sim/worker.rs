@@ -159,7 +159,7 @@ impl World {
             }
             worker.dialing = None;
             worker.conn = Some(conn);
-            self.oracle.named(conn.worker, *id);
+            self.oracle.welcomed(conn.worker, *id, self.now);
         }
         if matches!(message, ToWorker::Verdict(_, millpond::domain::wire::Verdict::Adopt)) {
             self.story.adopted += 1;
