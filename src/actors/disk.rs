@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::watch;
 
 use crate::blobs::Reserve;
@@ -15,9 +15,9 @@ use crate::engine::disk_gauge::{DiskGauge, DiskLevel, Watermarks};
 /// Between two measurements.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
-/// What the guard is told: to look at the disk.
+/// What the guard is told: to look at the disk, and tell.
 #[derive(Debug)]
-pub struct Measure;
+pub struct Measure(Option<RpcReplyPort<DiskGauge>>);
 
 /// Its state.
 pub struct DiskState {
@@ -41,10 +41,21 @@ impl Disk {
         *self.gauge.borrow()
     }
 
+    /// Measured now.
+    pub async fn measure(&self) -> Result<DiskGauge, Error> {
+        super::ask::ask(&self.guard, |reply| Measure(Some(reply))).await
+    }
+
+    /// Waits until it is not red.
+    pub async fn has_room(&self) {
+        // Fails only when the guard is gone, and the head with it.
+        let _ = self.gauge.clone().wait_for(|gauge| gauge.level < DiskLevel::Red).await;
+    }
+
     /// Passes an outcome on; the guard hears of a full disk at once, and not a second later.
     pub fn noting<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
         if matches!(&outcome, Err(Error { kind: ErrorKind::Exhausted, .. })) {
-            let _ = self.guard.cast(Measure);
+            let _ = self.guard.cast(Measure(None));
         }
         outcome
     }
@@ -73,11 +84,11 @@ impl Actor for DiskGuard {
     type Arguments = DiskState;
 
     async fn pre_start(&self, myself: ActorRef<Measure>, state: DiskState) -> Result<DiskState, ActorProcessingErr> {
-        myself.send_interval(MEASURE_EVERY, || Measure);
+        myself.send_interval(MEASURE_EVERY, || Measure(None));
         Ok(state)
     }
 
-    async fn handle(&self, _: ActorRef<Measure>, Measure: Measure, state: &mut DiskState) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, _: ActorRef<Measure>, Measure(reply): Measure, state: &mut DiskState) -> Result<(), ActorProcessingErr> {
         let mut gauge = *state.gauge.borrow();
         let reserve = state.reserve.clone();
         // A disk that hangs holds up nobody else.
@@ -96,6 +107,9 @@ impl Actor for DiskGuard {
                 }
             }
             Err(error) => tracing::warn!(%error, "the disk could not be measured"),
+        }
+        if let Some(reply) = reply {
+            let _ = reply.send(*state.gauge.borrow());
         }
         Ok(())
     }

@@ -116,7 +116,7 @@ impl Actor for HeadRoot {
         let late = Arc::new(OnceLock::new());
         let (watch, _) = Watch::spawn_linked(None, Watch, WatchArgs { epoch, supervisor: late.clone() }, cell.clone()).await?;
         let chunks_dir = options.data_dir.join(CHUNKS_DIR);
-        let ingest_args = IngestArgs { datasets: datasets.clone(), chunks_dir, journal: journal.clone() };
+        let ingest_args = IngestArgs { datasets: datasets.clone(), chunks_dir, journal: journal.clone(), disk: disk.clone() };
         let (ingest, _) = Ingest::spawn_linked(None, Ingest, ingest_args, cell.clone()).await?;
         let (bundler, _) = Bundler::spawn_linked(None, Bundler, options.data_dir.clone(), cell.clone()).await?;
         let args = SupervisorArgs {

@@ -1,6 +1,6 @@
 //! Ingest: data sets in, and split. Child of the HeadRoot. Never waits behind tasks: it has threads of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -8,11 +8,12 @@ use tokio::sync::Semaphore;
 
 use crate::blobs::{ChunkIndex, ChunkIndexWriter, Dataset, DatasetStore, Stored};
 use crate::domain::entry::Entry;
-use crate::domain::{Digest, Error, SplitRule, WallTime};
+use crate::domain::{Digest, Error, ErrorKind, SplitRule, WallTime};
 use crate::engine::ledger::DatasetRecord;
 use crate::split::Splitter;
 
 use super::clock::wall_now;
+use super::disk::Disk;
 use super::job::JobMsg;
 use super::journal::JournalRef;
 
@@ -56,6 +57,8 @@ pub struct IngestArgs {
     pub chunks_dir: PathBuf,
     /// Where facts become durable.
     pub journal: JournalRef,
+    /// Whether there is room.
+    pub disk: Disk,
 }
 
 /// Its state.
@@ -81,11 +84,9 @@ impl Actor for Ingest {
         match message {
             IngestMsg::Split { digest, rule, job } => {
                 let path = state.args.chunks_dir.join(ChunkIndex::file_name(digest, rule));
-                let (datasets, splits) = (state.args.datasets.clone(), state.splits.clone());
+                let (datasets, splits, disk) = (state.args.datasets.clone(), state.splits.clone(), state.args.disk.clone());
                 tokio::spawn(async move {
-                    let _permit = splits.acquire_owned().await;
-                    let split = tokio::task::spawn_blocking(move || chunk_index(&datasets, digest, rule, &path)).await;
-                    let split = split.unwrap_or_else(|_| Err(Error::internal("the split broke off: this is a mistake in Millpond")));
+                    let split = split_with_room(&datasets, digest, rule, &path, &splits, &disk).await;
                     let _ = job.cast(JobMsg::Split(split.map(Arc::new)));
                 });
             }
@@ -104,8 +105,33 @@ fn add(journal: &JournalRef, stored: &Stored, name: String, reply: RpcReplyPort<
     });
 }
 
+/// Splits once the disk has room for the index; if it fills up meanwhile, again.
+async fn split_with_room(
+    datasets: &Arc<DatasetStore>,
+    digest: Digest,
+    rule: SplitRule,
+    path: &Path,
+    splits: &Semaphore,
+    disk: &Disk,
+) -> Result<ChunkIndex, Error> {
+    loop {
+        disk.has_room().await;
+        let permit = splits.acquire().await;
+        let (datasets, path) = (datasets.clone(), path.to_owned());
+        let split = tokio::task::spawn_blocking(move || chunk_index(&datasets, digest, rule, &path)).await;
+        drop(permit);
+        let split = split.unwrap_or_else(|_| Err(Error::internal("the split broke off: this is a mistake in Millpond")));
+        // A limit of the rule's is `Exhausted` too: that is an answer, once the disk is not the cause.
+        let is_full = matches!(&split, Err(Error { kind: ErrorKind::Exhausted, .. })) && disk.measure().await?.takes_jobs().is_err();
+        if !is_full {
+            return split;
+        }
+        tracing::warn!(%digest, "the disk was full before a data set was split: it is split once there is room");
+    }
+}
+
 /// The chunks of a data set by a rule: split now, or before.
-fn chunk_index(datasets: &DatasetStore, digest: Digest, rule: SplitRule, path: &std::path::Path) -> Result<ChunkIndex, Error> {
+fn chunk_index(datasets: &DatasetStore, digest: Digest, rule: SplitRule, path: &Path) -> Result<ChunkIndex, Error> {
     if let Ok(index) = ChunkIndex::open(path) {
         return Ok(index);
     }

@@ -10,7 +10,7 @@ use crate::blobs::ChunkIndex;
 use crate::domain::entry::{Entry, JobEntry};
 use crate::domain::verb::{Verb, VerbReply};
 use crate::domain::wire::{Finished, JobInfo, Lease, ResultBytes, ToWorker, Verdict};
-use crate::domain::{Attempt, Epoch, Error, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskNo, WorkerId};
+use crate::domain::{Attempt, Epoch, Error, ErrorKind, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskNo, WorkerId};
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView};
 
@@ -20,6 +20,9 @@ use super::journal::JournalRef;
 use super::proxy::ProxyMsg;
 use super::supervisor::SupervisorMsg;
 use super::watch::WatchMsg;
+
+/// Between two tries to store a result on a full disk.
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What came of a verb, with the job as it is after it.
 pub type VerbAnswer = Result<(VerbReply, JobView), Error>;
@@ -231,18 +234,25 @@ impl JobActorState {
     ) -> Result<(), ActorProcessingErr> {
         let Finished { lease, outcome, timing, packed, bytes } = finished;
         let meta = ResultMeta { no: lease.no, attempt: lease.attempt, worker, outcome: outcome.clone(), timing, packed };
-        let stored = match bytes {
-            ResultBytes::Inline(bytes) => self.files.segment.append(&meta, &bytes).map(|result| (outcome, result)),
-            ResultBytes::Stored(result) if self.holds(result, &lease) => Ok((outcome, result)),
+        let stored = match &bytes {
+            ResultBytes::Inline(bytes) => self.files.segment.append(&meta, bytes).map(|result| (outcome, result)),
+            ResultBytes::Stored(result) if self.holds(*result, &lease) => Ok((outcome, *result)),
             ResultBytes::Stored(_) => {
                 let reason = "its stored result can't be found at the head".to_owned();
                 let outcome = Outcome::OutputMissing { reason };
-                let meta = ResultMeta { outcome: outcome.clone(), packed: Packed::default(), ..meta };
+                let meta = ResultMeta { outcome: outcome.clone(), packed: Packed::default(), ..meta.clone() };
                 self.files.segment.append(&meta, &[]).map(|result| (outcome, result))
             }
         };
         match stored {
             Ok((outcome, result)) => self.event(myself, JobEvent::Finished { session, worker, lease, outcome, timing, result }),
+            Err(error) if error.kind == ErrorKind::Exhausted => {
+                // Not acknowledged: the worker keeps the result as well, should this head end before there is room.
+                tracing::warn!(job = %self.id, task = lease.no.0, %error, "a result could not be stored; trying again");
+                let again = Box::new(Finished { lease, outcome: meta.outcome, timing, packed: meta.packed, bytes });
+                drop(myself.send_after(STORE_AGAIN_AFTER, move || JobMsg::Finished(session, worker, again)));
+                Ok(())
+            }
             Err(error) => {
                 // Not acknowledged: the worker keeps the result, and offers it again when it reconnects.
                 tracing::error!(job = %self.id, task = lease.no.0, %error, "a result could not be stored");

@@ -65,6 +65,11 @@ impl Admission {
         })
     }
 
+    /// The number of the next new job.
+    pub fn next_job(&self) -> JobId {
+        JobId(self.next_job)
+    }
+
     /// A new job, which has to be made durable.
     pub fn admit(&mut self, ticket: u64, request_id: &str, spec: Arc<JobSpec>) -> JobId {
         let job = JobId(self.next_job);

@@ -103,17 +103,17 @@ impl DiskGauge {
 
     /// `Exhausted` from yellow on.
     pub fn takes_uploads(&self) -> Result<(), Error> {
-        if self.level == DiskLevel::Green { Ok(()) } else { Err(self.refusal("uploads", DiskLevel::Yellow)) }
+        if self.level == DiskLevel::Green { Ok(()) } else { Err(self.refusal("no new uploads", DiskLevel::Yellow)) }
     }
 
     /// `Exhausted` at red: an upload that has begun goes on at yellow.
     pub fn lets_uploads_go_on(&self) -> Result<(), Error> {
-        if self.level < DiskLevel::Red { Ok(()) } else { Err(self.refusal("uploads", DiskLevel::Red)) }
+        if self.level < DiskLevel::Red { Ok(()) } else { Err(self.refusal("the upload was broken off", DiskLevel::Red)) }
     }
 
     /// `Exhausted` at red.
     pub fn takes_jobs(&self) -> Result<(), Error> {
-        if self.level < DiskLevel::Red { Ok(()) } else { Err(self.refusal("jobs", DiskLevel::Red)) }
+        if self.level < DiskLevel::Red { Ok(()) } else { Err(self.refusal("no new jobs", DiskLevel::Red)) }
     }
 
     /// `Exhausted` if this many bytes would not fit; later they may.
@@ -131,7 +131,7 @@ impl DiskGauge {
 
     fn refusal(&self, what: &str, level: DiskLevel) -> Error {
         let limit = short_size(self.marks.limit(level, self.room.total));
-        Error::exhausted(format!("no new {what}: the head's disk is almost full, {}, the limit is {limit}: free some space", self.room))
+        Error::exhausted(format!("{what}: the head's disk is almost full, {}, the limit is {limit}: free some space", self.room))
     }
 }
 

@@ -13,6 +13,7 @@ mod embedded;
 mod failpoints;
 mod fair_share;
 mod finish_line;
+mod full_disk;
 mod ground;
 mod head_restart;
 mod hostile;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -10,6 +11,7 @@ use crate::actors::clock::Clock;
 use crate::actors::disk::Disk;
 use crate::actors::ingest::IngestMsg;
 use crate::actors::job::JobMsg;
+use crate::actors::job_store::JobStore;
 use crate::actors::journal::JournalRef;
 use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
@@ -75,7 +77,7 @@ pub struct SupervisorState {
     pub(super) ended: BTreeMap<JobId, EndedJob>,
     pub(super) admission: Admission,
     /// Jobs on their way to the disk.
-    pub(super) submitting: BTreeMap<JobId, JobRecord>,
+    pub(super) submitting: BTreeMap<JobId, (JobRecord, Arc<JobStore>)>,
     /// Who waits for a job to be durable, by ticket.
     pub(super) submitters: BTreeMap<u64, RpcReplyPort<Result<JobStatus, Error>>>,
     pub(super) last_ticket: u64,

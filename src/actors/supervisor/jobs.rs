@@ -54,10 +54,18 @@ impl SupervisorState {
             let _ = reply.send(Err(error));
             return;
         }
+        // Before anything is promised: a disk without room for them refuses the job, instead of stopping the head.
+        let files = match self.disk.noting(JobStore::open(&self.data_dir, self.admission.next_job())) {
+            Ok(files) => files,
+            Err(error) => {
+                let _ = reply.send(Err(error.context("the job's files can't be made")));
+                return;
+            }
+        };
         let Submission { spec, request_id, priority, max_running, held } = submission;
         let job = self.admission.admit(ticket, &request_id, Arc::new(spec.clone()));
         let submitted = Submitted { job, spec, request_id, priority, max_running, held, at: self.clock.now().wall };
-        self.submitting.insert(job, JobRecord::new(submitted.clone()));
+        self.submitting.insert(job, (JobRecord::new(submitted.clone()), files));
         self.submitters.insert(ticket, reply);
         let myself = myself.clone();
         self.journal.append(Entry::JobSubmitted(Box::new(submitted)), None, move || {
@@ -84,8 +92,8 @@ impl SupervisorState {
     }
 
     pub(super) async fn submitted(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId) -> Result<(), ActorProcessingErr> {
-        let Some(record) = self.submitting.remove(&job) else { return Ok(()) };
-        self.start_job(myself, record, BTreeSet::new()).await?;
+        let Some((record, files)) = self.submitting.remove(&job) else { return Ok(()) };
+        self.start_job(myself, record, files, BTreeSet::new()).await?;
         for ticket in self.admission.durable(job) {
             if let Some(reply) = self.submitters.remove(&ticket) {
                 let _ = reply.send(self.status_of(job));
@@ -99,6 +107,7 @@ impl SupervisorState {
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
         record: JobRecord,
+        files: Arc<JobStore>,
         known: BTreeSet<WorkerId>,
     ) -> Result<(), ActorProcessingErr> {
         let (id, spec) = (record.id, record.spec.clone());
@@ -107,7 +116,7 @@ impl SupervisorState {
         let view = JobView { wanted: 0, ..machine.view() };
         let args = JobArgs {
             epoch: self.epoch,
-            files: JobStore::open(&self.data_dir, id)?,
+            files,
             machine,
             journal: self.journal.clone(),
             supervisor: myself.clone(),

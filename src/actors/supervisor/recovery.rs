@@ -3,6 +3,7 @@
 use ractor::{ActorId, ActorProcessingErr, ActorRef};
 
 use crate::actors::job::JobMsg;
+use crate::actors::job_store::JobStore;
 use crate::actors::proxy::ProxyMsg;
 use crate::domain::entry::{Entry, JobEntry};
 use crate::engine::{JobEvent, JobRecord, RosterEvent};
@@ -18,7 +19,8 @@ impl SupervisorState {
             return Ok(());
         }
         let known = self.unreported.clone();
-        self.start_job(myself, record, known).await
+        let files = JobStore::open(&self.data_dir, record.id)?;
+        self.start_job(myself, record, files, known).await
     }
 
     /// A job's actor, or a proxy, has failed. A proxy's worker is lost, and reconnects. A job is begun again from the journal, and asks
@@ -47,7 +49,8 @@ impl SupervisorState {
         all_written.await?;
         let read = self.journal.read(move |ledger| (ledger.jobs.get(&job).cloned(), ledger.attached.clone())).await?;
         let (Some(record), known) = read else { return Ok(()) };
-        self.start_job(myself, record, known).await?;
+        let files = JobStore::open(&self.data_dir, job)?;
+        self.start_job(myself, record, files, known).await?;
         self.tell_watch_of_restart(job);
         if let Some(actor) = self.live.get(&job) {
             actor.send_after(self.reattach, || JobMsg::Event(JobEvent::RecoveryOver));
