@@ -155,6 +155,11 @@ impl Head {
         Ok(Some(TaskResult { meta, data_offset, files }))
     }
 
+    /// Makes a large result durable. If that fails no result of its job can be acknowledged any more, and the head stops.
+    pub fn sync(&self, segment: &Segment) -> Result<(), Error> {
+        segment.sync().inspect_err(|error| self.journal.sync_failed(error.clone()))
+    }
+
     /// Room for a large result in its job's segment; `Exhausted` while the disk has none.
     pub async fn reserve(&self, job: JobId, meta: &ResultMeta) -> Result<(Reservation, Arc<Segment>), Error> {
         let snapshot = self.snapshot(job).await?;

@@ -45,6 +45,8 @@ pub enum JournalMsg {
     Read(Box<dyn FnOnce(&Ledger) + Send>),
     /// A batch is on disk, or not.
     Committed(Box<Committed>),
+    /// A file that entries refer to could not be synced.
+    SyncFailed(Error),
 }
 
 /// The store comes back from the disk thread.
@@ -177,6 +179,7 @@ impl Actor for Journal {
             JournalMsg::Append { entry, files, done } => state.pending.push(Pending { entry, files, done }),
             JournalMsg::Read(look) => look(&state.ledger),
             JournalMsg::Committed(committed) => state.committed(*committed)?,
+            JournalMsg::SyncFailed(error) => return Err(error.into()),
         }
         state.commit(&myself);
         Ok(())
@@ -286,6 +289,11 @@ impl JournalRef {
     /// Makes an entry durable, then calls `done`. If the journal has failed `done` is never called: nothing is acknowledged.
     pub fn append(&self, entry: Entry, files: Option<Arc<JobStore>>, done: impl FnOnce() + Send + 'static) {
         let _ = self.actor.cast(JournalMsg::Append { entry, files, done: Some(Box::new(done)) });
+    }
+
+    /// A file that entries refer to, or would, could not be synced, which is for good: the journal fails, and the head stops.
+    pub fn sync_failed(&self, error: Error) {
+        let _ = self.actor.cast(JournalMsg::SyncFailed(error));
     }
 
     /// Looks at what is durable.

@@ -71,7 +71,7 @@ impl Error {
         self
     }
 
-    /// An I/O error about a path: a missing file is `NotFound`, a full disk `Exhausted`, the rest `Internal`.
+    /// An I/O error about a path: a missing file is `NotFound`, a full disk `Exhausted`, one without permission `Denied`, the rest `Internal`.
     pub fn io(path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Self {
         let kind = match error.kind() {
             std::io::ErrorKind::NotFound => ErrorKind::NotFound,
@@ -79,6 +79,7 @@ impl Error {
             std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
             _ => ErrorKind::Internal,
         };
-        Self { kind, message: format!("{}: {error}", path.as_ref().display()) }
+        let remedy = if kind == ErrorKind::Exhausted { ": free some space" } else { "" };
+        Self { kind, message: format!("{}: {error}{remedy}", path.as_ref().display()) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::RangeBounds;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::disk_sync::{DiskSync, create_folder};
@@ -17,6 +17,7 @@ const REOPEN_EVERY: Duration = Duration::from_millis(20);
 pub(super) struct SledFile {
     /// None once dead: sled syncs when it is dropped, and must not after a failure.
     db: Option<sled::Db>,
+    folder: PathBuf,
     disk: DiskSync,
     dead: Option<Error>,
 }
@@ -32,7 +33,7 @@ impl SledFile {
                 result => break result.map_err(|error| error.context(folder.display()))?,
             }
         };
-        Ok(Self { db: Some(db), disk: DiskSync::open(folder)?, dead: None })
+        Ok(Self { db: Some(db), folder: folder.to_owned(), disk: DiskSync::open(folder)?, dead: None })
     }
 
     /// The value of `key`.
@@ -93,7 +94,7 @@ impl SledFile {
     /// Calls sled, and dies of its error. sled asserts much about what it reads: a panic of its is damage.
     fn call<T>(&mut self, act: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, Error> {
         let Some(db) = &self.db else { return Err(self.dead.clone().unwrap_or_else(|| Error::internal("the store is closed"))) };
-        let result = guarded(|| act(db));
+        let result = guarded(|| act(db)).map_err(|error| error.context(self.folder.display()));
         self.or_die(result)
     }
 

@@ -193,6 +193,11 @@ impl Cluster {
         process::signal(self.head_pid(), Signal::CONT);
     }
 
+    /// Waits until the head has ended by itself.
+    pub fn head_fails(&mut self) -> ExitStatus {
+        wait(&mut self.head.take().expect("a head"))
+    }
+
     /// Asks the head to end, and waits.
     pub fn head_ends(&mut self) -> ExitStatus {
         let mut head = self.head.take().expect("a living head");

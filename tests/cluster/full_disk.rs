@@ -188,6 +188,36 @@ fn an_upload_larger_than_the_disk_fails_in_one_line_and_leaves_nothing() {
 }
 
 #[test]
+fn a_journal_without_room_stops_the_head_in_one_line_and_nothing_acknowledged_is_lost() {
+    let Some(mut ground) = Ground::new(1) else { return };
+    let job = ground.cluster.submit_array("0-99", &["--hold"], "echo {index}");
+    ground.disk.has_left(0);
+    until("the reserve is left", || !ground.reserve_is_there());
+    // With the reserve it goes on.
+    ground.cluster.ok(&["priority", &job, "1"]);
+    ground.disk.has_left(0);
+    let mut acknowledged = 1;
+    until("the journal has no room", || {
+        let answer = ground.cluster.millpond(&["priority", &job, &(acknowledged + 1).to_string()]);
+        acknowledged += i64::from(answer.code == 0);
+        answer.code != 0
+    });
+    assert_eq!(ground.cluster.head_fails().code(), Some(1));
+    let log = ground.cluster.tail("head.log");
+    let last = log.lines().last().unwrap();
+    assert!(last.starts_with("millpond-head: the head had to stop: ") && last.contains("No space left on device"), "{log}");
+    println!("{last}");
+    ground.disk.is_cleared();
+    ground.cluster.head_starts_again();
+    let priority = ground.cluster.show(&job)["priority"].as_i64().unwrap();
+    // The last one was not acknowledged: it may be there or not.
+    assert!(priority == acknowledged || priority == acknowledged + 1, "{priority}, {acknowledged} was acknowledged");
+    ground.cluster.ok(&["resume", &job]);
+    ground.cluster.ends(&job, 0);
+    ground.ends();
+}
+
+#[test]
 fn a_head_that_dies_on_a_full_disk_starts_again_there() {
     let Some(mut ground) = Ground::new(1) else { return };
     let job = ground.cluster.submit_array("0-99", &["--hold"], "echo {index}");

@@ -10,6 +10,7 @@ mod cluster;
 mod daemons;
 mod data_set;
 mod embedded;
+mod failing_sync;
 mod failpoints;
 mod fair_share;
 mod finish_line;

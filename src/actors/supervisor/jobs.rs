@@ -10,10 +10,11 @@ use crate::actors::job::{JobActor, JobArgs, JobMsg, JobSnapshot, VerbAnswer};
 use crate::actors::job_store::JobStore;
 use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
+use crate::blobs::JobFiles;
 use crate::domain::entry::{Entry, Submitted};
 use crate::domain::verb::Verb;
 use crate::domain::wire::{Finished, ToWorker};
-use crate::domain::{Error, Input, JobId, SessionId, WorkerId};
+use crate::domain::{Error, ErrorKind, Input, JobId, SessionId, WorkerId};
 use crate::engine::explain::{self, Explanation};
 use crate::engine::session::SessionEvent;
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Repeated, RosterEvent};
@@ -55,10 +56,10 @@ impl SupervisorState {
             return;
         }
         // Before anything is promised: a disk without room for them refuses the job, instead of stopping the head.
-        let files = match self.disk.noting(JobStore::open(&self.data_dir, self.admission.next_job())) {
+        let files = match self.make_files(self.admission.next_job()) {
             Ok(files) => files,
             Err(error) => {
-                let _ = reply.send(Err(error.context("the job's files can't be made")));
+                let _ = reply.send(Err(error));
                 return;
             }
         };
@@ -71,6 +72,19 @@ impl SupervisorState {
         self.journal.append(Entry::JobSubmitted(Box::new(submitted)), None, move || {
             let _ = myself.cast(SupervisorMsg::Submitted(job));
         });
+    }
+
+    /// The files of a new job. On a full disk nothing of them is left; any other failure may be of a sync, and then what was made can't be
+    /// trusted: the head stops.
+    fn make_files(&self, job: JobId) -> Result<Arc<JobStore>, Error> {
+        self.disk.noting(JobStore::open(&self.data_dir, job)).map_err(|error| {
+            let removed = match error.kind {
+                ErrorKind::Exhausted => JobFiles::new(&self.data_dir, job).remove(),
+                _ => Err(error.clone()),
+            };
+            removed.unwrap_or_else(|error| self.journal.sync_failed(error));
+            error.context("the job's files can't be made")
+        })
     }
 
     fn check(&self, submission: &Submission) -> Result<(), Error> {

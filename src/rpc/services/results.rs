@@ -33,7 +33,7 @@ impl Results {
         let permit = self.transfers.begin().await.map_err(wrong)?;
         let (mut reservation, segment) = self.head.reserve(lease.job, &meta).await.map_err(wrong)?;
         let rest = requests.map(|request| request.map(|request| request.data));
-        let disk = self.head.disk.clone();
+        let (disk, head) = (self.head.disk.clone(), self.head.clone());
         let result = pieces::receive(permit, first.data, rest, move |inflow| {
             // A full disk is `Exhausted`: the worker keeps the result, and offers it again.
             disk.noting(inflow.by_ref().try_for_each(|piece| reservation.write(&piece)))?;
@@ -43,7 +43,7 @@ impl Results {
             let result = reservation.finish()?;
             // The receipt says that the bytes are durable.
             failpoint::hit("result.before_sync");
-            segment.sync()?;
+            head.sync(&segment)?;
             failpoint::hit("result.before_receipt");
             Ok(result)
         });
