@@ -109,7 +109,7 @@ pub fn load(store: &mut dyn Store) -> Result<Replayed, Error> {
     if let Some((seq, parts)) = loaded.snapshot {
         last_seq = seq;
         for (no, part) in parts.iter().enumerate() {
-            ledger.put(decode::<LedgerPart>(part).map_err(|error| error.context(format!("the snapshot up to batch {seq}: part {no}")))?);
+            ledger.put(decode::<LedgerPart>(part).map_err(|error| error.context(format!("part {no} of the snapshot up to batch {seq}")))?);
         }
     }
     let mut ends = Vec::new();
@@ -304,5 +304,38 @@ impl JournalRef {
             }))
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ErrorKind;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn what_can_not_be_read_is_named_by_its_place() {
+        let mut store = MemoryStore::default();
+        let epoch = store.acquire("test").unwrap();
+        let good = codec::encode(ENTRY_VERSION, &Vec::<Entry>::new()).unwrap();
+        assert_eq!(store.append(epoch, 1, &good).unwrap(), Appended::Durable);
+        assert_eq!(load(&mut store).map(|replayed| replayed.last_seq), Ok(1));
+        assert_eq!(store.append(epoch, 2, b"nonsense").unwrap(), Appended::Durable);
+        let error = load(&mut store).map(|_| ()).unwrap_err();
+        assert!(error.kind == ErrorKind::Corrupt && error.message.starts_with("journal batch 2: "), "{error}");
+        let worker = LedgerPart::Worker(
+            crate::domain::WorkerInfo {
+                id: Default::default(),
+                key: String::new(),
+                host: String::new(),
+                slots: 1,
+                total: Default::default(),
+            },
+            true,
+        );
+        let parts = [codec::encode(ENTRY_VERSION, &worker).unwrap(), b"nonsense".to_vec()];
+        assert_eq!(store.snapshot(epoch, 2, &mut parts.into_iter()).unwrap(), Appended::Durable);
+        let error = load(&mut store).map(|_| ()).unwrap_err();
+        assert!(error.kind == ErrorKind::Corrupt && error.message.starts_with("part 1 of the snapshot up to batch 2: "), "{error}");
     }
 }
