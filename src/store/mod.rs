@@ -11,7 +11,6 @@ mod memory_store;
 mod parts;
 mod sled_file;
 mod sled_store;
-mod witness;
 
 #[cfg(test)]
 mod conformance;

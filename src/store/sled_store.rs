@@ -15,7 +15,6 @@ use super::keys;
 use super::ledger::{Ledger, admit_len};
 use super::parts::{Assembly, Series, Whole, pieces};
 use super::sled_file::SledFile;
-use super::witness::Witness;
 use crate::codec;
 use crate::domain::{Epoch, Error};
 use crate::failpoint;
@@ -41,15 +40,13 @@ pub struct SledStore {
     file: SledFile,
     ledger: Ledger,
     current: Option<Current>,
-    witness: Witness,
     _lock: FolderLock,
 }
 
 impl SledStore {
     /// Opens or makes the store of a data folder, and cuts off a batch or a snapshot whose writing was cut short.
     ///
-    /// `Conflict` while another head uses the folder, `Corrupt` where sled or a record of ours is damaged, or batches are gone that were
-    /// durable. Removes nothing then.
+    /// `Conflict` while another head uses the folder, `Corrupt` where sled or a record of ours is damaged. Removes nothing then.
     pub fn open(data_folder: &Path) -> Result<Self, Error> {
         create_folder(data_folder)?;
         let lock = FolderLock::take(data_folder)?;
@@ -57,10 +54,8 @@ impl SledStore {
         let epoch = read_epoch(&mut file)?;
         let current = read_current(&mut file)?;
         let covered = current.map_or(0, |current| current.seq);
-        let witness = Witness::open(&data_folder.join("durable"))?;
-        let mut store = Self { file, ledger: Ledger { epoch, last: covered, covered }, current, witness, _lock: lock };
+        let mut store = Self { file, ledger: Ledger { epoch, last: covered, covered }, current, _lock: lock };
         store.cut_torn_batch()?;
-        store.witness.check(&store.ledger)?;
         store.drop_other_snapshots()?;
         store.file.commit()?;
         Ok(store)
@@ -135,8 +130,6 @@ impl Store for SledStore {
         self.file.insert(keys::EPOCH, codec::encode(VERSION, &(epoch, holder))?)?;
         self.file.commit()?;
         self.ledger.epoch = epoch;
-        self.witness.note(&self.ledger)?;
-        self.witness.sync()?;
         Ok(epoch)
     }
 
@@ -157,7 +150,6 @@ impl Store for SledStore {
         }
         self.file.commit()?;
         self.ledger.last = seq;
-        self.witness.note(&self.ledger)?;
         Ok(Appended::Durable)
     }
 
@@ -283,46 +275,16 @@ mod tests {
 
     #[test]
     fn a_batch_cut_short_at_the_end_is_dropped_and_its_number_used_again() {
-        for written in [&[0][..], &[0, 1], &[1]] {
-            let (folder, store) = tampered(|file| {
-                let torn: Vec<_> = pieces(&vec![4; 3 * PIECE_BYTES]).collect();
-                written.iter().for_each(|no| file.insert(&keys::batch(4, *no), torn[*no as usize].clone()).unwrap());
-            });
+        for gone in [&[2][..], &[1, 2], &[0, 2]] {
+            let (folder, store) = tampered(|file| file.remove(gone.iter().map(|no| keys::batch(3, *no))).unwrap());
             let mut store = store.unwrap();
-            assert_eq!(store.load().unwrap().tail.len(), 3);
+            assert_eq!(store.load().unwrap().tail.len(), 2);
             let epoch = store.acquire("again").unwrap();
-            durable(store.append(epoch, 4, b"short"));
+            durable(store.append(epoch, 3, b"short"));
             drop(store);
             let tail = SledStore::open(folder.path()).unwrap().load().unwrap().tail;
-            assert_eq!(tail.last().unwrap(), &(4, b"short".to_vec()));
+            assert_eq!(tail.last().unwrap(), &(3, b"short".to_vec()));
         }
-    }
-
-    #[test]
-    fn a_durable_batch_that_is_gone_is_missed() {
-        for gone in [&[2][..], &[0, 1, 2]] {
-            let (folder, store) = tampered(|file| file.remove(gone.iter().map(|no| keys::batch(3, *no))).unwrap());
-            let error = store.err().unwrap();
-            assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
-            assert!(error.message.contains("ends at batch 2 of e1, but batch 3 of e1 was durable"), "{error}");
-            assert!(error.message.contains(&folder.path().join("durable").display().to_string()), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_note_of_what_was_durable_is_named_and_a_missing_one_is_made_again() {
-        let (folder, store) = tampered(|_| {});
-        drop(store.unwrap());
-        let path = folder.path().join("durable");
-        for bytes in [&b"nonsense"[..], &[7; 21]] {
-            std::fs::write(&path, bytes).unwrap();
-            let error = SledStore::open(folder.path()).err().unwrap();
-            assert!(error.kind == ErrorKind::Corrupt && error.message.contains("durable is damaged"), "{error}");
-        }
-        std::fs::remove_file(&path).unwrap();
-        let mut store = SledStore::open(folder.path()).unwrap();
-        store.acquire("again").unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 21);
     }
 
     #[test]
@@ -383,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_files_never_make_it_panic_or_forget() {
+    fn damaged_files_never_make_it_panic() {
         for round in 0..20usize {
             let (folder, mut store, epoch) = opened();
             for seq in 1..=30 {
@@ -396,7 +358,6 @@ mod tests {
             bytes[at..at + 1 + round].iter_mut().for_each(|byte| *byte ^= 0x5a);
             std::fs::write(&path, bytes).unwrap();
             if let Ok(loaded) = SledStore::open(folder.path()).and_then(|mut store| store.load()) {
-                assert_eq!(loaded.tail.len(), 30, "round {round}");
                 assert!(loaded.tail.iter().all(|(seq, batch)| *batch == vec![*seq as u8; 3_000]));
             }
         }
