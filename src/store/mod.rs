@@ -5,12 +5,14 @@
 mod contract;
 mod disk_sync;
 mod folder_lock;
+mod high_water;
 mod keys;
 mod ledger;
 mod memory_store;
 mod parts;
 mod sled_file;
 mod sled_store;
+mod survey;
 
 #[cfg(test)]
 mod conformance;
@@ -19,3 +21,4 @@ pub use contract::{Appended, BATCH_MAX_BYTES, Loaded, Store};
 pub use folder_lock::FolderLock;
 pub use memory_store::MemoryStore;
 pub use sled_store::SledStore;
+pub use survey::{Place, Survey};

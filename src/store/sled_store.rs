@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::contract::{Appended, Loaded, Store};
 use super::disk_sync::create_folder;
 use super::folder_lock::FolderLock;
+use super::high_water::{HighWater, HighWaterFile};
 use super::keys;
 use super::ledger::{Ledger, admit_len};
 use super::parts::{Assembly, Series, Whole, pieces};
@@ -40,6 +41,7 @@ pub struct SledStore {
     file: SledFile,
     ledger: Ledger,
     current: Option<Current>,
+    mark: HighWaterFile,
     _lock: FolderLock,
 }
 
@@ -54,28 +56,35 @@ impl SledStore {
         let epoch = read_epoch(&mut file)?;
         let current = read_current(&mut file)?;
         let covered = current.map_or(0, |current| current.seq);
-        let mut store = Self { file, ledger: Ledger { epoch, last: covered, covered }, current, _lock: lock };
-        store.cut_torn_batch()?;
+        let mark = HighWaterFile::open(data_folder)?;
+        let mut store = Self { file, ledger: Ledger { epoch, last: covered, covered }, current, mark, _lock: lock };
+        store.find_last_batch(HighWater::read(data_folder))?;
         store.drop_other_snapshots()?;
         store.file.commit()?;
         Ok(store)
     }
 
-    /// Finds the last batch.
-    fn cut_torn_batch(&mut self) -> Result<(), Error> {
-        let Some(key) = self.file.last_key(keys::batches_above(self.ledger.covered))? else { return Ok(()) };
+    /// Finds the last batch, and cuts it off if it is torn; `Corrupt` if it was acknowledged, or later ones were.
+    fn find_last_batch(&mut self, written: HighWater) -> Result<(), Error> {
+        let epoch = self.ledger.epoch;
+        let Some(key) = self.file.last_key(keys::batches_above(self.ledger.covered))? else {
+            return written.admit(epoch, self.ledger.last);
+        };
         let (seq, _) = parse(keys::parse_batch(&key))?;
         let mut assembly = Assembly::default();
         self.file
             .scan(keys::batches_above(seq - 1), |key, piece| assembly.push(parse(keys::parse_batch(key))?.1, piece))
             .map_err(|error| error.context(format!("journal batch {seq}")))?;
-        if assembly.finish() == Whole::Cut {
+        let torn = assembly.finish() == Whole::Cut;
+        if torn && seq <= written.last {
+            return Err(Error::corrupt(format!("journal batch {seq} is incomplete")));
+        }
+        self.ledger.last = seq - u64::from(torn);
+        written.admit(epoch, self.ledger.last)?;
+        if torn {
             let torn = self.file.keys(keys::batches_above(seq - 1))?;
             tracing::warn!(batch = seq, "the last journal batch was never finished: cut off");
             self.file.remove(torn)?;
-            self.ledger.last = seq - 1;
-        } else {
-            self.ledger.last = seq;
         }
         Ok(())
     }
@@ -130,6 +139,7 @@ impl Store for SledStore {
         self.file.insert(keys::EPOCH, codec::encode(VERSION, &(epoch, holder))?)?;
         self.file.commit()?;
         self.ledger.epoch = epoch;
+        self.mark.put(HighWater { epoch, last: self.ledger.last })?;
         Ok(epoch)
     }
 
@@ -150,6 +160,7 @@ impl Store for SledStore {
         }
         self.file.commit()?;
         self.ledger.last = seq;
+        self.mark.put(HighWater { epoch, last: seq })?;
         Ok(Appended::Durable)
     }
 
@@ -277,7 +288,10 @@ mod tests {
     fn a_batch_cut_short_at_the_end_is_dropped_and_its_number_used_again() {
         for gone in [&[2][..], &[1, 2], &[0, 2]] {
             let (folder, store) = tampered(|file| file.remove(gone.iter().map(|no| keys::batch(3, *no))).unwrap());
-            let mut store = store.unwrap();
+            let acknowledged = store.err().unwrap();
+            assert_eq!((acknowledged.kind, acknowledged.message.as_str()), (ErrorKind::Corrupt, "journal batch 3 is incomplete"));
+            HighWaterFile::open(folder.path()).unwrap().put(HighWater { epoch: Epoch(1), last: 2 }).unwrap();
+            let mut store = SledStore::open(folder.path()).unwrap();
             assert_eq!(store.load().unwrap().tail.len(), 2);
             let epoch = store.acquire("again").unwrap();
             durable(store.append(epoch, 3, b"short"));
@@ -345,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_files_never_make_it_panic() {
+    fn damaged_files_are_noticed_and_never_make_it_panic() {
         for round in 0..20usize {
             let (folder, mut store, epoch) = opened();
             for seq in 1..=30 {
@@ -357,8 +371,10 @@ mod tests {
             let at = round * 15_838 % 150_000;
             bytes[at..at + 1 + round].iter_mut().for_each(|byte| *byte ^= 0x5a);
             std::fs::write(&path, bytes).unwrap();
-            if let Ok(loaded) = SledStore::open(folder.path()).and_then(|mut store| store.load()) {
-                assert!(loaded.tail.iter().all(|(seq, batch)| *batch == vec![*seq as u8; 3_000]));
+            let whole: Vec<_> = (1..=30).map(|seq| (seq, vec![seq as u8; 3_000])).collect();
+            match SledStore::open(folder.path()).and_then(|mut store| store.load()) {
+                Ok(loaded) => assert_eq!(loaded.tail, whole),
+                Err(error) => assert_eq!((error.kind, error.message.lines().count()), (ErrorKind::Corrupt, 1), "{error}"),
             }
         }
     }
@@ -411,12 +427,16 @@ mod tests {
         fn damage_to_any_value_is_noticed_and_named_unless_it_is_a_cut_tail(
             sizes in prop::array::uniform3(prop_oneof![0..100usize, 0..3 * PIECE_BYTES]),
             truncated: bool,
+            acknowledged: bool,
             at: prop::sample::Index,
             damage in prop_oneof![Just(Damage::Flip), Just(Damage::Cut), Just(Damage::Remove)],
         ) {
             let folder = tempfile::tempdir().unwrap();
             let before = written(folder.path(), sizes, truncated);
             let key = harm(folder.path(), at, damage);
+            if !acknowledged {
+                HighWaterFile::open(folder.path()).unwrap().put(HighWater { epoch: Epoch(1), last: 4 }).unwrap();
+            }
             let place = match (key.as_slice(), keys::parse_batch(&key), keys::parse_snapshot(&key)) {
                 (keys::EPOCH, ..) => "the epoch".to_owned(),
                 (keys::CURRENT, ..) => "the current snapshot".to_owned(),
@@ -429,7 +449,7 @@ mod tests {
                     let cut = Loaded { tail: before.tail[..2].to_vec(), ..before.clone() };
                     // Without its record the snapshot is as if it had never been, and every batch is still there.
                     let whole = Loaded { snapshot: None, tail: [vec![(1, vec![1; 10]), (2, vec![2; 10])], before.tail.clone()].concat() };
-                    let is_cut = place == "batch 5" && matches!(damage, Damage::Remove) && found == cut;
+                    let is_cut = place == "batch 5" && !acknowledged && matches!(damage, Damage::Remove) && found == cut;
                     let is_whole = place == "the current snapshot" && !truncated && found == whole;
                     prop_assert!(found == before || is_cut || is_whole, "{} {:?}: {:?}", place, damage, found);
                 }
