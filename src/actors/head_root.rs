@@ -17,6 +17,7 @@ use super::clock::{Clock, wall_now};
 use super::disk;
 use super::head::Head;
 use super::ingest::{CHUNKS_DIR, Ingest, IngestArgs};
+use super::inspection::DATASETS_DIR;
 use super::job_store::JobStore;
 use super::journal::{self, Journal, JournalArgs, JournalRef, Replayed};
 use super::supervisor::{JobSupervisor, SupervisorArgs};
@@ -196,6 +197,6 @@ fn open(data_dir: &std::path::Path, watermarks: Watermarks) -> Result<Opened, Er
     if !ends.is_empty() {
         journal::snapshot(store.as_mut(), epoch, last_seq, &ledger)?;
     }
-    let datasets = Arc::new(DatasetStore::open(&data_dir.join("datasets"))?);
+    let datasets = Arc::new(DatasetStore::open(&data_dir.join(DATASETS_DIR))?);
     Ok(Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge })
 }

@@ -125,7 +125,8 @@ pub fn load(store: &mut dyn Store) -> Result<Replayed, Error> {
     Ok(Replayed { ledger, last_seq, ends })
 }
 
-fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+/// Reads a value of the journal.
+pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let (version, value) = codec::decode(bytes, BATCH_MAX_BYTES)?;
     if version != ENTRY_VERSION {
         return Err(Error::corrupt(format!(

@@ -17,6 +17,7 @@ pub mod disk;
 pub mod head;
 pub mod head_root;
 pub mod ingest;
+pub mod inspection;
 pub mod job;
 pub mod job_store;
 pub mod journal;

@@ -40,7 +40,16 @@ pub struct ResultIndex {
 impl ResultIndex {
     /// Opens the file, or makes it, durably.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { file: folder::open_or_create(path)?, path: path.to_owned(), mark: SyncMark::default() })
+        Ok(Self::of(folder::open_or_create(path)?, path))
+    }
+
+    /// Opens a file that is there, only to read it.
+    pub fn open_to_read(path: &Path) -> Result<Self, Error> {
+        Ok(Self::of(File::open(path).map_err(|error| Error::io(path, &error))?, path))
+    }
+
+    fn of(file: File, path: &Path) -> Self {
+        Self { file, path: path.to_owned(), mark: SyncMark::default() }
     }
 
     /// Sets a task's result, in place of an earlier round's; durable after the next [`Self::sync`]. `Invalid` above [`limits::JOB_TASKS_MAX`].

@@ -40,7 +40,15 @@ pub struct Segment {
 impl Segment {
     /// Opens the file, or makes it, durably. New records go behind all that is there. One `Segment` per file at a time.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = folder::open_or_create(path)?;
+        Self::of(folder::open_or_create(path)?, path)
+    }
+
+    /// Opens a file that is there, only to read it.
+    pub fn open_to_read(path: &Path) -> Result<Self, Error> {
+        Self::of(File::open(path).map_err(|error| Error::io(path, &error))?, path)
+    }
+
+    fn of(file: File, path: &Path) -> Result<Self, Error> {
         let end = file.metadata().map_err(|error| Error::io(path, &error))?.len();
         Ok(Self { file, path: path.to_owned(), end: AtomicU64::new(end), mark: SyncMark::default() })
     }

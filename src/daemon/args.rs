@@ -5,21 +5,24 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 use crate::domain::{Error, Resources};
 use crate::limits::{REATTACH_WINDOW, WORKER_SLOTS_MAX};
 
 /// The daemon that owns jobs: splits data sets, holds tasks until a worker has a free slot, keeps results.
 #[derive(Debug, Parser)]
-#[command(name = "millpond-head", version)]
+#[command(name = "millpond-head", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub struct HeadArgs {
+    /// Without one: serve
+    #[command(subcommand)]
+    pub command: Option<HeadCommand>,
     /// Where to listen; port 0: any free port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7663")]
     pub listen: SocketAddr,
     /// All its state: journal, data sets, results
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    pub data_dir: Option<PathBuf>,
     /// Listen on an address that others can reach, without encryption or credentials: whoever reaches it can run commands on the workers
     #[arg(long)]
     pub insecure: bool,
@@ -32,6 +35,21 @@ pub struct HeadArgs {
     /// With less free on its disk it takes no new jobs and starts no more tasks, as 2G; without it: 2 % of the disk, 2G at most
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub disk_red: Option<u64>,
+}
+
+/// What else a head's binary does.
+#[derive(Debug, Subcommand)]
+pub enum HeadCommand {
+    /// Reads a whole data folder that no head uses, and says what in it is damaged; exit code 0: nothing, 1: something
+    Doctor(DoctorArgs),
+}
+
+/// Options of the doctor.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The data folder to look at; nothing in it is changed
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
 }
 
 /// The daemon that runs tasks.

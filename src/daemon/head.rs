@@ -14,9 +14,9 @@ use crate::domain::Error;
 use crate::engine::Watermarks;
 use crate::rpc::server;
 
-use super::args::HeadArgs;
+use super::args::{HeadArgs, HeadCommand};
 use super::signals::Signals;
-use super::{logging, process};
+use super::{doctor, logging, process};
 
 /// Open streams (a `watch`, a worker) are given this long when the head ends; they all come back by themselves.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -25,6 +25,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub fn main() -> ExitCode {
     let args = HeadArgs::parse();
     logging::start("info");
+    if let Some(HeadCommand::Doctor(args)) = args.command {
+        return doctor::main(&args);
+    }
     process::exit("millpond-head", process::runtime().and_then(|runtime| runtime.block_on(run(args))))
 }
 
@@ -32,8 +35,9 @@ async fn run(args: HeadArgs) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     check_listen(args.listen, args.insecure)?;
     let reattach = Duration::from_secs(args.reattach_window);
+    let data_dir = args.data_dir.ok_or_else(|| Error::invalid("a head needs its --data-dir"))?;
     let watermarks = Watermarks::new(args.disk_yellow, args.disk_red)?;
-    let head = Serving::start(args.listen, HeadOptions { data_dir: args.data_dir, reattach, watermarks }).await?;
+    let head = Serving::start(args.listen, HeadOptions { data_dir, reattach, watermarks }).await?;
     say(&format!("listening on {}", head.url))?;
     head.until(signals.next()).await
 }
@@ -53,7 +57,7 @@ fn check_listen(listen: SocketAddr, insecure: bool) -> Result<(), Error> {
     Ok(())
 }
 
-fn say(line: &str) -> Result<(), Error> {
+pub(super) fn say(line: &str) -> Result<(), Error> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| Error::internal(format!("standard output: {error}")))

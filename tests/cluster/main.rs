@@ -9,6 +9,7 @@ mod clerk;
 mod cluster;
 mod daemons;
 mod data_set;
+mod doctor;
 mod embedded;
 mod failing_sync;
 mod failpoints;

@@ -1,0 +1,122 @@
+//! Reads a head's bulk bytes to see whether they are what they were, and copies them. Changes nothing that it reads.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use flate2::read::DeflateDecoder;
+use sha2::{Digest as _, Sha256};
+
+use super::datasets::path_of;
+use super::folder;
+use super::job_files::JobFiles;
+use super::result_index::{IndexedResult, ResultIndex};
+use super::segment::Segment;
+use crate::domain::{Digest, Error, JobId, ResultEntry, ResultRef, TaskNo};
+
+/// What packed bytes lack at their end to be a whole deflate stream.
+const FINAL_BLOCK: &[u8] = &[3, 0];
+const READ_BYTES: usize = 1 << 20;
+
+/// A job's results, open to read.
+#[derive(Debug)]
+pub struct StoredResults {
+    segment: Segment,
+    index: ResultIndex,
+}
+
+impl StoredResults {
+    /// Opens them; `NotFound` if a file is not there.
+    pub fn open(data_folder: &Path, job: JobId) -> Result<Self, Error> {
+        let files = JobFiles::new(data_folder, job);
+        Ok(Self { segment: Segment::open_to_read(&files.segment())?, index: ResultIndex::open_to_read(&files.result_index())? })
+    }
+
+    /// Where the result of a task lies, as the index has it.
+    pub fn find(&self, no: TaskNo) -> Result<Option<IndexedResult>, Error> {
+        self.index.get(no)
+    }
+
+    /// Reads a whole record: `Corrupt` if its description is damaged, is another task's, or does not fit its bytes.
+    pub fn check(&self, no: TaskNo, result: ResultRef) -> Result<(), Error> {
+        let (meta, mut offset) = self.segment.read_meta(result)?;
+        if meta.no != no {
+            return Err(Error::corrupt(format!("the record at byte {} of the segment is that of task {}", result.offset, meta.no.0)));
+        }
+        for entry in &meta.packed.entries {
+            check_entry(self.segment.file(), offset, entry)
+                .map_err(|what| Error::corrupt(format!("{:?} at byte {offset} of the segment is damaged: {what}", entry.kind)))?;
+            offset += entry.packed_len;
+        }
+        Ok(())
+    }
+}
+
+fn check_entry(file: &File, offset: u64, entry: &ResultEntry) -> Result<(), String> {
+    let packed = At { file, offset }.take(entry.packed_len).chain(FINAL_BLOCK);
+    let mut content = DeflateDecoder::new(packed);
+    let (mut crc, mut len) = (crc32fast::Hasher::new(), 0);
+    let mut buffer = vec![0; READ_BYTES.min(entry.len.saturating_add(1) as usize)];
+    while len <= entry.len {
+        match content.read(&mut buffer).map_err(|error| error.to_string())? {
+            0 => break,
+            read => {
+                len += read as u64;
+                crc.update(buffer.get(..read).unwrap_or_default());
+            }
+        }
+    }
+    if len != entry.len {
+        return Err(format!("it has not the {} bytes that it had", entry.len));
+    }
+    match crc.finalize() {
+        crc if crc == entry.crc32 => Ok(()),
+        crc => Err(format!("its checksum is {crc:08x} instead of {:08x}", entry.crc32)),
+    }
+}
+
+/// A file read by position: the cursor is shared with others.
+struct At<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buf, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
+/// Reads a whole data set below `root`: `Corrupt` if it is not what its name says, `NotFound` if it is not there.
+pub fn check_dataset(root: &Path, digest: Digest) -> Result<(), Error> {
+    let path = path_of(root, digest);
+    let mut file = File::open(&path).map_err(|error| Error::io(&path, &error))?;
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; READ_BYTES]);
+    loop {
+        match file.read(&mut buffer).map_err(|error| Error::io(&path, &error))? {
+            0 => break,
+            read => hasher.update(buffer.get(..read).unwrap_or_default()),
+        }
+    }
+    let found = Digest(hasher.finalize().into());
+    if found != digest {
+        return Err(Error::corrupt(format!("{} is damaged: its digest is {found}", path.display())));
+    }
+    Ok(())
+}
+
+/// Copies a data set from one root to another, durably.
+pub fn copy_dataset(from: &Path, to: &Path, digest: Digest) -> Result<(), Error> {
+    copy(&path_of(from, digest), &path_of(to, digest))
+}
+
+/// Copies a file, durably, into a folder that is made if it is not there.
+pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    to.parent().map_or(Ok(()), folder::create)?;
+    fs::copy(from, to).map_err(|error| Error::io(from, &error))?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(|error| Error::io(to, &error))?;
+    folder::sync_parent(to)
+}

@@ -1,0 +1,61 @@
+//! `millpond-head doctor`: says what in a data folder is damaged.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::actors::inspection::Inspection;
+use crate::domain::Error;
+use crate::store::FolderLock;
+
+use super::args::DoctorArgs;
+use super::head::say;
+use super::process;
+
+/// Looks, and says what it found.
+pub fn main(args: &DoctorArgs) -> ExitCode {
+    match run(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => process::exit("millpond-head", Err(error)),
+    }
+}
+
+/// Whether nothing is damaged.
+fn run(args: &DoctorArgs) -> Result<bool, Error> {
+    let dir = args.data_dir.as_path();
+    if !dir.join("store").is_dir() {
+        return Err(Error::not_found(format!("{} is not the data folder of a head: it has no folder `store`", dir.display())));
+    }
+    let _lock = FolderLock::take(dir)?;
+    let scratch = Scratch::new();
+    let found = Inspection::of(dir, &scratch.0)?;
+    found.findings.iter().try_for_each(|finding| say(finding))?;
+    say(&summary(dir, &found))?;
+    Ok(found.findings.is_empty())
+}
+
+fn summary(dir: &Path, found: &Inspection) -> String {
+    let results: usize = found.results.values().map(std::collections::BTreeMap::len).sum();
+    let (jobs, datasets) = (found.ledger.jobs.len(), found.ledger.datasets.len() - found.lost_datasets.len());
+    let good = format!("{jobs} jobs, {results} results and {datasets} data sets are whole");
+    match found.findings.len() {
+        0 => format!("{}: nothing is damaged: {good}", dir.display()),
+        count => format!("{}: {count} found damaged; {good}", dir.display()),
+    }
+}
+
+/// A folder for the copy of a store, gone at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("millpond-doctor-{}", uuid::Uuid::new_v4())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left is a copy, in the folder for such things.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
