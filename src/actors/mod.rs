@@ -25,6 +25,7 @@ pub mod prepare;
 pub mod proxy;
 pub mod result_box;
 pub mod runner;
+pub mod salvage;
 pub mod supervisor;
 pub mod watch;
 pub mod worker;

@@ -50,6 +50,9 @@ pub struct DoctorArgs {
     /// The data folder to look at; nothing in it is changed
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// Make a new data folder, which must not exist, of all that can be read; a task whose result is lost runs again
+    #[arg(long, value_name = "NEWDIR")]
+    pub salvage: Option<PathBuf>,
 }
 
 /// The daemon that runs tasks.

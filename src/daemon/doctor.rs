@@ -1,9 +1,10 @@
-//! `millpond-head doctor`: says what in a data folder is damaged.
+//! `millpond-head doctor`: says what in a data folder is damaged, and makes a new one of the rest.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::actors::inspection::Inspection;
+use crate::actors::salvage::salvage;
 use crate::domain::Error;
 use crate::store::FolderLock;
 
@@ -26,11 +27,19 @@ fn run(args: &DoctorArgs) -> Result<bool, Error> {
     if !dir.join("store").is_dir() {
         return Err(Error::not_found(format!("{} is not the data folder of a head: it has no folder `store`", dir.display())));
     }
+    // Before the long reading.
+    if let Some(to) = args.salvage.as_ref().filter(|to| to.exists()) {
+        return Err(Error::conflict(format!("{} is there already: name a folder that does not exist", to.display())));
+    }
     let _lock = FolderLock::take(dir)?;
     let scratch = Scratch::new();
     let found = Inspection::of(dir, &scratch.0)?;
     found.findings.iter().try_for_each(|finding| say(finding))?;
     say(&summary(dir, &found))?;
+    if let Some(to) = &args.salvage {
+        salvage(&found, dir, to)?.iter().try_for_each(|lost| say(lost))?;
+        say(&format!("{} holds what could be read: start a head on it with --data-dir {}", to.display(), to.display()))?;
+    }
     Ok(found.findings.is_empty())
 }
 

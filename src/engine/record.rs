@@ -153,8 +153,76 @@ impl JobRecord {
         }
     }
 
+    /// Takes back the end of tasks whose results are lost, so that they run again: a job that had ended goes on, unless it was told to end.
+    pub fn take_back(&mut self, lost: &IndexSet) {
+        if lost.is_empty() {
+            return;
+        }
+        self.succeeded.subtract(lost);
+        self.failed.subtract(lost);
+        if self.killing.is_none() {
+            self.ended = None;
+        }
+    }
+
+    /// Entries about this job may be lost: any task may have been handed out.
+    pub fn doubt_mark(&mut self) {
+        self.mark = self.total.unwrap_or(self.mark);
+    }
+
     /// Whether the task has its end in this round.
     pub fn is_final(&self, no: TaskNo) -> bool {
         self.succeeded.contains(no) || self.failed.contains(no)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Input, Merge, Resources};
+
+    /// A job of four tasks, of which two succeeded and one failed, and which ended.
+    fn ended() -> JobRecord {
+        let spec = JobSpec {
+            name: String::new(),
+            owner: String::new(),
+            input: Input::Array("0-3".parse().unwrap()),
+            command: vec!["true".to_owned()],
+            env: Vec::new(),
+            with: Vec::new(),
+            needs: Resources::default(),
+            timeout: None,
+            grace: std::time::Duration::ZERO,
+            retries: 0,
+            merge: Merge::None,
+        };
+        let at = WallTime::default();
+        let submitted = Submitted { job: JobId(1), spec, request_id: String::new(), priority: 0, max_running: None, held: false, at };
+        let mut job = JobRecord::new(submitted);
+        job.total = Some(4);
+        job.mark = 3;
+        job.succeeded = IndexSet::range(0, 2);
+        job.failed = IndexSet::range(2, 3);
+        job.ended = Some(Ended { state: JobState::Failed, reason: String::new(), at });
+        job
+    }
+
+    #[test]
+    fn a_task_whose_result_is_lost_is_open_again_and_so_is_its_job() {
+        let mut job = ended();
+        job.take_back(&IndexSet::default());
+        assert_eq!(job, ended());
+        job.take_back(&IndexSet::range(1, 3));
+        assert!(job.is_final(TaskNo(0)) && !job.is_final(TaskNo(1)) && !job.is_final(TaskNo(2)));
+        assert_eq!(job.ended, None);
+        job.doubt_mark();
+        assert_eq!(job.mark, 4);
+    }
+
+    #[test]
+    fn a_job_that_was_told_to_end_stays_ended() {
+        let mut job = JobRecord { killing: Some(KillMode::Stop), ..ended() };
+        job.take_back(&IndexSet::range(1, 2));
+        assert!(job.ended.is_some() && !job.is_final(TaskNo(1)));
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct HighWater {
 impl HighWater {
     /// That of a data folder. One that is not there, or cut short by a loss of power, says nothing.
     pub fn read(data_folder: &Path) -> Self {
-        let Ok(bytes) = std::fs::read(path(data_folder)) else { return Self::default() };
+        let Some(bytes) = std::fs::read(path(data_folder)).ok().filter(|bytes| !bytes.is_empty()) else { return Self::default() };
         let body = codec::open(&bytes).ok().filter(|(version, _)| *version == VERSION).map(|(_, body)| body);
         let numbers = body.and_then(|body| body.split_first_chunk::<8>()).and_then(|(epoch, last)| Some((*epoch, last.try_into().ok()?)));
         match numbers {

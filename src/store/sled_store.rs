@@ -56,12 +56,19 @@ impl SledStore {
         let epoch = read_epoch(&mut file)?;
         let current = read_current(&mut file)?;
         let covered = current.map_or(0, |current| current.seq);
+        let written = HighWater::read(data_folder);
         let mark = HighWaterFile::open(data_folder)?;
         let mut store = Self { file, ledger: Ledger { epoch, last: covered, covered }, current, mark, _lock: lock };
-        store.find_last_batch(HighWater::read(data_folder))?;
+        store.find_last_batch(written)?;
         store.drop_other_snapshots()?;
         store.file.commit()?;
         Ok(store)
+    }
+
+    /// As [`Store::acquire`], in a store that takes the place of one that had come to epoch `before`.
+    pub fn acquire_after(&mut self, before: Epoch, holder: &str) -> Result<Epoch, Error> {
+        self.ledger.epoch = self.ledger.epoch.max(before);
+        self.acquire(holder)
     }
 
     /// Finds the last batch, and cuts it off if it is torn; `Corrupt` if it was acknowledged, or later ones were.

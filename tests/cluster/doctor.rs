@@ -90,3 +90,56 @@ fn a_head_does_not_start_on_a_journal_that_lost_a_byte_and_says_the_way_out() {
     let again = cluster.head_tries_to_start().unwrap_err();
     assert!(again.contains(" is missing"), "{again}");
 }
+
+/// Flips a byte of a stored piece of the journal behind the store's back, where sled itself sees nothing wrong.
+fn flip_in_batch(cluster: &Cluster, words: &[u8]) {
+    let db = sled::open(cluster.data_dir.join("store")).unwrap();
+    let holds = |value: &[u8]| value.windows(words.len()).any(|bytes| bytes == words);
+    let (key, value) = db.iter().map(Result::unwrap).find(|(key, value)| key.starts_with(b"j") && holds(value)).expect("a batch");
+    let mut value = value.to_vec();
+    *value.last_mut().unwrap() ^= 1;
+    db.insert(key, value).unwrap();
+    db.flush().unwrap();
+}
+
+#[test]
+fn a_head_goes_on_in_a_new_folder_with_all_that_could_be_read() {
+    let mut cluster = two_jobs();
+    let lost = cluster.submit_array("0-2", &["--name", "gone-job"], "true");
+    cluster.ends(&lost, 0);
+    let held = cluster.submit_array("0-2", &["--hold"], "true");
+    cluster.head_ends();
+    assert_eq!(cluster.lines("log").len(), 5);
+
+    flip(&cluster.data_dir.join("jobs/j1/segment"), 3);
+    flip_in_batch(&cluster, b"gone-job");
+    let refused = cluster.head_tries_to_start().unwrap_err();
+    assert!(refused.contains("journal batch ") && refused.contains("stored record is damaged"), "{refused}");
+
+    let before = content(&cluster.data_dir);
+    doctor(&cluster, &["--salvage", &cluster.text_path("head")]).refused(4, &["is there already"]);
+    let answer = doctor(&cluster, &["--salvage", &cluster.text_path("new")]);
+    println!("{}", answer.out);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    for words in
+        ["j1: the results of 1 tasks are lost: they run again", "j3: it has results, but the journal does not know it", "journal batch "]
+    {
+        assert!(answer.out.contains(words), "{answer:?}");
+    }
+    assert!(content(&cluster.data_dir) == before, "the old folder was changed");
+
+    cluster.data_dir = cluster.path("new");
+    cluster.head_starts_again();
+    cluster.ends("j1", 10);
+    assert_eq!(cluster.lines("log").len(), 6, "one task ran again, and no other");
+    let bundle = cluster.bundle("j1");
+    (0..5).filter(|index| *index != 2).for_each(|index| assert_eq!(bundle.text(&format!("{index:06}/stdout")), format!("out-{index}\n")));
+    cluster.ends("j2", 0);
+    assert_eq!(cluster.bundle("j2").text("000003/stdout"), "d\n");
+    cluster.millpond(&["show", &lost]).refused(3, &["j3"]);
+    cluster.ok(&["resume", &held]);
+    cluster.ends(&held, 0);
+    cluster.head_ends();
+    let answer = doctor(&cluster, &[]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+}
