@@ -1,0 +1,215 @@
+//! Persisted bytes, version by version: today's code reads the files of version 1, and writes the same bytes.
+//!
+//! `MILLPOND_WRITE_GOLDEN=1` writes files that are missing, for a new variant. One that is there is never written again: where bytes have to
+//! change, the version goes up, the old reader stays, and files of the new version come to lie beside the old.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use millpond::codec;
+use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
+use millpond::domain::verb::{KillMode, Verb};
+use millpond::domain::{
+    Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, Merge, Outcome, Packed, Record, Resources, ResultEntry,
+    ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
+};
+use millpond::engine::JobRecord;
+use millpond::engine::ledger::{DatasetRecord, LedgerPart};
+use millpond::engine::record::Failures;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const LIMIT: usize = 1 << 20;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+}
+
+/// That a value and the file of this name are the same.
+#[track_caller]
+fn same(name: &str, value: &(impl Serialize + DeserializeOwned + PartialEq + Debug)) {
+    let written = codec::encode(ENTRY_VERSION, value).unwrap();
+    same_bytes(name, &written);
+    let (version, read) = codec::decode(&std::fs::read(folder().join(name)).unwrap(), LIMIT).unwrap();
+    assert_eq!((version, &read), (1, value), "{name}");
+}
+
+#[track_caller]
+fn same_bytes(name: &str, written: &[u8]) {
+    let path = folder().join(name);
+    if std::env::var("MILLPOND_WRITE_GOLDEN").is_ok_and(|value| value == "1") && !path.exists() {
+        std::fs::create_dir_all(folder()).unwrap();
+        std::fs::write(&path, written).unwrap();
+    }
+    let stored = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(stored == written, "{name}: the bytes of a persisted type have changed: raise its version, and keep the old reader");
+}
+
+fn resources() -> Resources {
+    Resources { cpus: 4, mem_bytes: 8 << 30, gpus: 1, labels: [("zone".to_owned(), "a".to_owned())].into() }
+}
+
+fn submitted(job: u64, input: Input) -> Submitted {
+    let spec = JobSpec {
+        name: "search".into(),
+        owner: "ada".into(),
+        input,
+        command: vec!["sh".into(), "-c".into(), "cat {input}".into()],
+        env: vec![("LANG".into(), "C".into())],
+        with: vec![SharedFile { name: "ref.fasta".into(), digest: Digest([7; 32]), len: 300 }],
+        needs: resources(),
+        timeout: Some(Duration::from_millis(90_500)),
+        grace: Duration::from_secs(5),
+        retries: 2,
+        merge: Merge::Concat,
+    };
+    Submitted {
+        job: JobId(job),
+        spec,
+        request_id: "r-1".into(),
+        priority: -3,
+        max_running: Some(70_000),
+        held: true,
+        at: WallTime(1_700_000_000_000),
+    }
+}
+
+fn dataset(record: Record, cut: Cut) -> Input {
+    Input::Dataset { digest: Digest([0xab; 32]), name: "in.txt".into(), rule: SplitRule { record, cut } }
+}
+
+fn worker() -> WorkerInfo {
+    WorkerInfo { id: WorkerId(3), key: "key".into(), host: "node-3".into(), slots: 16, total: resources() }
+}
+
+/// The file of an entry. Without a `_`, so that a new variant asks for its file.
+fn entry_file(entry: &Entry) -> &'static str {
+    match entry {
+        Entry::DatasetAdded { .. } => "entry-dataset-added",
+        Entry::JobSubmitted(_) => "entry-job-submitted",
+        Entry::Job(_, entry) => match entry {
+            JobEntry::Split { .. } => "entry-job-split",
+            JobEntry::Controlled { .. } => "entry-job-controlled",
+            JobEntry::Marked { .. } => "entry-job-marked",
+            JobEntry::AttemptFailed { .. } => "entry-job-attempt-failed",
+            JobEntry::TaskEnded(_) => "entry-job-task-ended",
+            JobEntry::Began { .. } => "entry-job-began",
+            JobEntry::Ended { .. } => "entry-job-ended",
+        },
+        Entry::WorkerAttached(_) => "entry-worker-attached",
+        Entry::WorkerLeft(_) => "entry-worker-left",
+    }
+}
+
+fn entries() -> Vec<Entry> {
+    let at = WallTime(1_700_000_000_123);
+    let job = |entry| Entry::Job(JobId(300), entry);
+    let controlled = |(version, verb)| job(JobEntry::Controlled { version, verb, reason: "lunch".into(), at });
+    let verbs = [
+        Verb::Pause,
+        Verb::Resume,
+        Verb::Kill(KillMode::Finish),
+        Verb::Kill(KillMode::Stop),
+        Verb::SetPriority(-9),
+        Verb::SetLimit(None),
+        Verb::SetLimit(Some(12)),
+    ];
+    let result = ResultRef { offset: 1 << 33, len: 4_000 };
+    let end = |success| job(JobEntry::TaskEnded(TaskEnd { no: TaskNo(9), attempt: Attempt(2), worker: WorkerId(3), success, result }));
+    let states = [
+        JobState::Ingesting,
+        JobState::Waiting,
+        JobState::Running,
+        JobState::Finishing,
+        JobState::Succeeded,
+        JobState::Failed,
+        JobState::Killed,
+    ];
+    let inputs = [
+        dataset(Record::Line, Cut::Records(1_000)),
+        dataset(Record::Fasta, Cut::Bytes(1 << 20)),
+        dataset(Record::Mgf, Cut::Pieces(40)),
+        Input::Array("0-95:10".parse().unwrap()),
+    ];
+    let mut entries = vec![
+        Entry::DatasetAdded { digest: Digest([0xab; 32]), name: "in.txt".into(), len: 1 << 40, at },
+        job(JobEntry::Split { total: 70_000 }),
+        job(JobEntry::Marked { mark: 512 }),
+        job(JobEntry::AttemptFailed { no: TaskNo(9), attempt: Attempt(1) }),
+        end(true),
+        end(false),
+        job(JobEntry::Began { at }),
+        Entry::WorkerAttached(worker()),
+        Entry::WorkerLeft(WorkerId(3)),
+    ];
+    entries.extend((1..).zip(inputs).map(|(no, input)| Entry::JobSubmitted(Box::new(submitted(no, input)))));
+    entries.extend((1..).zip(verbs).map(controlled));
+    entries.extend(states.map(|state| job(JobEntry::Ended { state, reason: "why".into(), at })));
+    entries
+}
+
+#[test]
+fn entries_of_every_kind() {
+    let entries = entries();
+    let names: BTreeSet<&str> = entries.iter().map(entry_file).collect();
+    for name in &names {
+        // As a batch holds them.
+        same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
+    }
+    assert_eq!(names.len(), 11, "an entry of every kind");
+}
+
+#[test]
+fn parts_of_a_snapshot_of_every_kind() {
+    let mut job = JobRecord::new(submitted(300, dataset(Record::Line, Cut::Records(1_000))));
+    same("part-job-new", &LedgerPart::Job(Box::new(job.clone())));
+    let at = WallTime(1_700_000_000_123);
+    job.total = Some(70_000);
+    job.mark = 512;
+    job.control_version = 4;
+    job.killing = Some(KillMode::Finish);
+    job.control_reason = "a typo".into();
+    job.succeeded = IndexSet::range(0, 300);
+    job.succeeded.insert(TaskNo(400));
+    job.failed = IndexSet::range(310, 312);
+    job.failures = [(TaskNo(305), Failures { count: 2, last: Attempt(3) })].into();
+    job.apply(&JobEntry::Began { at });
+    same("part-job-running", &LedgerPart::Job(Box::new(job.clone())));
+    job.apply(&JobEntry::Ended { state: JobState::Killed, reason: "why".into(), at });
+    same("part-job-ended", &LedgerPart::Job(Box::new(job)));
+    same("part-dataset", &LedgerPart::Dataset(Digest([0xab; 32]), DatasetRecord { name: "in.txt".into(), len: 1 << 40, at }));
+    same("part-worker-attached", &LedgerPart::Worker(worker(), true));
+    same("part-worker-away", &LedgerPart::Worker(worker(), false));
+}
+
+#[test]
+fn descriptions_of_results() {
+    let outcomes = [
+        Outcome::Exited { code: 1 },
+        Outcome::Signalled { signal: 9 },
+        Outcome::TimedOut,
+        Outcome::SpawnFailed { reason: "no such file".into() },
+        Outcome::OutputMissing { reason: "too large".into() },
+        Outcome::Lost,
+        Outcome::Revoked,
+    ];
+    let entry = |kind| ResultEntry { kind, len: 70_000, packed_len: 300, crc32: 0xdead_beef };
+    let entries = vec![entry(EntryKind::Stdout), entry(EntryKind::Stderr), entry(EntryKind::File("a/b".into()))];
+    let meta = |outcome| ResultMeta {
+        no: TaskNo(9),
+        attempt: Attempt(2),
+        worker: WorkerId(3),
+        outcome,
+        timing: Timing { started: WallTime(1_700_000_000_000), ended: WallTime(1_700_000_060_000) },
+        packed: Packed { entries: entries.clone(), digest: Some(Digest([1; 32])) },
+    };
+    same("result-descriptions", &outcomes.map(meta).to_vec());
+}
+
+#[test]
+fn a_frame() {
+    same_bytes("frame", &codec::seal(ENTRY_VERSION, b"millpond"));
+    assert_eq!(codec::open(&std::fs::read(folder().join("frame")).unwrap()).unwrap(), (1, &b"millpond"[..]));
+}
