@@ -70,6 +70,10 @@ fn check_entry(file: &File, offset: u64, entry: &ResultEntry) -> Result<(), Stri
     if len != entry.len {
         return Err(format!("it has not the {} bytes that it had", entry.len));
     }
+    // A last block too early would end a stream that more is joined to.
+    if content.total_in() != entry.packed_len + FINAL_BLOCK.len() as u64 {
+        return Err(format!("its packed bytes end after {} of {}", content.total_in(), entry.packed_len));
+    }
     match crc.finalize() {
         crc if crc == entry.crc32 => Ok(()),
         crc => Err(format!("its checksum is {crc:08x} instead of {:08x}", entry.crc32)),
@@ -119,4 +123,98 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     fs::copy(from, to).map_err(|error| Error::io(from, &error))?;
     File::open(to).and_then(|file| file.sync_all()).map_err(|error| Error::io(to, &error))?;
     folder::sync_parent(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use flate2::Compression;
+    use flate2::write::DeflateEncoder;
+    use proptest::prelude::*;
+
+    use super::super::datasets::DatasetStore;
+    use super::*;
+    use crate::domain::{Attempt, EntryKind, ErrorKind, Outcome, Packed, ResultMeta, Timing, WorkerId};
+
+    /// Packed as a worker does: full flushes, no final block.
+    fn packed(content: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.flush().unwrap();
+        encoder.get_ref().clone()
+    }
+
+    /// Task 4 of job 1, with two files; where its record lies.
+    fn stored(folder: &Path, contents: [&[u8]; 2]) -> ResultRef {
+        let files = JobFiles::new(folder, JobId(1));
+        files.create().unwrap();
+        let packs = contents.map(packed);
+        let entry = |no: usize| ResultEntry {
+            kind: EntryKind::File(no.to_string()),
+            len: contents[no].len() as u64,
+            packed_len: packs[no].len() as u64,
+            crc32: crc32fast::hash(contents[no]),
+        };
+        let meta = ResultMeta {
+            no: TaskNo(4),
+            attempt: Attempt(1),
+            worker: WorkerId(1),
+            outcome: Outcome::Exited { code: 0 },
+            timing: Timing::default(),
+            packed: Packed { entries: vec![entry(0), entry(1)], digest: None },
+        };
+        let segment = Arc::new(Segment::open(&files.segment()).unwrap());
+        let result = segment.append(&meta, &packs.concat()).unwrap();
+        ResultIndex::open(&files.result_index()).unwrap().put(TaskNo(4), IndexedResult { result, success: true }).unwrap();
+        result
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_flipped_bit_or_a_cut_of_a_record_is_noticed(
+            contents in prop::array::uniform2(prop::collection::vec(any::<u8>(), 0..300)),
+            at: prop::sample::Index,
+            cut: bool,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let result = stored(folder.path(), [&contents[0], &contents[1]]);
+            let results = StoredResults::open(folder.path(), JobId(1)).unwrap();
+            prop_assert_eq!(results.find(TaskNo(4)).unwrap().unwrap().result, result);
+            results.check(TaskNo(4), result).unwrap();
+            prop_assert_eq!(results.check(TaskNo(5), result).unwrap_err().kind, ErrorKind::Corrupt);
+
+            let path = JobFiles::new(folder.path(), JobId(1)).segment();
+            let mut bytes = fs::read(&path).unwrap();
+            let bit = at.index(8 * bytes.len());
+            if cut {
+                bytes.truncate(bit / 8);
+            } else {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            fs::write(&path, &bytes).unwrap();
+            match StoredResults::open(folder.path(), JobId(1)).unwrap().check(TaskNo(4), result) {
+                Err(error) => prop_assert_eq!((error.kind, error.message.lines().count()), (ErrorKind::Corrupt, 1)),
+                // The bits that fill up a byte before an empty block say nothing to anybody.
+                Ok(()) => prop_assert!(!cut),
+            }
+        }
+    }
+
+    #[test]
+    fn a_data_set_is_what_its_name_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let mut upload = DatasetStore::open(&from).unwrap().begin_upload().unwrap();
+        upload.write(b"abc").unwrap();
+        let digest = upload.finish(None).unwrap().digest;
+        check_dataset(&from, digest).unwrap();
+        copy_dataset(&from, &to, digest).unwrap();
+        check_dataset(&to, digest).unwrap();
+        fs::write(path_of(&from, digest), b"abd").unwrap();
+        assert_eq!(check_dataset(&from, digest).unwrap_err().kind, ErrorKind::Corrupt);
+        assert_eq!(check_dataset(&to, Digest([0; 32])).unwrap_err().kind, ErrorKind::NotFound);
+    }
 }

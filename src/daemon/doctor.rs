@@ -37,7 +37,9 @@ fn run(args: &DoctorArgs) -> Result<bool, Error> {
     found.findings.iter().try_for_each(|finding| say(finding))?;
     say(&summary(dir, &found))?;
     if let Some(to) = &args.salvage {
-        salvage(&found, dir, to)?.iter().try_for_each(|lost| say(lost))?;
+        let again = || format!("{} is not whole: remove it, and try again", to.display());
+        let lost = salvage(&found, dir, to).map_err(|error| error.context(again()))?;
+        lost.iter().try_for_each(|lost| say(lost))?;
         say(&format!("{} holds what could be read: start a head on it with --data-dir {}", to.display(), to.display()))?;
     }
     Ok(found.findings.is_empty())
