@@ -14,6 +14,7 @@ use crate::store::{SledStore, Store};
 
 use super::bundler::Bundler;
 use super::clock::{Clock, wall_now};
+use super::collection::collect;
 use super::disk;
 use super::head::Head;
 use super::ingest::{CHUNKS_DIR, Ingest, IngestArgs};
@@ -198,5 +199,6 @@ fn open(data_dir: &std::path::Path, watermarks: Watermarks) -> Result<Opened, Er
         journal::snapshot(store.as_mut(), epoch, last_seq, &ledger)?;
     }
     let datasets = Arc::new(DatasetStore::open(&data_dir.join(DATASETS_DIR))?);
+    collect(data_dir, &ledger, &datasets)?;
     Ok(Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge })
 }

@@ -12,6 +12,7 @@ mod ask;
 pub mod bundler;
 pub mod cache;
 pub mod clock;
+mod collection;
 pub mod data_port;
 pub mod disk;
 pub mod head;

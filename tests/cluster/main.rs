@@ -7,6 +7,7 @@ mod bad_input;
 mod bundle;
 mod clerk;
 mod cluster;
+mod collection;
 mod daemons;
 mod data_set;
 mod doctor;
