@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{FallocateFlags, fallocate};
+
 use super::folder;
 use super::reservation::Reservation;
 use super::sync_mark::SyncMark;
@@ -139,8 +141,11 @@ impl Segment {
         self.mark.written();
     }
 
-    /// Takes an unfinished range back if nothing was reserved behind it.
+    /// Takes an unfinished range back if nothing was reserved behind it. What was written of it takes no room on the disk any more, where the
+    /// file system can do that.
     pub(super) fn give_back(&self, range: ResultRef) {
+        // Before somebody else may get the range.
+        let _ = fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, range.offset, range.len);
         let _ = self.end.compare_exchange(range.offset + range.len, range.offset, Ordering::SeqCst, Ordering::SeqCst);
     }
 
@@ -259,6 +264,21 @@ mod tests {
         assert_eq!(reservation.missing(), 4);
         drop(reservation);
         assert_eq!(segment.end(), 0);
+    }
+
+    #[test]
+    fn an_unfinished_range_takes_no_room_on_the_disk() {
+        use std::os::unix::fs::MetadataExt;
+        let (_folder, segment) = opened();
+        let kept = segment.append(&meta(1, 1, 5_000), &data(1, 5_000)).unwrap();
+        let mut unfinished = segment.reserve(&meta(2, 1, 3_000_000)).unwrap();
+        let behind = segment.append(&meta(3, 1, 5_000), &data(3, 5_000)).unwrap();
+        unfinished.write(&data(2, 2_000_000)).unwrap();
+        drop(unfinished);
+        let disk_bytes = segment.file().metadata().unwrap().blocks() * 512;
+        assert!(disk_bytes < 100_000, "{disk_bytes}");
+        assert_holds(&segment, kept, &meta(1, 1, 5_000), &data(1, 5_000));
+        assert_holds(&segment, behind, &meta(3, 1, 5_000), &data(3, 5_000));
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Results {
             if !inflow.is_whole() {
                 return Err(pieces::broke_off());
             }
-            let result = reservation.finish()?;
+            let result = disk.noting(reservation.finish())?;
             // The receipt says that the bytes are durable.
             failpoint::hit("result.before_sync");
             head.sync(&segment)?;
