@@ -94,7 +94,9 @@ impl Actor for DiskGuard {
         // A disk that hangs holds up nobody else.
         let measured = tokio::task::spawn_blocking(move || {
             let changed = gauge.measured(reserve.room()?);
-            keep_reserve(&reserve, &gauge);
+            if changed {
+                keep_reserve(&reserve, &gauge);
+            }
             Ok::<_, Error>((gauge, changed))
         });
         match measured.await? {

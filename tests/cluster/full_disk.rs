@@ -173,6 +173,27 @@ fn a_result_that_the_disk_has_no_room_for_waits_at_the_worker() {
 }
 
 #[test]
+fn a_small_result_that_finds_no_room_is_stored_once_there_is_some() {
+    let Some(ground) = Ground::new(1) else { return };
+    let (cluster, disk) = (&ground.cluster, &ground.disk);
+    let gate = cluster.text_path("gate");
+    let shell = format!("echo x >> {}; until [ -e {gate} ]; do sleep 0.02; done; head -c 7000 /dev/urandom", cluster.text_path("runs"));
+    let job = cluster.submit_array("0", &[], &shell);
+    until("it runs", || cluster.count(&job, "running") == 1);
+    disk.has_left(0);
+    until("the reserve is left", || !ground.reserve_is_there());
+    disk.has_left(0);
+    cluster.write("gate", "");
+    until("it is said", || cluster.tail("head.log").contains("a result could not be stored; trying again"));
+    assert_eq!((cluster.count(&job, "running"), cluster.count(&job, "succeeded")), (1, 0));
+    disk.is_cleared();
+    cluster.ends(&job, 0);
+    assert_eq!(cluster.bundle(&job).entries["000000/stdout"].len(), 7000);
+    assert_eq!(cluster.lines("runs").len(), 1, "it ran once");
+    ground.ends();
+}
+
+#[test]
 fn an_upload_larger_than_the_disk_fails_in_one_line_and_leaves_nothing() {
     let Some(ground) = Ground::new(1) else { return };
     let (cluster, disk) = (&ground.cluster, &ground.disk);
