@@ -63,10 +63,10 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A head on a disk of 96 MiB, yellow at 24 and red at 8. The disk goes after the cluster.
+/// A head on a disk of 96 MiB, yellow at 24 and red at 8. The disk goes before the cluster, whose folder it is mounted in.
 struct Ground {
-    cluster: Cluster,
     disk: SmallDisk,
+    cluster: Cluster,
 }
 
 impl Ground {
@@ -76,7 +76,7 @@ impl Ground {
         cluster.data_dir = cluster.path("mounted/head");
         cluster.head_starts_at("127.0.0.1:0");
         cluster.add_worker(slots, &[]);
-        Some(Self { cluster, disk })
+        Some(Self { disk, cluster })
     }
 
     /// Ends all that runs before the disk goes.
