@@ -454,7 +454,7 @@ impl SlotTable {
 
     /// Slots that may be given a task.
     pub fn free(&self) -> u32 {
-        if self.draining || self.results.len() >= self.allowance.results || self.result_bytes >= self.allowance.result_bytes {
+        if self.draining || self.left || self.results.len() >= self.allowance.results || self.result_bytes >= self.allowance.result_bytes {
             return 0;
         }
         self.slots.iter().filter(|slot| slot.is_none()).count() as u32

@@ -23,6 +23,8 @@ pub struct Worker {
     pub incarnation: u64,
     pub stalled_until: u64,
     pub unreachable_until: u64,
+    /// It has said goodbye.
+    pub leaving: bool,
     pub conn: Option<Conn>,
     /// A connection that is not welcomed yet.
     pub dialing: Option<Conn>,
@@ -47,6 +49,7 @@ impl Worker {
             incarnation: 0,
             stalled_until: 0,
             unreachable_until: 0,
+            leaving: false,
             conn: None,
             dialing: None,
             results: BTreeMap::new(),
@@ -61,6 +64,7 @@ impl Worker {
 
     pub fn crash(&mut self) {
         self.up = false;
+        self.leaving = false;
         self.incarnation += 1;
         self.stalled_until = 0;
         self.conn = None;
@@ -168,7 +172,8 @@ impl World {
             && self.workers[conn.worker].conn == Some(conn)
         {
             let table = &self.workers[conn.worker].table;
-            if runs.len() as u32 > table.free() && table.session_is(conn.session) {
+            let stays = !self.workers[conn.worker].leaving;
+            if stays && runs.len() as u32 > table.free() && table.session_is(conn.session) {
                 self.oracle.declined(conn.worker, runs[0].lease)?;
             }
         }
@@ -280,6 +285,7 @@ impl World {
                 }
             }
             SlotEffect::Leave => {
+                self.workers[at].leaving = true;
                 // Its goodbye goes out first.
                 self.at(self.now + 50, Addr::World, Mail::WorkerLeaves(at, incarnation));
             }

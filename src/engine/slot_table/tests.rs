@@ -342,6 +342,14 @@ fn a_draining_worker_leaves_once_it_is_empty_and_all_is_acknowledged() {
 }
 
 #[test]
+fn a_worker_that_has_said_goodbye_takes_nothing_any_more() {
+    let mut story = Story::new();
+    assert!(story.hears(ToWorker::Drain(true)).contains(&SlotEffect::Leave));
+    assert_eq!(announced(&story.hears(ToWorker::Drain(false))), Some((0, 0)), "too late");
+    assert!(story.runs(&[0]).contains(&SlotEffect::Say(FromWorker::Declined(lease(0)))));
+}
+
+#[test]
 fn a_worker_that_may_stay_takes_tasks_again() {
     let mut story = Story::new();
     story.runs(&[0]);
