@@ -38,6 +38,8 @@ const FORBIDDEN: &[&str] = &[
     concat!("#[", "ignore]"),
     concat!("FIX", "ME"),
     concat!("X", "XX"),
+    concat!("<<<<", "<<< "),
+    concat!(">>>>", ">>> "),
     concat!("/wo", "rk/"),
     concat!("/ro", "ot/"),
 ];
