@@ -51,6 +51,7 @@ pub struct Head {
     /// Wishes that wait for an answer, by ticket.
     wishes: BTreeMap<u64, usize>,
     admission: Admission,
+    pub rebuilds: BTreeMap<JobId, u32>,
     syncing: bool,
     pub tickets: BTreeMap<u64, (JobId, Verb)>,
     last_ticket: u64,
@@ -116,6 +117,7 @@ impl World {
             last_attach: 0,
             wishes: BTreeMap::new(),
             admission,
+            rebuilds: BTreeMap::new(),
             syncing: false,
             tickets: BTreeMap::new(),
             last_ticket: 0,

@@ -112,11 +112,6 @@ impl Oracle {
         Ok(())
     }
 
-    /// A job's machine is built anew: it knows no numbers of attempts that nobody holds any more, and may give them again.
-    pub fn rebuilt(&mut self, job: JobId) {
-        self.started.retain(|(of, ..), _| *of != job);
-    }
-
     pub fn stops(&mut self, at: usize, lease: Lease, success: bool) {
         if !success && let Some(starts) = self.starts.get_mut(&lease.job) {
             // It may be tried again, or dropped before that.

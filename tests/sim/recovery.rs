@@ -49,10 +49,11 @@ impl World {
         self.mail.retain(|_, (to, mail)| !(*to == Addr::Job(id) && matches!(mail, Mail::Head(_, HeadMail::Job(JobEvent::Durable(_))))));
         let known: BTreeSet<WorkerId> = self.disk.ledger.attached.clone();
         let Some(record) = self.disk.ledger.jobs.get(&id).cloned() else { return Ok(()) };
-        let mut machine = JobMachine::new(record, epoch, known);
-        machine.plant(self.fault);
-        self.oracle.rebuilt(id);
         let Some(head) = &mut self.head else { return Ok(()) };
+        let rebuilds = head.rebuilds.entry(id).or_default();
+        *rebuilds += 1;
+        let mut machine = JobMachine::new(record, epoch, known).after_rebuilds(*rebuilds);
+        machine.plant(self.fault);
         head.jobs.insert(id, machine);
         let sessions: Vec<SessionId> = head.sessions.keys().copied().collect();
         self.tell_tasks(id);

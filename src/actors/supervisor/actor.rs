@@ -81,6 +81,8 @@ pub struct SupervisorState {
     /// Who waits for a job to be durable, by ticket.
     pub(super) submitters: BTreeMap<u64, RpcReplyPort<Result<JobStatus, Error>>>,
     pub(super) last_ticket: u64,
+    /// How often a job's actor was begun again since the start.
+    pub(super) rebuilds: BTreeMap<JobId, u32>,
     pub(super) sessions: BTreeMap<SessionId, Seat>,
     pub(super) last_session: u64,
     pub(super) workers: BTreeMap<WorkerId, WorkerInfo>,
@@ -119,6 +121,7 @@ impl Actor for JobSupervisor {
             submitting: BTreeMap::new(),
             submitters: BTreeMap::new(),
             last_ticket: 0,
+            rebuilds: BTreeMap::new(),
             sessions: BTreeMap::new(),
             last_session: 0,
             workers: args.ledger.workers.clone(),

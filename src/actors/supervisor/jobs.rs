@@ -125,7 +125,8 @@ impl SupervisorState {
         known: BTreeSet<WorkerId>,
     ) -> Result<(), ActorProcessingErr> {
         let (id, spec) = (record.id, record.spec.clone());
-        let machine = JobMachine::new(record, self.epoch, known);
+        let rebuilds = self.rebuilds.get(&id).copied().unwrap_or(0);
+        let machine = JobMachine::new(record, self.epoch, known).after_rebuilds(rebuilds);
         // The job itself says what it wants, once it is ready.
         let view = JobView { wanted: 0, ..machine.view() };
         let args = JobArgs {

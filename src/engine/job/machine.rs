@@ -14,6 +14,8 @@ use crate::engine::view::{Durations, JobView};
 use super::control::PendingVerb;
 use super::event::{JobEffect, JobEvent};
 
+/// No task is handed out so often between two failures of its job's actor.
+const ATTEMPTS_BETWEEN_REBUILDS: u32 = 1 << 16;
 /// The longest reservation of a dispatch mark, in tasks.
 const MARK_RESERVE_MAX: u32 = 1 << 20;
 
@@ -71,6 +73,8 @@ pub struct JobMachine {
     pub(super) stopped: u32,
     /// The highest attempt handed out of each task that is not final.
     pub(super) handed: BTreeMap<TaskNo, Attempt>,
+    /// Attempts are numbered from above this.
+    attempt_floor: u32,
     /// Tasks below it may go out: this much of the mark is durable.
     pub(super) mark_durable: u32,
     /// The mark asked for last, and when.
@@ -108,6 +112,7 @@ impl JobMachine {
             adrift: 0,
             stopped: 0,
             handed: BTreeMap::new(),
+            attempt_floor: 0,
             mark_durable: record.mark,
             mark_asked: (record.mark, Instant(0)),
             mark_reserve: FIRST_MARK,
@@ -129,6 +134,13 @@ impl JobMachine {
             machine.fill();
         }
         machine
+    }
+
+    /// A machine that was built anew so often while the head lived on: it knows nothing of attempts that were handed out since the start and
+    /// left no trace, so it numbers its own from where none of those can be.
+    pub fn after_rebuilds(mut self, times: u32) -> Self {
+        self.attempt_floor = times.saturating_mul(ATTEMPTS_BETWEEN_REBUILDS);
+        self
     }
 
     /// Plants a mistake, for tests.
@@ -269,7 +281,7 @@ impl JobMachine {
         let failed = self.record.failures.get(&no).map_or(Attempt(0), |failures| failures.last);
         let handed = self.handed.get(&no).copied().unwrap_or(Attempt(0));
         let step = u32::from(self.fault != Some(Fault::AttemptReused) || handed == Attempt(0));
-        Attempt(failed.max(handed).0.saturating_add(step))
+        Attempt(failed.max(handed).0.max(self.attempt_floor).saturating_add(step))
     }
 
     /// Reserves task numbers ahead of the hand-out, so that it need not wait for the disk: more when the last reservation went within a

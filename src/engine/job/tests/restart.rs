@@ -26,6 +26,17 @@ fn the_window_ends_the_wait_for_workers_that_never_come_back() {
     assert_eq!(story.grant(S2, 3).len(), 3);
 }
 
+/// Before its actor failed the job may have handed a task out, several times, to a worker that is not there now.
+#[test]
+fn a_machine_built_anew_in_the_same_epoch_gives_no_number_of_an_attempt_again() {
+    let mut story = Story::restarted(&[JobEntry::Split { total: 2 }], 0, &[]);
+    story.job = story.job.after_rebuilds(2);
+    let [first, _] = story.grant(S1, 2)[..] else { panic!("two tasks") };
+    assert!(first.attempt > Attempt(100_000), "{first:?}");
+    story.tell(JobEvent::Returned(S1, vec![first]));
+    assert_eq!(story.grant(S1, 1)[0].attempt.0, first.attempt.0 + 1);
+}
+
 #[test]
 fn a_restart_with_all_below_the_mark_done_goes_on() {
     let mut entries = vec![JobEntry::Split { total: 600 }];
