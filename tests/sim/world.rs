@@ -454,8 +454,10 @@ impl World {
             FaultKind::Stall(at, span) => {
                 self.story.stalls += 1;
                 self.oracle.disturbed(at, self.now);
-                self.workers[at].stalled_until = self.now + span;
-                self.oracle.disturbed(at, self.now + span);
+                // A second stall never ends the first: what waits for that would come out of order.
+                let until = self.workers[at].stalled_until.max(self.now + span);
+                self.workers[at].stalled_until = until;
+                self.oracle.disturbed(at, until);
             }
         }
         Ok(())
