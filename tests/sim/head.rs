@@ -1,9 +1,8 @@
 //! The head: the real `Roster`, `JobMachine`s and `Session`s, joined as the actors join them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use millpond::domain::entry::{Entry, JobEntry, Submitted};
+use millpond::domain::entry::{Entry, Submitted};
 use millpond::domain::verb::Verb;
 use millpond::domain::wire::{Finished, FromWorker, Hello, Lease, ResultBytes, ToWorker, Verdict};
 use millpond::domain::{
@@ -12,7 +11,7 @@ use millpond::domain::{
 };
 use millpond::engine::session::Delivery;
 use millpond::engine::{
-    Admission, JobEffect, JobEvent, JobMachine, JobView, Repeated, Roster, RosterEffect, RosterEvent, Session, SessionEffect, SessionEvent,
+    Admission, JobEffect, JobEvent, JobMachine, JobView, Roster, RosterEffect, RosterEvent, Session, SessionEffect, SessionEvent,
 };
 use millpond::limits;
 
@@ -46,15 +45,15 @@ pub struct Head {
     pub jobs: BTreeMap<JobId, JobMachine>,
     pub sessions: BTreeMap<SessionId, (Session, Conn)>,
     /// Attachments that wait for the disk.
-    attaching: BTreeMap<u64, (Conn, Box<Hello>, WorkerId)>,
+    pub attaching: BTreeMap<u64, (Conn, Box<Hello>, WorkerId)>,
     last_attach: u64,
     /// Wishes that wait for an answer, by ticket.
-    wishes: BTreeMap<u64, usize>,
-    admission: Admission,
+    pub wishes: BTreeMap<u64, usize>,
+    pub admission: Admission,
     pub rebuilds: BTreeMap<JobId, u32>,
-    syncing: bool,
+    pub syncing: bool,
     pub tickets: BTreeMap<u64, (JobId, Verb)>,
-    last_ticket: u64,
+    pub last_ticket: u64,
     /// The view of each job that the supervisor has, or will have.
     pub told: BTreeMap<JobId, JobView>,
     order: Order,
@@ -207,24 +206,6 @@ impl World {
         }
     }
 
-    pub fn person(&mut self, job: JobId, verb: Verb) {
-        let Some(head) = &mut self.head else {
-            // A client tries again.
-            self.at(self.now + 500, Addr::World, Mail::Person(job, verb));
-            return;
-        };
-        head.last_ticket += 1;
-        let ticket = head.last_ticket;
-        head.tickets.insert(ticket, (job, verb));
-        let event = JobEvent::Verb { ticket, verb, reason: String::new() };
-        self.inside(Addr::World, Addr::Job(job), HeadMail::Job(event));
-        if self.rng.percent(15) {
-            // A client that got no answer asks again.
-            let later = self.now + self.rng.below(300);
-            self.at(later, Addr::World, Mail::Person(job, verb));
-        }
-    }
-
     pub fn head_mail(&mut self, epoch: Epoch, to: Addr, mail: HeadMail) -> Result<(), String> {
         if self.head.as_ref().is_none_or(|head| head.epoch != epoch) {
             return Ok(());
@@ -364,92 +345,6 @@ impl World {
 
     pub fn tell_session(&mut self, from: Addr, session: SessionId, event: SessionEvent) {
         self.inside(from, Addr::Proxy(session), HeadMail::Session(Box::new(event)));
-    }
-
-    /// Entries gather until the disk is free; then all of them go in one sync.
-    fn write(&mut self, entry: Entry, from: Addr, seq: u64) {
-        self.disk.unsynced.push((entry, from, seq));
-        let Some(head) = &mut self.head else { return };
-        if !head.syncing {
-            head.syncing = true;
-            let slow = self.rng.between(1, 30);
-            let epoch = Epoch(self.disk.epoch);
-            self.at(self.now + slow, Addr::Journal, Mail::Head(epoch, HeadMail::Synced));
-        }
-    }
-
-    fn synced(&mut self) -> Result<(), String> {
-        let written = std::mem::take(&mut self.disk.unsynced);
-        for (entry, from, seq) in written {
-            self.oracle.journalled(&entry, &self.disk.ledger);
-            self.disk.ledger.apply(&entry);
-            if let Entry::Job(id, JobEntry::Ended { .. }) = &entry {
-                self.oracle.job_ended(&self.disk.ledger.jobs[id], self.now)?;
-            }
-            match from {
-                Addr::World => self.submitted(JobId(seq))?,
-                Addr::Job(_) => self.inside(Addr::Journal, from, HeadMail::Job(JobEvent::Durable(seq))),
-                _ => {
-                    let attaching = self.head.as_mut().and_then(|head| head.attaching.remove(&seq));
-                    if let Some((conn, hello, worker)) = attaching {
-                        self.inside(Addr::Journal, Addr::Supervisor, HeadMail::Attach(conn, hello, worker));
-                    }
-                }
-            }
-        }
-        if let Some(head) = &mut self.head {
-            head.syncing = false;
-        }
-        Ok(())
-    }
-
-    /// A client asks until it has an answer, now and then twice.
-    pub fn wish(&mut self, wish: usize) {
-        if !self.wishes[wish].1 {
-            self.inside(Addr::World, Addr::Supervisor, HeadMail::Submit(wish));
-            let again = if self.rng.percent(20) { self.rng.below(40) } else { 1_000 };
-            self.at(self.now + again, Addr::World, Mail::Wish(wish));
-        }
-    }
-
-    fn submit(&mut self, wish: usize) -> Result<(), String> {
-        let Some(head) = &mut self.head else { return Ok(()) };
-        let submitted = self.wishes[wish].0.clone();
-        head.last_ticket += 1;
-        let ticket = head.last_ticket;
-        let ledger = &self.disk.ledger;
-        let spec_of = |job: JobId| ledger.jobs.get(&job).map(|job| job.spec.clone());
-        match head.admission.repeated(ticket, &submitted.request_id, &submitted.spec, spec_of) {
-            Some(Repeated::Made(job)) => return self.answered(wish, job),
-            Some(Repeated::Waits(_)) => {
-                head.wishes.insert(ticket, wish);
-            }
-            Some(Repeated::Differs(job)) => return Err(format!("request {wish} is said to have made {job} of something else")),
-            None => {
-                let job = head.admission.admit(ticket, &submitted.request_id, Arc::new(submitted.spec.clone()));
-                head.wishes.insert(ticket, wish);
-                self.write(Entry::JobSubmitted(Box::new(Submitted { job, ..submitted })), Addr::World, job.0);
-            }
-        }
-        Ok(())
-    }
-
-    /// A job is durable: its actor starts, and who waits for it is answered.
-    fn submitted(&mut self, job: JobId) -> Result<(), String> {
-        let record = self.disk.ledger.jobs[&job].clone();
-        let Some(head) = &mut self.head else { return Ok(()) };
-        let mut machine = JobMachine::new(record, head.epoch, BTreeSet::new());
-        machine.plant(self.fault);
-        head.jobs.insert(job, machine);
-        let wishes: Vec<usize> = head.admission.durable(job).iter().filter_map(|ticket| head.wishes.remove(ticket)).collect();
-        self.tell_tasks(job);
-        wishes.into_iter().try_for_each(|wish| self.answered(wish, job))
-    }
-
-    fn answered(&mut self, wish: usize, job: JobId) -> Result<(), String> {
-        self.wishes[wish].1 = true;
-        self.story.submitted += 1;
-        self.oracle.submitted(wish, job, &self.disk.ledger)
     }
 
     pub fn head_hears(&mut self, conn: Conn, message: FromWorker) -> Result<(), String> {

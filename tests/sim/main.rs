@@ -2,6 +2,9 @@
 //!
 //! A failing seed prints the command that replays it. `MILLPOND_SEEDS=N` runs N seeds, `MILLPOND_SEED=S` one.
 
+mod client;
+mod disk;
+mod faults;
 mod head;
 mod oracle;
 mod order;

@@ -1,6 +1,6 @@
 //! A worker: the real `SlotTable`, with imagined processes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use millpond::domain::wire::{FromWorker, Lease, ToWorker};
 use millpond::domain::{Epoch, Instant, Resources, SessionId};
@@ -22,6 +22,8 @@ pub struct Worker {
     pub broken: bool,
     pub incarnation: u64,
     pub stalled_until: u64,
+    /// What came while it stood still.
+    pub unread: VecDeque<Mail>,
     pub unreachable_until: u64,
     /// It has said goodbye.
     pub leaving: bool,
@@ -48,6 +50,7 @@ impl Worker {
             broken: false,
             incarnation: 0,
             stalled_until: 0,
+            unread: VecDeque::new(),
             unreachable_until: 0,
             leaving: false,
             conn: None,
@@ -67,6 +70,7 @@ impl Worker {
         self.leaving = false;
         self.incarnation += 1;
         self.stalled_until = 0;
+        self.unread.clear();
         self.conn = None;
         self.dialing = None;
         self.results.clear();

@@ -13,6 +13,8 @@ use millpond::domain::{Epoch, Instant, JobId, Resources, SessionId, WallTime};
 use millpond::engine::slot_table::Preparation;
 use millpond::engine::{Fault, JobMachine, Ledger, Now};
 
+use crate::disk::Disk;
+use crate::faults::FaultKind;
 use crate::head::{Head, HeadMail};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
@@ -55,6 +57,8 @@ pub enum Mail {
     Fault(FaultKind),
     HeadStarts,
     WorkerStarts(usize),
+    /// A worker that stood still goes on.
+    WorkerWakes(usize),
     Person(JobId, Verb),
     /// A client asks for a job.
     Wish(usize),
@@ -69,22 +73,6 @@ pub struct Conn {
     pub epoch: Epoch,
     pub worker: usize,
     pub incarnation: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum FaultKind {
-    CrashHead,
-    /// One job's actor only.
-    CrashJob(JobId),
-    CrashWorker(usize),
-    /// A person drains a worker; or, false, takes it back.
-    Drain(usize, bool),
-    Cut(usize),
-    /// Nothing arrives for so many ms, in one direction (up is to the head); nothing is lost.
-    Clog(usize, bool, u64),
-    /// Several workers, by the bits of the first number, can't reach the head for so many ms.
-    Partition(u64, u64),
-    Stall(usize, u64),
 }
 
 /// What a run added up to; also shows that faults did happen.
@@ -137,15 +125,6 @@ impl Story {
     }
 }
 
-/// What survives a crash of the head: what was synced, and perhaps some of what was being written.
-#[derive(Default)]
-pub struct Disk {
-    pub epoch: u64,
-    pub ledger: Ledger,
-    /// Written, not synced: entries with whom to tell.
-    pub unsynced: Vec<(Entry, Addr, u64)>,
-}
-
 pub struct World {
     pub rng: Rng,
     pub now: u64,
@@ -163,7 +142,7 @@ pub struct World {
     pub mail: BTreeMap<u64, (Addr, Mail)>,
     last_mail: u64,
     /// When the last mail between two addresses arrives; per epoch or connection, so that a new stream is not held up by an old one.
-    lanes: BTreeMap<(Addr, Addr, u64), u64>,
+    pub lanes: BTreeMap<(Addr, Addr, u64), u64>,
     quiet_from: u64,
     /// Every event is looked at; where there are too many, all of the head every so often and at the end.
     pub looks: bool,
@@ -376,19 +355,21 @@ impl World {
     }
 
     fn step(&mut self, to: Addr, mail: Mail) -> Result<(), String> {
-        // A worker that stands still takes nothing in until it wakes.
+        // A worker that stands still takes nothing in until it wakes, and then all of it in order.
         if let Addr::Worker(at) = to
             && self.workers[at].stalled_until > self.now
         {
-            let until = self.workers[at].stalled_until;
-            let lane = u64::MAX - self.workers[at].incarnation;
-            self.lanes.insert((Addr::World, to, lane), until);
-            self.at(until, to, mail);
+            self.workers[at].unread.push_back(mail);
             return Ok(());
         }
+        self.deliver(to, mail)
+    }
+
+    pub fn deliver(&mut self, to: Addr, mail: Mail) -> Result<(), String> {
         match mail {
             Mail::Beat => self.beat()?,
             Mail::Fault(kind) => self.strike(kind)?,
+            Mail::WorkerWakes(at) => self.wake(at)?,
             Mail::HeadStarts => self.start_head()?,
             Mail::WorkerStarts(at) => self.start_worker(at),
             Mail::Person(job, verb) => self.person(job, verb),
@@ -405,87 +386,6 @@ impl World {
             Mail::Deliver(at, incarnation, lease) => self.worker_delivers(at, incarnation, lease),
         }
         Ok(())
-    }
-
-    fn strike(&mut self, kind: FaultKind) -> Result<(), String> {
-        match kind {
-            FaultKind::CrashHead => {
-                if self.head.take().is_some() {
-                    self.story.head_crashes += 1;
-                    self.crash_disk();
-                    let all: Vec<Conn> = self.alive.keys().copied().collect();
-                    all.into_iter().for_each(|conn| self.cut(conn));
-                    let pause = self.rng.between(10, 3_000);
-                    self.at(self.now + pause, Addr::World, Mail::HeadStarts);
-                }
-            }
-            FaultKind::CrashJob(job) => self.crash_job(job)?,
-            FaultKind::Drain(at, drain) => self.drain(at, drain),
-            FaultKind::CrashWorker(at) => {
-                if self.workers[at].up {
-                    self.story.worker_crashes += 1;
-                    self.workers[at].crash();
-                    self.oracle.worker_died(at, self.now);
-                    let pause = self.rng.between(10, 20_000);
-                    self.at(self.now + pause, Addr::World, Mail::WorkerStarts(at));
-                    self.cut_worker(at);
-                }
-            }
-            FaultKind::Cut(at) => {
-                self.story.cuts += 1;
-                self.oracle.cut(at, self.now);
-                self.cut_worker(at);
-            }
-            FaultKind::Clog(at, up, span) => {
-                self.story.clogs += 1;
-                if up {
-                    self.oracle.clogged(at, self.now, self.now + span);
-                }
-                self.clog(at, up, self.now + span);
-            }
-            FaultKind::Partition(who, span) => {
-                self.story.partitions += 1;
-                for at in (0..self.workers.len()).filter(|at| who >> at & 1 == 1) {
-                    self.oracle.cut(at, self.now);
-                    self.workers[at].unreachable_until = self.now + span;
-                    self.cut_worker(at);
-                }
-            }
-            FaultKind::Stall(at, span) => {
-                self.story.stalls += 1;
-                self.oracle.disturbed(at, self.now);
-                // A second stall never ends the first: what waits for that would come out of order.
-                let until = self.workers[at].stalled_until.max(self.now + span);
-                self.workers[at].stalled_until = until;
-                self.oracle.disturbed(at, until);
-            }
-        }
-        Ok(())
-    }
-
-    /// Holds up what is sent from now on over a worker's connections.
-    fn clog(&mut self, at: usize, up: bool, until: u64) {
-        for conn in self.alive.keys().filter(|conn| conn.worker == at) {
-            let (worker, proxy) = (Addr::Worker(at), Addr::Proxy(conn.session));
-            let lane = if up { (worker, proxy, conn.epoch.0) } else { (proxy, worker, conn.session.0) };
-            let last = self.lanes.entry(lane).or_default();
-            *last = until.max(*last);
-        }
-    }
-
-    pub fn cut_worker(&mut self, at: usize) {
-        let conns: Vec<Conn> = self.alive.keys().filter(|conn| conn.worker == at).copied().collect();
-        conns.into_iter().for_each(|conn| self.cut(conn));
-    }
-
-    /// Some of what was written but not synced may have reached the disk, in order.
-    fn crash_disk(&mut self) {
-        let unsynced = std::mem::take(&mut self.disk.unsynced);
-        let kept = self.rng.below(unsynced.len() as u64 + 1) as usize;
-        for (entry, _, _) in unsynced.into_iter().take(kept) {
-            self.oracle.journalled(&entry, &self.disk.ledger);
-            self.disk.ledger.apply(&entry);
-        }
     }
 
     fn over(&self) -> bool {

@@ -1,0 +1,67 @@
+//! The head's disk: entries that are written, synced, or forgotten in a crash.
+
+use millpond::domain::Epoch;
+use millpond::domain::JobId;
+use millpond::domain::entry::{Entry, JobEntry};
+use millpond::engine::{JobEvent, Ledger};
+
+use crate::head::HeadMail;
+use crate::world::{Addr, Mail, World};
+
+/// What survives a crash of the head: what was synced, and perhaps some of what was being written.
+#[derive(Default)]
+pub struct Disk {
+    pub epoch: u64,
+    pub ledger: Ledger,
+    /// Written, not synced: entries with whom to tell.
+    pub unsynced: Vec<(Entry, Addr, u64)>,
+}
+
+impl World {
+    /// Entries gather until the disk is free; then all of them go in one sync.
+    pub fn write(&mut self, entry: Entry, from: Addr, seq: u64) {
+        self.disk.unsynced.push((entry, from, seq));
+        let Some(head) = &mut self.head else { return };
+        if !head.syncing {
+            head.syncing = true;
+            let slow = self.rng.between(1, 30);
+            let epoch = Epoch(self.disk.epoch);
+            self.at(self.now + slow, Addr::Journal, Mail::Head(epoch, HeadMail::Synced));
+        }
+    }
+
+    pub fn synced(&mut self) -> Result<(), String> {
+        let written = std::mem::take(&mut self.disk.unsynced);
+        for (entry, from, seq) in written {
+            self.oracle.journalled(&entry, &self.disk.ledger);
+            self.disk.ledger.apply(&entry);
+            if let Entry::Job(id, JobEntry::Ended { .. }) = &entry {
+                self.oracle.job_ended(&self.disk.ledger.jobs[id], self.now)?;
+            }
+            match from {
+                Addr::World => self.submitted(JobId(seq))?,
+                Addr::Job(_) => self.inside(Addr::Journal, from, HeadMail::Job(JobEvent::Durable(seq))),
+                _ => {
+                    let attaching = self.head.as_mut().and_then(|head| head.attaching.remove(&seq));
+                    if let Some((conn, hello, worker)) = attaching {
+                        self.inside(Addr::Journal, Addr::Supervisor, HeadMail::Attach(conn, hello, worker));
+                    }
+                }
+            }
+        }
+        if let Some(head) = &mut self.head {
+            head.syncing = false;
+        }
+        Ok(())
+    }
+
+    /// Some of what was written but not synced may have reached the disk, in order.
+    pub fn crash_disk(&mut self) {
+        let unsynced = std::mem::take(&mut self.disk.unsynced);
+        let kept = self.rng.below(unsynced.len() as u64 + 1) as usize;
+        for (entry, _, _) in unsynced.into_iter().take(kept) {
+            self.oracle.journalled(&entry, &self.disk.ledger);
+            self.disk.ledger.apply(&entry);
+        }
+    }
+}
