@@ -30,7 +30,7 @@ pub enum Repeated {
     /// Its job is durable: answer with that.
     Made(JobId),
     /// Its job is on its way to the disk: the ticket waits with the others.
-    Waits(JobId),
+    Waits,
     /// It asked for something else then.
     Differs(JobId),
 }
@@ -58,7 +58,7 @@ impl Admission {
         Some(match self.waiting.get_mut(&job) {
             Some(waiting) if *waiting.spec == *spec => {
                 waiting.tickets.push(ticket);
-                Repeated::Waits(job)
+                Repeated::Waits
             }
             None if spec_of(job).is_some_and(|made| *made == *spec) => Repeated::Made(job),
             Some(_) | None => Repeated::Differs(job),
@@ -70,9 +70,9 @@ impl Admission {
         JobId(self.next_job)
     }
 
-    /// A new job, which has to be made durable.
+    /// [`Self::next_job`], which has to be made durable.
     pub fn admit(&mut self, ticket: u64, request_id: &str, spec: Arc<JobSpec>) -> JobId {
-        let job = JobId(self.next_job);
+        let job = self.next_job();
         self.next_job += 1;
         if !request_id.is_empty() {
             self.made.insert(request_id.to_owned(), job);

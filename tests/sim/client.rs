@@ -48,7 +48,7 @@ impl World {
         let spec_of = |job: JobId| ledger.jobs.get(&job).map(|job| job.spec.clone());
         match head.admission.repeated(ticket, &submitted.request_id, &submitted.spec, spec_of) {
             Some(Repeated::Made(job)) => return self.answered(wish, job),
-            Some(Repeated::Waits(_)) => {
+            Some(Repeated::Waits) => {
                 head.wishes.insert(ticket, wish);
             }
             Some(Repeated::Differs(job)) => return Err(format!("request {wish} is said to have made {job} of something else")),

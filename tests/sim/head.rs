@@ -50,7 +50,7 @@ pub struct Head {
     /// Wishes that wait for an answer, by ticket.
     pub wishes: BTreeMap<u64, usize>,
     pub admission: Admission,
-    pub rebuilds: BTreeMap<JobId, u32>,
+    pub attempt_floors: BTreeMap<JobId, u32>,
     pub syncing: bool,
     pub tickets: BTreeMap<u64, (JobId, Verb)>,
     pub last_ticket: u64,
@@ -116,7 +116,7 @@ impl World {
             last_attach: 0,
             wishes: BTreeMap::new(),
             admission,
-            rebuilds: BTreeMap::new(),
+            attempt_floors: BTreeMap::new(),
             syncing: false,
             tickets: BTreeMap::new(),
             last_ticket: 0,

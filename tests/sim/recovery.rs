@@ -50,9 +50,9 @@ impl World {
         let known: BTreeSet<WorkerId> = self.disk.ledger.attached.clone();
         let Some(record) = self.disk.ledger.jobs.get(&id).cloned() else { return Ok(()) };
         let Some(head) = &mut self.head else { return Ok(()) };
-        let rebuilds = head.rebuilds.entry(id).or_default();
-        *rebuilds += 1;
-        let mut machine = JobMachine::new(record, epoch, known).after_rebuilds(*rebuilds);
+        let floor = head.attempt_floors.entry(id).or_default();
+        let mut machine = JobMachine::new(record, epoch, known).after_failure(*floor);
+        *floor = machine.attempt_floor();
         machine.plant(self.fault);
         head.jobs.insert(id, machine);
         let sessions: Vec<SessionId> = head.sessions.keys().copied().collect();

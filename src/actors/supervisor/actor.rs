@@ -81,8 +81,8 @@ pub struct SupervisorState {
     /// Who waits for a job to be durable, by ticket.
     pub(super) submitters: BTreeMap<u64, RpcReplyPort<Result<JobStatus, Error>>>,
     pub(super) last_ticket: u64,
-    /// How often a job's actor was begun again since the start.
-    pub(super) rebuilds: BTreeMap<JobId, u32>,
+    /// Of jobs whose actor has failed since the start: from above what its attempts are numbered.
+    pub(super) attempt_floors: BTreeMap<JobId, u32>,
     pub(super) sessions: BTreeMap<SessionId, Seat>,
     pub(super) last_session: u64,
     pub(super) workers: BTreeMap<WorkerId, WorkerInfo>,
@@ -121,7 +121,7 @@ impl Actor for JobSupervisor {
             submitting: BTreeMap::new(),
             submitters: BTreeMap::new(),
             last_ticket: 0,
-            rebuilds: BTreeMap::new(),
+            attempt_floors: BTreeMap::new(),
             sessions: BTreeMap::new(),
             last_session: 0,
             workers: args.ledger.workers.clone(),

@@ -36,7 +36,7 @@ impl SupervisorState {
         let spec_of = |job: JobId| self.views.get(&job).map(|view| view.spec.clone());
         match self.admission.repeated(ticket, &submission.request_id, &submission.spec, spec_of) {
             None => {}
-            Some(Repeated::Waits(_)) => {
+            Some(Repeated::Waits) => {
                 self.submitters.insert(ticket, reply);
                 return;
             }
@@ -55,8 +55,9 @@ impl SupervisorState {
             let _ = reply.send(Err(error));
             return;
         }
+        let job = self.admission.next_job();
         // Before anything is promised: a disk without room for them refuses the job, instead of stopping the head.
-        let files = match self.make_files(self.admission.next_job()) {
+        let files = match self.make_files(job) {
             Ok(files) => files,
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -64,9 +65,10 @@ impl SupervisorState {
             }
         };
         let Submission { spec, request_id, priority, max_running, held } = submission;
-        let job = self.admission.admit(ticket, &request_id, Arc::new(spec.clone()));
         let submitted = Submitted { job, spec, request_id, priority, max_running, held, at: self.clock.now().wall };
-        self.submitting.insert(job, (JobRecord::new(submitted.clone()), files));
+        let record = JobRecord::new(submitted.clone());
+        self.admission.admit(ticket, &record.request_id, record.spec.clone());
+        self.submitting.insert(job, (record, files));
         self.submitters.insert(ticket, reply);
         let myself = myself.clone();
         self.journal.append(Entry::JobSubmitted(Box::new(submitted)), None, move || {
@@ -107,7 +109,8 @@ impl SupervisorState {
 
     pub(super) async fn submitted(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId) -> Result<(), ActorProcessingErr> {
         let Some((record, files)) = self.submitting.remove(&job) else { return Ok(()) };
-        self.start_job(myself, record, files, BTreeSet::new()).await?;
+        let machine = JobMachine::new(record, self.epoch, BTreeSet::new());
+        self.start_job(myself, machine, files).await?;
         for ticket in self.admission.durable(job) {
             if let Some(reply) = self.submitters.remove(&ticket) {
                 let _ = reply.send(self.status_of(job));
@@ -120,13 +123,10 @@ impl SupervisorState {
     pub(super) async fn start_job(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
-        record: JobRecord,
+        machine: JobMachine,
         files: Arc<JobStore>,
-        known: BTreeSet<WorkerId>,
     ) -> Result<(), ActorProcessingErr> {
-        let (id, spec) = (record.id, record.spec.clone());
-        let rebuilds = self.rebuilds.get(&id).copied().unwrap_or(0);
-        let machine = JobMachine::new(record, self.epoch, known).after_rebuilds(rebuilds);
+        let (id, spec) = (machine.record().id, machine.record().spec.clone());
         // The job itself says what it wants, once it is ready.
         let view = JobView { wanted: 0, ..machine.view() };
         let args = JobArgs {

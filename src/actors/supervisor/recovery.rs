@@ -6,7 +6,7 @@ use crate::actors::job::JobMsg;
 use crate::actors::job_store::JobStore;
 use crate::actors::proxy::ProxyMsg;
 use crate::domain::entry::{Entry, JobEntry};
-use crate::engine::{JobEvent, JobRecord, RosterEvent};
+use crate::engine::{JobEvent, JobMachine, JobRecord, RosterEvent};
 
 use super::actor::SupervisorState;
 use super::msg::SupervisorMsg;
@@ -20,7 +20,8 @@ impl SupervisorState {
         }
         let known = self.unreported.clone();
         let files = JobStore::open(&self.data_dir, record.id)?;
-        self.start_job(myself, record, files, known).await
+        let machine = JobMachine::new(record, self.epoch, known);
+        self.start_job(myself, machine, files).await
     }
 
     /// A job's actor, or a proxy, has failed. A proxy's worker is lost, and reconnects. A job is begun again from the journal, and asks
@@ -40,7 +41,6 @@ impl SupervisorState {
         let Some(job) = self.live.iter().find(|(_, actor)| actor.get_id() == who).map(|(id, _)| *id) else { return Ok(()) };
         tracing::error!(%job, why, "a job's actor failed: it is begun again from the journal");
         self.live.remove(&job);
-        *self.rebuilds.entry(job).or_default() += 1;
         self.roster_event(RosterEvent::JobGone(job));
         // Behind all that the failed actor wrote; the entry itself changes nothing.
         let (written, all_written) = tokio::sync::oneshot::channel();
@@ -51,7 +51,10 @@ impl SupervisorState {
         let read = self.journal.read(move |ledger| (ledger.jobs.get(&job).cloned(), ledger.attached.clone())).await?;
         let (Some(record), known) = read else { return Ok(()) };
         let files = JobStore::open(&self.data_dir, job)?;
-        self.start_job(myself, record, files, known).await?;
+        let floor = self.attempt_floors.get(&job).copied().unwrap_or(0);
+        let machine = JobMachine::new(record, self.epoch, known).after_failure(floor);
+        self.attempt_floors.insert(job, machine.attempt_floor());
+        self.start_job(myself, machine, files).await?;
         self.tell_watch_of_restart(job);
         if let Some(actor) = self.live.get(&job) {
             actor.send_after(self.reattach, || JobMsg::Event(JobEvent::RecoveryOver));

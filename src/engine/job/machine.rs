@@ -15,7 +15,7 @@ use super::control::PendingVerb;
 use super::event::{JobEffect, JobEvent};
 
 /// No task is handed out so often between two failures of its job's actor.
-const ATTEMPTS_BETWEEN_REBUILDS: u32 = 1 << 16;
+const ATTEMPTS_BETWEEN_FAILURES: u32 = 1 << 16;
 /// The longest reservation of a dispatch mark, in tasks.
 const MARK_RESERVE_MAX: u32 = 1 << 20;
 
@@ -136,11 +136,17 @@ impl JobMachine {
         machine
     }
 
-    /// A machine that was built anew so often while the head lived on: it knows nothing of attempts that were handed out since the start and
-    /// left no trace, so it numbers its own from where none of those can be.
-    pub fn after_rebuilds(mut self, times: u32) -> Self {
-        self.attempt_floor = times.saturating_mul(ATTEMPTS_BETWEEN_REBUILDS);
+    /// A machine that takes the place of one that failed while the head lived on, and numbered its attempts from above `floor`: it knows
+    /// nothing of those that left no trace, so it numbers its own from where none of them can be.
+    pub fn after_failure(mut self, floor: u32) -> Self {
+        let failed = self.record.failures.values().map(|failures| failures.last.0).max().unwrap_or(0);
+        self.attempt_floor = floor.max(failed).saturating_add(ATTEMPTS_BETWEEN_FAILURES);
         self
+    }
+
+    /// From above what its attempts are numbered.
+    pub fn attempt_floor(&self) -> u32 {
+        self.attempt_floor
     }
 
     /// Plants a mistake, for tests.

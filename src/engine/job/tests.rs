@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::domain::entry::{JobEntry, Submitted};
+use crate::domain::testing::job_spec;
 use crate::domain::verb::{KillMode, Verb, VerbReply};
 use crate::domain::wire::{Lease, Verdict};
 use crate::domain::{
-    ArrayRange, Attempt, Epoch, FenceId, GrantId, Input, Instant, JobId, JobSpec, JobState, Merge, Outcome, Resources, ResultRef,
-    SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId,
+    Attempt, Epoch, FenceId, GrantId, Instant, JobId, JobSpec, JobState, Outcome, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WallTime,
+    WorkerId,
 };
 use crate::engine::now::Now;
 use crate::engine::record::JobRecord;
@@ -29,19 +30,7 @@ const DONE: Outcome = Outcome::Exited { code: 0 };
 
 /// A job whose journal already has `entries`.
 fn record(retries: u32, entries: &[JobEntry]) -> JobRecord {
-    let spec = JobSpec {
-        name: "squares".into(),
-        owner: "ada".into(),
-        input: Input::Array(ArrayRange { first: 0, last: 9, step: 1 }),
-        command: vec!["true".into()],
-        env: Vec::new(),
-        with: Vec::new(),
-        needs: Resources::default(),
-        timeout: None,
-        grace: limits::DEFAULT_GRACE,
-        retries,
-        merge: Merge::None,
-    };
+    let spec = JobSpec { retries, ..job_spec() };
     let submitted =
         Submitted { job: JobId(7), spec, request_id: String::new(), priority: 0, max_running: None, held: false, at: WallTime(1) };
     let mut record = JobRecord::new(submitted);

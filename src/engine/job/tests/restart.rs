@@ -26,13 +26,23 @@ fn the_window_ends_the_wait_for_workers_that_never_come_back() {
     assert_eq!(story.grant(S2, 3).len(), 3);
 }
 
+fn failed(no: TaskNo, attempt: Attempt) -> JobEntry {
+    JobEntry::AttemptFailed { no, attempt }
+}
+
 /// Before its actor failed the job may have handed a task out, several times, to a worker that is not there now.
 #[test]
 fn a_machine_built_anew_in_the_same_epoch_gives_no_number_of_an_attempt_again() {
     let mut story = Story::restarted(&[JobEntry::Split { total: 2 }], 0, &[]);
-    story.job = story.job.after_rebuilds(2);
-    let [first, _] = story.grant(S1, 2)[..] else { panic!("two tasks") };
-    assert!(first.attempt > Attempt(100_000), "{first:?}");
+    story.job = story.job.after_failure(0);
+    let [first, other] = story.grant(S1, 2)[..] else { panic!("two tasks") };
+    assert_eq!(first.attempt, Attempt(65_537));
+    // One of the tasks fails, the next goes out, and the machine fails again.
+    story.job = JobMachine::new(record(9, &[JobEntry::Split { total: 2 }, failed(other.no, other.attempt)]), EPOCH, BTreeSet::new());
+    story.job = story.job.after_failure(65_536);
+    let again = story.grant(S1, 2);
+    assert!(again.iter().all(|lease| lease.attempt > Attempt(2 * 65_536)), "{again:?}");
+    let first = again[0];
     story.tell(JobEvent::Returned(S1, vec![first]));
     assert_eq!(story.grant(S1, 1)[0].attempt.0, first.attempt.0 + 1);
 }
