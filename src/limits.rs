@@ -95,6 +95,17 @@ pub const RESULTS_KEPT_MAX_BYTES: u64 = 10 << 30;
 /// How long a worker that has no head runs on what it has, unless told otherwise.
 pub const ALONE_MAX: Duration = Duration::from_secs(40 * 60);
 
+/// A head takes no new uploads with less than this part of its disk free, or with less than [`DISK_YELLOW_BYTES`], whichever is smaller.
+pub const DISK_YELLOW_PERCENT: u64 = 10;
+/// See [`DISK_YELLOW_PERCENT`].
+pub const DISK_YELLOW_BYTES: u64 = 10 << 30;
+/// No new jobs and tasks either, likewise.
+pub const DISK_RED_PERCENT: u64 = 2;
+/// See [`DISK_RED_PERCENT`].
+pub const DISK_RED_BYTES: u64 = 2 << 30;
+/// Room on the head's disk that is kept for what has to be written on a full one; on a small disk one part of a hundred.
+pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
+
 /// Tasks that fail on one worker, one after the other, before it is put under suspicion.
 pub const SUSPECT_AFTER_FAILURES: u32 = 5;
 /// Jobs that these are of, at least.

@@ -79,22 +79,11 @@ mod tests {
     use super::*;
     use crate::actors::job_store::JobStore;
     use crate::domain::entry::{Entry, Submitted};
-    use crate::domain::{ArrayRange, JobId, JobSpec, Merge, Resources, SplitRule, WallTime};
+    use crate::domain::testing::job_spec;
+    use crate::domain::{ArrayRange, JobId, JobSpec, SplitRule, WallTime};
 
     fn submitted(job: u64, input: Input) -> Entry {
-        let spec = JobSpec {
-            name: "job".into(),
-            owner: "ada".into(),
-            input,
-            command: vec!["true".into()],
-            env: Vec::new(),
-            with: Vec::new(),
-            needs: Resources::default(),
-            timeout: None,
-            grace: crate::limits::DEFAULT_GRACE,
-            retries: 0,
-            merge: Merge::None,
-        };
+        let spec = JobSpec { input, ..job_spec() };
         let request_id = String::new();
         let at = WallTime(0);
         Entry::JobSubmitted(Box::new(Submitted { job: JobId(job), spec, request_id, priority: 0, max_running: None, held: false, at }))

@@ -17,6 +17,8 @@ use super::disk::Disk;
 use super::job::JobMsg;
 use super::journal::JournalRef;
 
+/// Data sets, below the data folder.
+pub const DATASETS_DIR: &str = "datasets";
 /// Chunk indexes, below the data folder.
 pub const CHUNKS_DIR: &str = "chunks";
 /// Data sets that are split at once.

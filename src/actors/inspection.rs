@@ -10,10 +10,8 @@ use crate::engine::ledger::LedgerPart;
 use crate::engine::{JobRecord, Ledger};
 use crate::store::{Place, Survey};
 
+use super::ingest::DATASETS_DIR;
 use super::journal::decode;
-
-/// Data sets, below the data folder.
-pub const DATASETS_DIR: &str = "datasets";
 
 /// What a data folder holds.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use crate::domain::{Error, IndexSet, Input, JobId};
 use crate::engine::{JobRecord, Ledger};
 use crate::store::SledStore;
 
-use super::ingest::CHUNKS_DIR;
-use super::inspection::{DATASETS_DIR, Inspection};
+use super::ingest::{CHUNKS_DIR, DATASETS_DIR};
+use super::inspection::Inspection;
 use super::journal;
 
 /// Makes `to`, which must not exist, a folder that a head can start on; what was lost, a line for each job and data set.

@@ -228,8 +228,9 @@ pub fn queue() -> (mpsc::Sender<JobEvent>, mpsc::Receiver<JobEvent>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::testing::job_spec;
     use crate::domain::verb::Counts;
-    use crate::domain::{ArrayRange, GrantId, Input, JobSpec, JobState, Merge, Resources};
+    use crate::domain::{GrantId, JobState};
     use crate::engine::JobView;
     use crate::engine::view::Durations;
 
@@ -239,19 +240,7 @@ mod tests {
     }
 
     fn job(state: JobState) -> JobStatus {
-        let spec = JobSpec {
-            name: "squares".into(),
-            owner: "ada".into(),
-            input: Input::Array(ArrayRange { first: 0, last: 9, step: 1 }),
-            command: vec!["true".into()],
-            env: Vec::new(),
-            with: Vec::new(),
-            needs: Resources::default(),
-            timeout: None,
-            grace: crate::limits::DEFAULT_GRACE,
-            retries: 0,
-            merge: Merge::None,
-        };
+        let spec = job_spec();
         let view = JobView {
             id: JobId(1),
             spec: Arc::new(spec),

@@ -56,8 +56,8 @@ impl DatasetStore {
     /// All contents; what else lies there is passed over.
     pub fn list(&self) -> Result<Vec<Digest>, Error> {
         let mut found = Vec::new();
-        for folder in names(&self.root)?.into_iter().map(|name| self.root.join(name)).filter(|path| path.is_dir()) {
-            let digests = names(&folder)?.into_iter().filter_map(|name| name.parse::<Digest>().ok());
+        for folder in folder::names(&self.root)?.into_iter().map(|name| self.root.join(name)).filter(|path| path.is_dir()) {
+            let digests = folder::names(&folder)?.into_iter().filter_map(|name| name.parse::<Digest>().ok());
             found.extend(digests.filter(|digest| path_of(&self.root, *digest).starts_with(&folder)));
         }
         Ok(found)
@@ -118,14 +118,6 @@ impl Dataset {
         }
         Ok(filled)
     }
-}
-
-/// What lies in a folder, if it has a name that is text.
-fn names(folder: &Path) -> Result<Vec<String>, Error> {
-    let io = |error| Error::io(folder, &error);
-    let entries = fs::read_dir(folder).map_err(io)?;
-    let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string()));
-    Ok(names.collect::<Result<Vec<_>, _>>().map_err(io)?.into_iter().flatten().collect())
 }
 
 /// Where a content lies.

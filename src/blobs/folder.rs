@@ -19,6 +19,14 @@ pub(super) fn create(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// What lies in a folder, if it has a name that is text.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, Error> {
+    let io = |error| Error::io(folder, &error);
+    let entries = fs::read_dir(folder).map_err(io)?;
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string()));
+    Ok(names.collect::<Result<Vec<_>, _>>().map_err(io)?.into_iter().flatten().collect())
+}
+
 /// Makes what was created, renamed or removed in the folder of `path` durable.
 pub(super) fn sync_parent(path: &Path) -> Result<(), Error> {
     let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));

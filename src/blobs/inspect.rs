@@ -13,10 +13,9 @@ use super::folder;
 use super::job_files::JobFiles;
 use super::result_index::{IndexedResult, ResultIndex};
 use super::segment::Segment;
+use crate::domain::result::FINAL_BLOCK;
 use crate::domain::{Digest, Error, JobId, ResultEntry, ResultRef, TaskNo};
 
-/// What packed bytes lack at their end to be a whole deflate stream.
-const FINAL_BLOCK: &[u8] = &[3, 0];
 const READ_BYTES: usize = 1 << 20;
 
 /// A job's results, open to read.
@@ -54,7 +53,7 @@ impl StoredResults {
 }
 
 fn check_entry(file: &File, offset: u64, entry: &ResultEntry) -> Result<(), String> {
-    let packed = At { file, offset }.take(entry.packed_len).chain(FINAL_BLOCK);
+    let packed = At { file, offset }.take(entry.packed_len).chain(&FINAL_BLOCK[..]);
     let mut content = DeflateDecoder::new(packed);
     let (mut crc, mut len) = (crc32fast::Hasher::new(), 0);
     let mut buffer = vec![0; READ_BYTES.min(entry.len.saturating_add(1) as usize)];

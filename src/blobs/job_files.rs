@@ -56,32 +56,27 @@ impl JobFiles {
         remove_all(&removed)
     }
 
-    /// The jobs that have a folder, in any order. Touches nothing.
+    /// The jobs that have a folder, in order. Touches nothing.
     pub fn list_as_is(data_folder: &Path) -> Result<Vec<JobId>, Error> {
-        let jobs = data_folder.join("jobs");
-        match fs::read_dir(&jobs) {
-            Ok(entries) => Ok(entries.flatten().filter_map(|entry| is_job(entry.file_name().to_str()?)).collect()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(Error::io(&jobs, &error)),
-        }
-    }
-
-    /// The jobs that have a folder, in order. Completes removals that a crash cut short.
-    pub fn list(data_folder: &Path) -> Result<Vec<JobId>, Error> {
-        let jobs = data_folder.join("jobs");
-        folder::create(&jobs)?;
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&jobs).map_err(|error| Error::io(&jobs, &error))? {
-            let name = entry.map_err(|error| Error::io(&jobs, &error))?.file_name();
-            let Some(name) = name.to_str() else { continue };
-            match name.strip_suffix(REMOVED) {
-                Some(job) if is_job(job).is_some() => remove_all(&jobs.join(name))?,
-                Some(_) => {}
-                None => found.extend(is_job(name)),
-            }
-        }
+        let mut found: Vec<JobId> = Self::names(data_folder)?.iter().filter_map(|name| is_job(name)).collect();
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// The same, after removals that a crash cut short are completed.
+    pub fn list(data_folder: &Path) -> Result<Vec<JobId>, Error> {
+        for name in Self::names(data_folder)? {
+            if name.strip_suffix(REMOVED).is_some_and(|job| is_job(job).is_some()) {
+                remove_all(&data_folder.join("jobs").join(name))?;
+            }
+        }
+        Self::list_as_is(data_folder)
+    }
+
+    /// What lies among the jobs, if it has a name that is text.
+    fn names(data_folder: &Path) -> Result<Vec<String>, Error> {
+        let jobs = data_folder.join("jobs");
+        if jobs.exists() { folder::names(&jobs) } else { Ok(Vec::new()) }
     }
 }
 

@@ -8,9 +8,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use super::folder;
 use crate::domain::{DiskRoom, Error};
-
-/// How long it is; on a small disk one part of a hundred.
-const RESERVE_BYTES: u64 = 64 << 20;
+use crate::limits::DISK_RESERVE_BYTES;
 
 /// `<data folder>/reserve`.
 #[derive(Debug)]
@@ -25,7 +23,7 @@ impl Reserve {
     pub fn new(data_folder: &Path) -> Result<Self, Error> {
         folder::create(data_folder)?;
         let mut reserve = Self { folder: data_folder.to_owned(), path: data_folder.join("reserve"), len: 0 };
-        reserve.len = RESERVE_BYTES.min(reserve.stat()?.total / 100);
+        reserve.len = DISK_RESERVE_BYTES.min(reserve.stat()?.total / 100);
         Ok(reserve)
     }
 

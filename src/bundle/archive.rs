@@ -5,11 +5,12 @@ use std::fs::File;
 
 use sha2::{Digest as _, Sha256};
 
-use super::deflate::{Deflated, Deflater, FINAL_BLOCK};
+use super::deflate::{Deflated, Deflater};
 use super::headers::{self, EntryHead};
 use super::layout::{Extent, Layout, Place};
 use super::spool::Spooled;
 use crate::domain::Error;
+use crate::domain::result::FINAL_BLOCK;
 
 /// A name in an archive has a 16-bit length.
 const NAME_MAX_BYTES: usize = u16::MAX as usize;

@@ -15,9 +15,6 @@ const LEVEL: u32 = 3;
 /// keeps the compressor from stopping midway, and from repeating a flush marker.
 const OUT_BYTES: usize = 2 * limits::DEFLATE_BLOCK_BYTES;
 
-/// An empty final block: what a reader needs behind the last piece (RFC 1951: BFINAL = 1, BTYPE = 01, end of block).
-pub(super) const FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
-
 /// One content as it was packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Deflated {
@@ -109,6 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::result::FINAL_BLOCK;
 
     fn packed(parts: &[&[u8]], deflater: &mut Deflater) -> (Vec<u8>, Deflated) {
         let mut to = Vec::new();

@@ -180,8 +180,8 @@ mod tests {
     use rustix::fs::{CWD, FileType, Mode};
 
     use super::super::check::check_packed;
-    use super::super::deflate::FINAL_BLOCK;
     use super::*;
+    use crate::domain::result::FINAL_BLOCK;
 
     /// A slot's folder with an empty output folder.
     struct Slot(tempfile::TempDir);

@@ -1,135 +1,20 @@
 //! The verbs against a scripted head: what they print, and how they exit.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
-
-use super::config::Surroundings;
-use super::embedded::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
-use super::entry::{World, run_line};
 use super::exit::Exit;
 use super::fake_head::{FakeHead, Script, job};
-use super::signals::Signals;
-use super::ui::{Format, Ui};
 use crate::domain::{Error, ErrorKind};
 use crate::rpc::client::Client;
 use crate::rpc::pb::{
     ControlReply, DataPiece, Dataset, Job, JobEvent, JobState, Resources, Task, TaskCounts, TaskState, Worker, WorkerState,
 };
 
-/// Output that a test can read.
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
+mod shell;
 
-impl Page {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A reader that has gone away.
-struct Closed;
-
-impl Write for Closed {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::BrokenPipe.into())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// An embedded cluster that is the fake head; notes what happens to it.
-#[derive(Default)]
-struct Embedded {
-    url: String,
-    log: Arc<Mutex<Vec<String>>>,
-}
-
-impl ClusterStarter for Embedded {
-    fn start(&self, options: EmbeddedOptions) -> BoxFuture<Result<Box<dyn EmbeddedCluster>, Error>> {
-        let EmbeddedOptions { dir, slots, workers, listen } = options;
-        self.log.lock().unwrap().push(format!("start {} {slots} {workers} {listen:?}", dir.display()));
-        let cluster = Self { url: self.url.clone(), log: self.log.clone() };
-        Box::pin(async { Ok(Box::new(cluster) as Box<dyn EmbeddedCluster>) })
-    }
-}
-
-impl EmbeddedCluster for Embedded {
-    fn url(&self) -> String {
-        self.url.clone()
-    }
-
-    fn stop(self: Box<Self>) -> BoxFuture<()> {
-        Box::pin(async move { self.log.lock().unwrap().push("stop".into()) })
-    }
-}
-
-struct Ran {
-    exit: Exit,
-    out: String,
-    err: String,
-    embedded: Vec<String>,
-}
-
-struct Shell {
-    head: FakeHead,
-    url: String,
-    configured: bool,
-    signals: (mpsc::Sender<()>, Option<mpsc::Receiver<()>>),
-}
-
-impl Shell {
-    async fn with(script: Script) -> Self {
-        let (head, url) = FakeHead::serve(script).await;
-        let (sender, receiver) = mpsc::channel(4);
-        Self { head, url, configured: true, signals: (sender, Some(receiver)) }
-    }
-
-    async fn run(&mut self, args: &[&str]) -> Ran {
-        let (out, err) = (Page::default(), Page::default());
-        let (exit, embedded) = self.run_with(args, Box::new(out.clone()), Box::new(err.clone())).await;
-        Ran { exit, out: out.text(), err: err.text(), embedded }
-    }
-
-    async fn run_with(&mut self, args: &[&str], out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> (Exit, Vec<String>) {
-        let starter = Embedded { url: self.url.clone(), ..Default::default() };
-        let around = Surroundings {
-            head: self.configured.then(|| self.url.clone()),
-            folder: "/nonexistent".into(),
-            state_dir: Some("/state/millpond".into()),
-            user: "ana".into(),
-            cores: 2,
-            ..Default::default()
-        };
-        let signals = Signals::scripted(self.signals.1.take().unwrap_or_else(|| mpsc::channel(1).1));
-        let mut world = World { starter: &starter, around, head_flag: None, signals };
-        let mut ui = Ui { out, err, format: Format::Table, err_is_terminal: false, can_ask: false };
-        let args = std::iter::once("millpond").chain(args.iter().copied()).map(Into::into);
-        let exit = run_line(args, &mut world, &mut ui).await;
-        let log = starter.log.lock().unwrap().clone();
-        (exit, log)
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.head.script().asked.clone()
-    }
-}
+use shell::{Closed, Page, Shell};
 
 fn reply(job: Job, changed: bool, dropped: u32) -> Result<ControlReply, Error> {
     let tasks = job.tasks.unwrap_or_default();

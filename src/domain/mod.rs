@@ -13,6 +13,8 @@ pub mod resources;
 pub mod result;
 pub mod size;
 pub mod split_rule;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod time;
 pub mod verb;
 pub mod wire;

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::ids::{Attempt, Digest, TaskNo, WorkerId};
 use super::outcome::{Outcome, Timing};
 
+/// An empty final block: what a reader needs behind the last piece (RFC 1951: BFINAL = 1, BTYPE = 01, end of block).
+pub const FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
+
 /// One stream or file of a result.
 ///
 /// Its packed bytes are raw deflate that ends in a full flush and has no final block: pieces can be joined as they are, and a reader adds

@@ -10,13 +10,7 @@
 //! The way back asks for a quarter more, so that a disk at its limit does not go to and fro.
 
 use crate::domain::{DiskRoom, Error, short_size};
-
-/// Yellow below this part of the disk, or below [`YELLOW_BYTES`], whichever is smaller.
-const YELLOW_PERCENT: u64 = 10;
-const YELLOW_BYTES: u64 = 10 << 30;
-/// Red, likewise.
-const RED_PERCENT: u64 = 2;
-const RED_BYTES: u64 = 2 << 30;
+use crate::limits::{DISK_RED_BYTES, DISK_RED_PERCENT, DISK_YELLOW_BYTES, DISK_YELLOW_PERCENT};
 
 /// How full a disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,11 +46,11 @@ impl Watermarks {
     }
 
     fn red(&self, total: u64) -> u64 {
-        self.red.unwrap_or_else(|| (total / 100 * RED_PERCENT).min(RED_BYTES).min(self.yellow.unwrap_or(u64::MAX)))
+        self.red.unwrap_or_else(|| (total / 100 * DISK_RED_PERCENT).min(DISK_RED_BYTES).min(self.yellow.unwrap_or(u64::MAX)))
     }
 
     fn yellow(&self, total: u64) -> u64 {
-        self.yellow.unwrap_or_else(|| (total / 100 * YELLOW_PERCENT).min(YELLOW_BYTES)).max(self.red(total))
+        self.yellow.unwrap_or_else(|| (total / 100 * DISK_YELLOW_PERCENT).min(DISK_YELLOW_BYTES)).max(self.red(total))
     }
 
     /// Where a level begins on a disk of this size.

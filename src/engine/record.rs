@@ -179,23 +179,11 @@ impl JobRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Input, Merge, Resources};
+    use crate::domain::testing::job_spec;
 
     /// A job of four tasks, of which two succeeded and one failed, and which ended.
     fn ended() -> JobRecord {
-        let spec = JobSpec {
-            name: String::new(),
-            owner: String::new(),
-            input: Input::Array("0-3".parse().unwrap()),
-            command: vec!["true".to_owned()],
-            env: Vec::new(),
-            with: Vec::new(),
-            needs: Resources::default(),
-            timeout: None,
-            grace: std::time::Duration::ZERO,
-            retries: 0,
-            merge: Merge::None,
-        };
+        let spec = job_spec();
         let at = WallTime::default();
         let submitted = Submitted { job: JobId(1), spec, request_id: String::new(), priority: 0, max_running: None, held: false, at };
         let mut job = JobRecord::new(submitted);

@@ -8,15 +8,20 @@
 //! ```
 //! Started is said only when the process is about to start, so a task whose input is still on its way can be dropped.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::wire::{FromWorker, Held, Lease, Run, ToWorker, Verdict};
-use crate::domain::{Attempt, Chunk, Epoch, FenceId, Instant, JobId, SessionId, TaskNo};
+use crate::domain::{Chunk, Epoch, FenceId, Instant, JobId, SessionId};
 use crate::limits;
 
 use super::fault::Fault;
 use super::now::Now;
+
+use kept::KeptResults;
+
+pub use kept::Allowance;
+
+mod kept;
 
 /// Something that happened at the worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,37 +135,11 @@ struct Slot {
     confirmed: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kept {
-    lease: Lease,
-    bytes: u64,
-    confirmed: bool,
-}
-
-/// What a worker may keep, and for how long, while the head takes nothing from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
-    /// Results that wait; with so many no more tasks are taken.
-    pub results: usize,
-    /// Their bytes, likewise.
-    pub result_bytes: u64,
-    /// How long it runs on what it has without a head; then it stops it. Results stay.
-    pub alone: Duration,
-}
-
-impl Default for Allowance {
-    fn default() -> Self {
-        Self { results: limits::RESULTS_KEPT_MAX, result_bytes: limits::RESULTS_KEPT_MAX_BYTES, alone: limits::ALONE_MAX }
-    }
-}
-
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct SlotTable {
     slots: Vec<Option<Slot>>,
-    results: BTreeMap<(JobId, TaskNo, Attempt), Kept>,
-    /// Bytes of the results: kept, not counted.
-    result_bytes: u64,
+    results: KeptResults,
     allowance: Allowance,
     session: Option<SessionId>,
     /// Since when there is no head.
@@ -180,8 +159,7 @@ impl SlotTable {
     pub fn new(slots: u32, allowance: Allowance, epoch: Epoch) -> Self {
         Self {
             slots: vec![None; slots as usize],
-            results: BTreeMap::new(),
-            result_bytes: 0,
+            results: KeptResults::default(),
             allowance,
             session: None,
             alone_since: Instant(0),
@@ -256,10 +234,9 @@ impl SlotTable {
     /// What the worker holds, for its Hello. From then on nothing of it is said to the head until its verdict comes.
     pub fn held(&mut self) -> Vec<Held> {
         self.slots.iter_mut().flatten().for_each(|slot| slot.confirmed = false);
-        self.results.values_mut().for_each(|kept| kept.confirmed = false);
         let running = self.slots.iter().flatten().filter(|slot| matches!(slot.phase, Phase::Running { unwanted: false }));
         let running = running.map(|slot| Held { lease: slot.lease, finished: false });
-        running.chain(self.results.values().map(|kept| Held { lease: kept.lease, finished: true })).collect()
+        running.chain(self.results.leases().map(|lease| Held { lease, finished: true })).collect()
     }
 
     fn said(&mut self, message: ToWorker, fx: &mut Vec<SlotEffect>) {
@@ -338,8 +315,7 @@ impl SlotTable {
     }
 
     fn forget(&mut self, lease: &Lease, fx: &mut Vec<SlotEffect>) {
-        if let Some(kept) = self.results.remove(&(lease.job, lease.no, lease.attempt)) {
-            self.result_bytes -= kept.bytes;
+        if self.results.remove(lease) {
             fx.push(SlotEffect::Forget(*lease));
         }
     }
@@ -356,8 +332,7 @@ impl SlotTable {
                 let adopted = Lease { epoch, ..*lease };
                 if let Some(slot) = self.slot_of(lease).and_then(|at| self.slots[at].as_mut()) {
                     (slot.lease, slot.confirmed) = (adopted, true);
-                } else if let Some(kept) = self.results.get_mut(&(lease.job, lease.no, lease.attempt)) {
-                    (kept.lease, kept.confirmed) = (adopted, true);
+                } else if self.results.adopt(adopted) {
                     fx.push(SlotEffect::Deliver(adopted));
                 } else {
                     // It was acknowledged while the question was on its way: the head must not wait for it.
@@ -408,11 +383,7 @@ impl SlotTable {
         if unwanted {
             fx.push(SlotEffect::Forget(slot.lease));
         } else {
-            let kept = Kept { lease: slot.lease, bytes, confirmed: slot.confirmed };
-            self.result_bytes = self.result_bytes.saturating_add(bytes);
-            if let Some(before) = self.results.insert((lease.job, lease.no, lease.attempt), kept) {
-                self.result_bytes -= before.bytes;
-            }
+            self.results.put(slot.lease, bytes);
             if slot.confirmed && self.session.is_some() {
                 fx.push(SlotEffect::Deliver(slot.lease));
             }
@@ -454,7 +425,7 @@ impl SlotTable {
 
     /// Slots that may be given a task.
     pub fn free(&self) -> u32 {
-        if self.draining || self.left || self.results.len() >= self.allowance.results || self.result_bytes >= self.allowance.result_bytes {
+        if self.draining || self.left || self.results.fills(&self.allowance) {
             return 0;
         }
         self.slots.iter().filter(|slot| slot.is_none()).count() as u32

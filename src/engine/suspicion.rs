@@ -2,7 +2,7 @@
 //!
 //! A job whose tasks fail everywhere is the job's own affair. A worker on which tasks of several jobs fail, one after the other, with no
 //! success between, has perhaps a full disk, a missing program or a broken card, and would eat up whole jobs in seconds. It is put under
-//! suspicion: it gets one task from time to time, to try, and is let back with the first that succeeds.
+//! suspicion: it gets one task from time to time, to try, and is let back with the first that succeeds. One that connects anew begins without a stain.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

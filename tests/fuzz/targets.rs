@@ -115,6 +115,14 @@ fn snapshot_part(bytes: &[u8]) -> bool {
     }
 }
 
+/// A file with this content, and the folder that it goes with.
+fn file_of(bytes: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, bytes).unwrap();
+    (dir, path)
+}
+
 fn segments() -> Vec<Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("segment");
@@ -124,9 +132,7 @@ fn segments() -> Vec<Vec<u8>> {
 }
 
 fn result_record(bytes: &[u8]) -> bool {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("segment");
-    std::fs::write(&path, bytes).unwrap();
+    let (_dir, path) = file_of(bytes);
     let Ok(segment) = Segment::open(&path) else { return false };
     [(0, bytes.len() as u64), (0, u64::MAX), (u64::MAX, u64::MAX), (1, 20)]
         .map(|(offset, len)| segment.read_meta(ResultRef { offset, len }).is_ok_and(|(meta, _)| bundle::check_packed(&meta.packed).is_ok()))
@@ -145,9 +151,7 @@ fn result_indexes() -> Vec<Vec<u8>> {
 }
 
 fn result_index(bytes: &[u8]) -> bool {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("results.idx");
-    std::fs::write(&path, bytes).unwrap();
+    let (_dir, path) = file_of(bytes);
     let Ok(index) = ResultIndex::open(&path) else { return false };
     let _ = index.get(TaskNo(u32::MAX));
     index.read(TaskNo(0), 10).is_ok_and(|all| all.iter().any(|one| matches!(one, Ok(Some(_)))))
@@ -169,9 +173,7 @@ fn chunk_indexes() -> Vec<Vec<u8>> {
 }
 
 fn chunk_index(bytes: &[u8]) -> bool {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("chunks");
-    std::fs::write(&path, bytes).unwrap();
+    let (_dir, path) = file_of(bytes);
     let Ok(index) = ChunkIndex::open(&path) else { return false };
     let _ = (index.get(TaskNo(0)), index.get(TaskNo(u32::MAX)));
     index.verify().is_ok()

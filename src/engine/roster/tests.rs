@@ -6,10 +6,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::testing::job_spec;
 use crate::domain::verb::Counts;
-use crate::domain::{ArrayRange, Input, JobSpec, JobState, Merge, WallTime};
+use crate::domain::{ArrayRange, Input, JobSpec, JobState, WallTime};
 use crate::engine::view::Durations;
-use crate::limits;
 
 fn cpus(cpus: u32) -> Resources {
     Resources { cpus, ..Resources::default() }
@@ -17,19 +17,8 @@ fn cpus(cpus: u32) -> Resources {
 
 /// A waiting job of so many tasks, none started.
 pub(in crate::engine) fn a_job(id: u64, owner: &str, tasks: u32) -> JobView {
-    let spec = JobSpec {
-        name: "squares".into(),
-        owner: owner.into(),
-        input: Input::Array(ArrayRange { first: 0, last: 0, step: 1 }),
-        command: vec!["true".into()],
-        env: Vec::new(),
-        with: Vec::new(),
-        needs: Resources::default(),
-        timeout: None,
-        grace: limits::DEFAULT_GRACE,
-        retries: 0,
-        merge: Merge::None,
-    };
+    let array = ArrayRange { first: 0, last: 0, step: 1 };
+    let spec = JobSpec { owner: owner.into(), input: Input::Array(array), ..job_spec() };
     JobView {
         id: JobId(id),
         spec: Arc::new(spec),
@@ -77,6 +66,12 @@ pub(in crate::engine) fn opened(roster: &mut Roster, session: u64, slots: u32, t
 fn room(roster: &mut Roster, session: u64, room: u32, free: Resources) -> Vec<(u64, u32)> {
     let event = RosterEvent::Room { session: SessionId(session), room, free, settled: Vec::new(), trust: Trust::Trusted };
     granted(&roster.on_event(event))
+}
+
+/// As much room as cpus at the first worker, with one grant in it.
+fn settled(roster: &mut Roster, room: u32, grant: u64) -> Vec<(u64, u32)> {
+    let settled = vec![GrantId(grant)];
+    granted(&roster.on_event(RosterEvent::Room { session: SessionId(1), room, free: cpus(room), settled, trust: Trust::Trusted }))
 }
 
 /// Job and slots of each grant.
@@ -166,24 +161,10 @@ fn a_task_that_waited_a_minute_for_room_gets_a_worker_kept_free() {
     roster.on_event(RosterEvent::Job(Box::new(needing(a_job(2, "ada", 1000), cpus(1)))));
     assert_eq!(room(&mut roster, 1, 1, cpus(1)), [(2, 1)], "small tasks take the room");
     assert_eq!(tick(&mut roster, 61_000), []);
-    let effects = roster.on_event(RosterEvent::Room {
-        session: SessionId(1),
-        room: 1,
-        free: cpus(1),
-        settled: vec![GrantId(1)],
-        trust: Trust::Trusted,
-    });
-    assert_eq!(granted(&effects), [], "from now on they don't, here");
+    assert_eq!(settled(&mut roster, 1, 1), [], "from now on they don't, here");
     assert_eq!(room(&mut roster, 2, 1, cpus(1)), [(2, 1)], "but there they do");
     assert_eq!(room(&mut roster, 1, 4, cpus(4)), [(1, 1)]);
-    let effects = roster.on_event(RosterEvent::Room {
-        session: SessionId(1),
-        room: 3,
-        free: cpus(3),
-        settled: vec![GrantId(3)],
-        trust: Trust::Trusted,
-    });
-    assert_eq!(granted(&effects), [(2, 3)], "and the worker is everybody's again");
+    assert_eq!(settled(&mut roster, 3, 3), [(2, 3)], "and the worker is everybody's again");
 }
 
 #[test]
@@ -199,14 +180,7 @@ fn a_worker_is_kept_free_only_of_those_who_come_later() {
     roster.on_event(RosterEvent::Tick(Instant(61_000)));
     assert_eq!(roster.reserved, Some((JobId(1), SessionId(1))));
     roster.on_event(RosterEvent::Job(Box::new(of_priority(needing(a_job(4, "bob", 1), cpus(1)), 9))));
-    let effects = roster.on_event(RosterEvent::Room {
-        session: SessionId(1),
-        room: 2,
-        free: cpus(2),
-        settled: vec![GrantId(1)],
-        trust: Trust::Trusted,
-    });
-    assert_eq!(granted(&effects), [(4, 1)], "who goes before it anyway still does");
+    assert_eq!(settled(&mut roster, 2, 1), [(4, 1)], "who goes before it anyway still does");
 }
 
 #[test]

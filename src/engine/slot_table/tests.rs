@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{WallTime, WorkerId};
+use crate::domain::{Attempt, TaskNo, WallTime, WorkerId};
 
 const S1: SessionId = SessionId(1);
 const S2: SessionId = SessionId(2);
@@ -399,7 +399,7 @@ proptest! {
             let effects = story.tell(event);
             prop_assert!(story.table.running().count() as u32 + story.table.free() <= 2);
             prop_assert!(announced(&effects).is_none_or(|(free, _)| free <= 2));
-            prop_assert!(story.table.results.len() <= 4 + 2, "results have a bound");
+            prop_assert!(story.table.results.leases().count() <= 4 + 2, "results have a bound");
             if asked {
                 prop_assert!(story.table.held().len() <= 2 + 6);
             }

@@ -1,0 +1,20 @@
+//! What tests begin with.
+
+use super::{ArrayRange, Input, JobSpec, Merge, Resources};
+
+/// An array of ten tasks that ask for nothing; with everything else as it is by default.
+pub(crate) fn job_spec() -> JobSpec {
+    JobSpec {
+        name: "squares".into(),
+        owner: "ada".into(),
+        input: Input::Array(ArrayRange { first: 0, last: 9, step: 1 }),
+        command: vec!["true".into()],
+        env: Vec::new(),
+        with: Vec::new(),
+        needs: Resources::default(),
+        timeout: None,
+        grace: crate::limits::DEFAULT_GRACE,
+        retries: 0,
+        merge: Merge::None,
+    }
+}
