@@ -7,7 +7,8 @@ use millpond::engine::rank::{self, RankRules};
 use millpond::engine::{JobView, RosterEffect, RosterEvent, Trust};
 
 /// A job that has waited so long for a large room may have a worker kept free, which looks like a slot that nobody gets.
-const RESERVED_AFTER_MS: u64 = 60_000;
+/// The roster's clock is the last tick, which comes a second after the one before, and a moment late.
+const RESERVED_AFTER_MS: u64 = 60_000 - 1_100;
 
 struct Job {
     view: JobView,
