@@ -68,15 +68,15 @@ pub const LEASES_PER_MESSAGE_MAX: usize = 1024;
 
 /// How often each end of a session says that it lives.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
-/// A worker whose heartbeats the head has not heard for so long is lost, though its connection stands.
+/// A worker that the head has not heard for so long is lost, though its connection stands.
 pub const WORKER_SILENT_AFTER: Duration = Duration::from_secs(12);
 /// A worker starts what it was sent only so long after a heartbeat that the head has heard, by the worker's own clock; then it ends its
 /// session unread.
 pub const LEASE: Duration = Duration::from_secs(8);
-/// So long after the last heartbeat heard, what was sent to a lost worker can't start there any more: the lease, and a second for clocks
+/// So long after a worker was last heard, what was sent to it can't start there any more, if it is lost: the lease, and a second for clocks
 /// that differ.
 pub const SENT_GONE_AFTER: Duration = Duration::from_secs(9);
-/// So long after the last heartbeat heard, what had started at a lost worker goes to others, unless the worker is back: a connection that
+/// So long after a lost worker was last heard, what had started there goes to others, unless the worker is back: a connection that
 /// breaks between two that live is mended sooner.
 pub const STARTED_GONE_AFTER: Duration = Duration::from_secs(4);
 /// How long a verb waits for a worker's answer before it names the worker as unconfirmed.

@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::wire::{Finished, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker};
+use crate::domain::wire::{Dial, Finished, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker};
 use crate::domain::{
     Attempt, Chunk, Error, ErrorKind, Instant, JobId, Outcome, Packed, Resources, ResultRef, SessionId, TaskNo, Timing, WorkerId,
 };
@@ -89,6 +89,8 @@ pub struct WorkerArgs {
     pub key: String,
     /// This machine's name.
     pub host: String,
+    /// How many times this worker has been started.
+    pub start: u64,
     /// All this worker has.
     pub total: Resources,
     /// The machine.
@@ -158,6 +160,7 @@ impl Actor for WorkerActor {
             slots,
             total: args.total,
             epoch_seen: args.table.epoch(),
+            dial: Dial { start: args.start, number: 0 },
             stamp: Instant(0),
             held: Vec::new(),
         };
@@ -185,6 +188,7 @@ impl Actor for WorkerActor {
         match message {
             WorkerMsg::Hello(reply) => {
                 let stamp = state.clock.now().mono;
+                state.hello.dial.number += 1;
                 let hello = Hello { held: state.table.held(), epoch_seen: state.table.epoch(), stamp, ..state.hello.clone() };
                 let _ = reply.send(hello);
             }

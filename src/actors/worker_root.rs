@@ -109,8 +109,9 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     Ok(WorkerArgs {
         key: key(&dir)?,
         host: host(),
+        start: count_start(&dir.join("starts"))?,
         total: options.total.clone(),
-        table: SlotTable::new(slots, options.allowance, epoch(&epoch_file)?),
+        table: SlotTable::new(slots, options.allowance, Epoch(number(&epoch_file)?)),
         make_runners: Box::new(make_runners),
         cache,
         port,
@@ -135,13 +136,21 @@ fn key(dir: &Path) -> Result<String, Error> {
     }
 }
 
-fn epoch(path: &Path) -> Result<Epoch, Error> {
+/// Counts this start, durably: what an earlier start said is never taken for later than what this one says.
+fn count_start(path: &Path) -> Result<u64, Error> {
+    let start = number(path)?.saturating_add(1);
+    keep(path, &start.to_string())?;
+    Ok(start)
+}
+
+/// The number in a small file; 0 if there is none.
+fn number(path: &Path) -> Result<u64, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => match text.trim().parse() {
-            Ok(epoch) => Ok(Epoch(epoch)),
-            Err(_) => Err(Error::corrupt(format!("{} does not hold a number: remove it if no head of this cluster runs", path.display()))),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Epoch(0)),
+        Ok(text) => text.trim().parse().map_err(|_| {
+            let dir = path.parent().unwrap_or(path).display();
+            Error::corrupt(format!("{} does not hold a number: remove {dir}, to begin as a new worker", path.display()))
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(Error::io(path, &error)),
     }
 }

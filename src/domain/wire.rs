@@ -111,6 +111,15 @@ pub struct Held {
     pub finished: bool,
 }
 
+/// Which of a worker's connections: they only grow. A worker counts its starts durably, in its folder, and its connections since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dial {
+    /// How many times the worker has been started; from 1.
+    pub start: u64,
+    /// How many times it has dialled since; from 1.
+    pub number: u64,
+}
+
 /// A worker's first message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hello {
@@ -124,6 +133,8 @@ pub struct Hello {
     pub total: Resources,
     /// The highest epoch it has obeyed.
     pub epoch_seen: Epoch,
+    /// The connection that this opens.
+    pub dial: Dial,
     /// The worker's own clock when it said this.
     pub stamp: Instant,
     /// What it runs, and results not acknowledged.

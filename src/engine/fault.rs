@@ -43,4 +43,6 @@ pub enum Fault {
     ReplyBeforeDurable,
     /// After a restart tasks below the dispatch mark go out at once.
     MarkIgnored,
+    /// A Hello that was overtaken by a later one of its worker is taken.
+    LateHelloTaken,
 }

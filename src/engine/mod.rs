@@ -6,6 +6,7 @@
 //! Invariant: no I/O, no clock, no randomness, nothing async. Time comes in as [`Now`]; the same events give the same effects.
 
 pub mod admission;
+pub mod arrivals;
 pub mod disk_gauge;
 pub mod explain;
 pub mod fault;
@@ -21,6 +22,7 @@ pub mod suspicion;
 pub mod view;
 
 pub use admission::{Admission, Repeated};
+pub use arrivals::Arrivals;
 pub use disk_gauge::{DiskGauge, Watermarks};
 pub use fault::Fault;
 pub use job::{JobEffect, JobEvent, JobMachine};

@@ -125,7 +125,7 @@ pub struct Session {
     fences: BTreeMap<FenceId, (JobId, FenceId)>,
     last_fence: u64,
     draining: bool,
-    /// When the last heartbeat came; the worker's lease began no later.
+    /// When the last message came; the worker's lease began no later.
     heard: Instant,
     suspicion: Suspicion,
     fault: Option<Fault>,
@@ -257,6 +257,7 @@ impl Session {
     }
 
     fn said(&mut self, message: FromWorker, now: Now, effects: &mut Vec<SessionEffect>) {
+        self.heard = now.mono;
         match message {
             FromWorker::Room { free, last_run_seen } => {
                 self.free_announced = free.min(self.slots);
@@ -302,10 +303,7 @@ impl Session {
                 effects.push(self.room_report(Vec::new(), now));
             }
             FromWorker::Goodbye => effects.push(SessionEffect::Over { goodbye: self.held.is_empty() }),
-            FromWorker::Heartbeat(stamp) => {
-                self.heard = now.mono;
-                effects.push(SessionEffect::Send(ToWorker::Heartbeat(stamp)));
-            }
+            FromWorker::Heartbeat(stamp) => effects.push(SessionEffect::Send(ToWorker::Heartbeat(stamp))),
             FromWorker::Hello(_) => {}
         }
     }
@@ -343,7 +341,7 @@ impl Session {
         SessionEffect::Room { room: self.room(), free, settled, trust: self.trust(now) }
     }
 
-    /// When the last heartbeat came.
+    /// When the worker was last heard.
     pub fn heard(&self) -> Instant {
         self.heard
     }

@@ -2,7 +2,7 @@
 
 use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
 use millpond::domain::verb::{KillMode, Verb};
-use millpond::domain::wire::{Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, ToWorker, Verdict};
+use millpond::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, ToWorker, Verdict};
 use millpond::domain::{
     ArrayRange, Attempt, Chunk, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, JobState, Merge, Outcome, Packed,
     Resources, ResultEntry, ResultMeta, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
@@ -104,6 +104,7 @@ pub fn from_workers() -> Vec<Vec<u8>> {
         slots: 4,
         total: Resources::default(),
         epoch_seen: Epoch(1),
+        dial: Dial { start: 1, number: 2 },
         stamp: Instant(5),
         held: vec![Held { lease: lease(), finished: true }],
     };

@@ -11,7 +11,7 @@ use millpond::domain::{
 };
 use millpond::engine::session::Delivery;
 use millpond::engine::{
-    Admission, JobEffect, JobEvent, JobMachine, JobView, Roster, RosterEffect, RosterEvent, Session, SessionEffect, SessionEvent,
+    Admission, Arrivals, JobEffect, JobEvent, JobMachine, JobView, Roster, RosterEffect, RosterEvent, Session, SessionEffect, SessionEvent,
 };
 use millpond::limits;
 
@@ -36,7 +36,6 @@ pub enum HeadMail {
     Reclaim(JobId),
     /// A worker's attachment is durable: let it in.
     Attach(Conn, Box<Hello>, WorkerId),
-    RecoveryOver,
 }
 
 pub struct Head {
@@ -47,6 +46,7 @@ pub struct Head {
     /// Attachments that wait for the disk.
     pub attaching: BTreeMap<u64, (Conn, Box<Hello>, WorkerId)>,
     last_attach: u64,
+    arrivals: Arrivals,
     /// Wishes that wait for an answer, by ticket.
     pub wishes: BTreeMap<u64, usize>,
     pub admission: Admission,
@@ -106,6 +106,8 @@ impl World {
         }
         let mut admission = Admission::new(&self.disk.ledger);
         admission.plant(self.fault);
+        let mut arrivals = Arrivals::default();
+        arrivals.plant(self.fault);
         let ids: Vec<JobId> = jobs.keys().copied().collect();
         self.head = Some(Head {
             epoch,
@@ -114,6 +116,7 @@ impl World {
             sessions: BTreeMap::new(),
             attaching: BTreeMap::new(),
             last_attach: 0,
+            arrivals,
             wishes: BTreeMap::new(),
             admission,
             attempt_floors: BTreeMap::new(),
@@ -126,10 +129,15 @@ impl World {
         });
         for id in ids {
             self.tell_tasks(id);
+            self.open_window(id, epoch);
         }
-        let over = self.now + limits::REATTACH_WINDOW.as_millis() as u64;
-        self.at(over, Addr::Supervisor, Mail::Head(epoch, HeadMail::RecoveryOver));
         Ok(())
+    }
+
+    /// A job that was begun again waits so long for the workers that may hold its tasks.
+    pub fn open_window(&mut self, id: JobId, epoch: Epoch) {
+        let over = self.now + limits::REATTACH_WINDOW.as_millis() as u64;
+        self.at(over, Addr::Job(id), Mail::Head(epoch, HeadMail::Job(JobEvent::RecoveryOver)));
     }
 
     /// A job's actor gets its tasks when it starts.
@@ -221,10 +229,6 @@ impl World {
             (Addr::Supervisor, HeadMail::Rebuild(job)) => self.rebuild(job),
             (Addr::Proxy(id), HeadMail::Reclaim(job)) => {
                 self.reclaim(id, job);
-                Ok(())
-            }
-            (Addr::Supervisor, HeadMail::RecoveryOver) => {
-                self.each_job(|_| JobEvent::RecoveryOver);
                 Ok(())
             }
             (to, mail) => Err(format!("mail that nobody takes: {to:?} {mail:?}")),
@@ -352,6 +356,10 @@ impl World {
         match message {
             FromWorker::Hello(hello) => {
                 let id = WorkerId(conn.worker as u32 + 1);
+                if head.arrivals.admit(id, hello.dial).is_err() {
+                    self.cut(conn);
+                    return Ok(());
+                }
                 head.last_attach += 1;
                 let seq = head.last_attach;
                 let info = WorkerInfo { id, key: hello.key.clone(), host: String::new(), slots: hello.slots, total: hello.total.clone() };

@@ -1,6 +1,6 @@
 //! The whole cluster in one thread, from a seed: the real machines of `engine/`, an imagined network, disk and processes, and faults.
 //!
-//! A failing seed prints the command that replays it. `MILLPOND_SEEDS=N` runs N seeds, `MILLPOND_SEED=S` one.
+//! A failing seed prints the command that replays it. `MILLPOND_SEEDS=N` runs N seeds, `MILLPOND_SEED=S` one, both N from S on.
 
 mod client;
 mod disk;
@@ -28,7 +28,7 @@ fn run(seed: u64, fault: Option<Fault>) -> Result<Story, String> {
 #[test]
 fn every_seed_keeps_every_promise() {
     let first = from_env("MILLPOND_SEED");
-    let count = if first.is_some() { 1 } else { from_env("MILLPOND_SEEDS").unwrap_or(2500) };
+    let count = from_env("MILLPOND_SEEDS").unwrap_or(if first.is_some() { 1 } else { 2500 });
     let mut events = 0;
     let mut totals = Story::default();
     for seed in first.unwrap_or(1)..first.unwrap_or(1) + count {
@@ -98,6 +98,7 @@ fn planted_faults_are_caught() {
         Fault::RequestForgotten,
         Fault::ReplyBeforeDurable,
         Fault::MarkIgnored,
+        Fault::LateHelloTaken,
     ];
     let mut late = Vec::new();
     for fault in faults {

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 
 use millpond::domain::{JobId, SessionId, WorkerId};
 use millpond::engine::{JobEvent, JobMachine, RosterEvent};
-use millpond::limits;
 
 use crate::head::HeadMail;
 use crate::world::{Addr, Mail, World};
@@ -60,8 +59,7 @@ impl World {
         for session in sessions {
             self.inside(Addr::Supervisor, Addr::Proxy(session), HeadMail::Reclaim(id));
         }
-        let over = self.now + limits::REATTACH_WINDOW.as_millis() as u64;
-        self.at(over, Addr::Job(id), Mail::Head(epoch, HeadMail::Job(JobEvent::RecoveryOver)));
+        self.open_window(id, epoch);
         Ok(())
     }
 

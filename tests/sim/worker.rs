@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use millpond::domain::wire::{FromWorker, Lease, ToWorker};
+use millpond::domain::wire::{Dial, FromWorker, Hello, Lease, ToWorker};
 use millpond::domain::{Epoch, Instant, Resources, SessionId};
 use millpond::engine::slot_table::{Allowance, Preparation};
 use millpond::engine::{Fault, Now, SlotEffect, SlotEvent, SlotTable};
@@ -136,12 +136,13 @@ impl World {
         self.alive.insert(conn, ());
         let worker = &mut self.workers[at];
         worker.dialing = Some(conn);
-        let hello = FromWorker::Hello(millpond::domain::wire::Hello {
+        let hello = FromWorker::Hello(Hello {
             key: format!("worker-{at}"),
             host: String::new(),
             slots: worker.slots,
             total: worker.total.clone(),
             epoch_seen: worker.epoch,
+            dial: Dial { start: incarnation + 1, number: conn.session.0 },
             stamp: worker.clock(self.now),
             held: worker.table.held(),
         });

@@ -144,6 +144,7 @@ pub struct World {
     /// When the last mail between two addresses arrives; per epoch or connection, so that a new stream is not held up by an old one.
     pub lanes: BTreeMap<(Addr, Addr, u64), u64>,
     quiet_from: u64,
+    over_since: Option<u64>,
     /// Every event is looked at; where there are too many, all of the head every so often and at the end.
     pub looks: bool,
     events_max: u64,
@@ -171,6 +172,7 @@ impl World {
             last_mail: 0,
             lanes: BTreeMap::new(),
             quiet_from: 0,
+            over_since: None,
             looks: true,
             events_max: 400_000,
             last_session: 0,
@@ -345,8 +347,12 @@ impl World {
                 return Err(format!("no end in sight at {} ms; last: {mail:?}", self.now));
             }
             self.step(to, mail)?;
-            if self.over() {
-                break;
+            match (self.over(), self.over_since) {
+                (false, _) => self.over_since = None,
+                (true, None) => self.over_since = Some(self.now),
+                // Whatever was under way has come in.
+                (true, Some(since)) if self.now > since + 1_000 => break,
+                (true, Some(_)) => {}
             }
         }
         self.look()?;

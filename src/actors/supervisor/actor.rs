@@ -16,7 +16,7 @@ use crate::actors::journal::JournalRef;
 use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
 use crate::domain::{Epoch, Error, JobId, SessionId, WallTime, WorkerId, WorkerInfo};
-use crate::engine::{Admission, JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent};
+use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent};
 use crate::limits;
 
 use super::msg::SupervisorMsg;
@@ -88,8 +88,7 @@ pub struct SupervisorState {
     pub(super) workers: BTreeMap<WorkerId, WorkerInfo>,
     /// Their attachment is on its way to the disk.
     pub(super) attaching: BTreeSet<WorkerId>,
-    /// Attached before the restart, and not reported since.
-    pub(super) unreported: BTreeSet<WorkerId>,
+    pub(super) arrivals: Arrivals,
     pub(super) datasets: BTreeSet<crate::domain::Digest>,
     pub(super) watched: BTreeSet<JobId>,
     dirty: BTreeSet<JobId>,
@@ -126,7 +125,7 @@ impl Actor for JobSupervisor {
             last_session: 0,
             workers: args.ledger.workers.clone(),
             attaching: BTreeSet::new(),
-            unreported: args.ledger.attached.clone(),
+            arrivals: Arrivals::default(),
             datasets: args.ledger.datasets.keys().copied().collect(),
             watched: BTreeSet::new(),
             dirty: BTreeSet::new(),
@@ -135,9 +134,8 @@ impl Actor for JobSupervisor {
         };
         state.look_at_disk();
         for record in args.ledger.jobs.into_values() {
-            state.restore(&myself, record).await?;
+            state.restore(&myself, record, args.ledger.attached.clone()).await?;
         }
-        myself.send_after(args.reattach, || SupervisorMsg::RecoveryOver);
         myself.send_interval(TICK_EVERY, || SupervisorMsg::Tick);
         Ok(state)
     }
@@ -180,10 +178,6 @@ impl Actor for JobSupervisor {
             }
             SupervisorMsg::Slots(reply) => {
                 let _ = reply.send((state.sessions.len() as u32, state.roster.slots()));
-            }
-            SupervisorMsg::RecoveryOver => {
-                state.unreported.clear();
-                state.each_job(&JobEvent::RecoveryOver);
             }
             SupervisorMsg::Watched(job, true) => {
                 state.watched.insert(job);

@@ -114,8 +114,6 @@ pub enum SupervisorMsg {
     DatasetAdded(crate::domain::Digest),
     /// Connected workers and their slots.
     Slots(RpcReplyPort<(u32, u32)>),
-    /// The re-attach window is over.
-    RecoveryOver,
     /// Somebody watches a job, or nobody any more.
     Watched(JobId, bool),
     /// Tell the watchers what has changed.

@@ -1,27 +1,45 @@
 //! After a restart of the head, or of one job's actor.
 
+use std::collections::BTreeSet;
+
 use ractor::{ActorId, ActorProcessingErr, ActorRef};
 
 use crate::actors::job::JobMsg;
 use crate::actors::job_store::JobStore;
 use crate::actors::proxy::ProxyMsg;
 use crate::domain::entry::{Entry, JobEntry};
+use crate::domain::{JobId, WorkerId};
 use crate::engine::{JobEvent, JobMachine, JobRecord, RosterEvent};
 
 use super::actor::SupervisorState;
 use super::msg::SupervisorMsg;
 
 impl SupervisorState {
-    /// Brings a job of the journal back.
-    pub(super) async fn restore(&mut self, myself: &ActorRef<SupervisorMsg>, record: JobRecord) -> Result<(), ActorProcessingErr> {
+    /// Brings a job of the journal back, of which the workers may hold tasks.
+    pub(super) async fn restore(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        record: JobRecord,
+        workers: BTreeSet<WorkerId>,
+    ) -> Result<(), ActorProcessingErr> {
         if record.ended.is_some() {
             self.note_ended(record);
             return Ok(());
         }
-        let known = self.unreported.clone();
-        let files = JobStore::open(&self.data_dir, record.id)?;
-        let machine = JobMachine::new(record, self.epoch, known);
-        self.start_job(myself, machine, files).await
+        let id = record.id;
+        let files = JobStore::open(&self.data_dir, id)?;
+        let machine = JobMachine::new(record, self.epoch, workers);
+        self.start_job(myself, machine, files).await?;
+        self.open_window(id);
+        Ok(())
+    }
+
+    /// A job that was begun again waits so long for the workers that may hold its tasks. Each has a window of its own: what was sent just
+    /// before a job's actor failed must not go out again because the head's start is long enough ago.
+    fn open_window(&self, job: JobId) {
+        if let Some(actor) = self.live.get(&job) {
+            actor.send_after(self.reattach, || JobMsg::Event(JobEvent::RecoveryOver));
+        }
     }
 
     /// A job's actor, or a proxy, has failed. A proxy's worker is lost, and reconnects. A job is begun again from the journal, and asks
@@ -55,9 +73,9 @@ impl SupervisorState {
         let machine = JobMachine::new(record, self.epoch, known).after_failure(floor);
         self.attempt_floors.insert(job, machine.attempt_floor());
         self.start_job(myself, machine, files).await?;
+        self.open_window(job);
         self.tell_watch_of_restart(job);
         if let Some(actor) = self.live.get(&job) {
-            actor.send_after(self.reattach, || JobMsg::Event(JobEvent::RecoveryOver));
             for seat in self.sessions.values() {
                 let _ = seat.proxy.cast(ProxyMsg::Reclaim(job, actor.clone()));
             }

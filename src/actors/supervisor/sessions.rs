@@ -21,12 +21,12 @@ impl SupervisorState {
     /// A worker wants in. It is known durably before it gets a task, so that a restarted head knows whom to wait for.
     pub(super) fn attach(&mut self, myself: &ActorRef<SupervisorMsg>, attaching: Attaching) {
         let hello = &attaching.hello;
-        if let Err(error) = self.admits(hello) {
+        let known = self.workers.values().find(|info| info.key == hello.key).map(|info| info.id);
+        let id = known.unwrap_or_else(|| WorkerId(self.workers.last_key_value().map_or(0, |(id, _)| id.0) + 1));
+        if let Err(error) = self.admits(hello).and_then(|()| self.arrivals.admit(id, hello.dial)) {
             let _ = attaching.reply.send(Err(error));
             return;
         }
-        let known = self.workers.values().find(|info| info.key == hello.key).map(|info| info.id);
-        let id = known.unwrap_or_else(|| WorkerId(self.workers.last_key_value().map_or(0, |(id, _)| id.0) + 1));
         let info = WorkerInfo { id, key: hello.key.clone(), host: hello.host.clone(), slots: hello.slots, total: hello.total.clone() };
         self.workers.insert(id, info.clone());
         self.attaching.insert(id);
@@ -79,7 +79,6 @@ impl SupervisorState {
         tracing::info!(%worker, host = %hello.host, slots = hello.slots, held = hello.held.len(), "worker attached");
         self.claim(&hello, session, worker, &proxy);
         self.sessions.insert(session, Seat { worker, proxy: proxy.clone(), attached: now.wall });
-        self.unreported.remove(&worker);
         self.roster_event(RosterEvent::Opened { session, worker, slots: hello.slots, total: hello.total });
         let _ = reply.send(Ok(proxy));
         Ok(())

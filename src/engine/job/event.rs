@@ -80,7 +80,7 @@ pub enum JobEvent {
     },
     /// A worker has claimed all that it holds of this job.
     WorkerReported(WorkerId),
-    /// The re-attach window after a restart is over.
+    /// The re-attach window of this machine is over: it began when the machine was made of the journal.
     RecoveryOver,
     /// Everything up to this number is durable.
     Durable(u64),

@@ -187,18 +187,20 @@ fn a_result_is_remembered_until_it_is_acknowledged() {
 }
 
 #[test]
-fn a_silent_worker_is_lost_and_a_heartbeat_is_enough() {
+fn a_silent_worker_is_lost_and_whatever_it_says_is_a_sign_of_life() {
     let mut story = Story::new();
     let silent = limits::WORKER_SILENT_AFTER.as_millis() as u64;
     story.now = silent - 1;
     assert_eq!(story.tell(SessionEvent::Tick), []);
     let effects = story.says(FromWorker::Heartbeat(Instant(7)));
     assert_eq!(effects, [SessionEffect::Send(ToWorker::Heartbeat(Instant(7)))], "the worker's lease runs from its own stamp");
-    let heard = story.now;
     story.now += silent - 1;
-    story.says(FromWorker::Started(Vec::new()));
-    assert_eq!(story.tell(SessionEvent::Tick), []);
+    // A connection that breaks now has just been heard: what started there is not given to others at once.
+    story.says(FromWorker::Started(vec![lease(0, 1)]));
+    let heard = story.now;
     assert_eq!(story.session.heard(), Instant(heard));
+    story.now += silent - 1;
+    assert_eq!(story.tell(SessionEvent::Tick), []);
     story.now += 1;
     assert_eq!(story.tell(SessionEvent::Tick), [SessionEffect::Over { goodbye: false }]);
 }

@@ -3,7 +3,7 @@
 use super::check::{between, each, line, message, name, refuse};
 use super::lease::{lease_from_pb, lease_to_pb};
 use super::resources::{resources_from_pb, resources_to_pb};
-use crate::domain::wire::{Held, Hello};
+use crate::domain::wire::{Dial, Held, Hello};
 use crate::domain::{Epoch, Error, Instant};
 use crate::limits::{NAME_MAX_BYTES, WORKER_SLOTS_MAX};
 use crate::rpc::pb;
@@ -22,6 +22,8 @@ pub(super) fn hello_to_pb(hello: Hello) -> pb::Hello {
         host: hello.host,
         slots: hello.slots,
         epoch_seen: hello.epoch_seen.0,
+        start: hello.dial.start,
+        connection: hello.dial.number,
         stamp_ms: hello.stamp.0,
         held: hello.held.into_iter().map(held_to_pb).collect(),
     }
@@ -36,6 +38,7 @@ pub(super) fn hello_from_pb(hello: pb::Hello) -> Result<Hello, Error> {
         slots: between("slots", hello.slots, 1..=WORKER_SLOTS_MAX)?,
         total: message("total", hello.total, resources_from_pb)?,
         epoch_seen: Epoch(hello.epoch_seen),
+        dial: Dial { start: between("start", hello.start, 1..=u64::MAX)?, number: between("connection", hello.connection, 1..=u64::MAX)? },
         stamp: Instant(hello.stamp_ms),
         held: each("held", hello.held, HELD_MAX, |held| {
             Ok(Held { lease: message("lease", held.lease, lease_from_pb)?, finished: held.finished })
@@ -64,7 +67,15 @@ mod tests {
     use crate::domain::{Attempt, JobId, Resources, TaskNo};
 
     fn hello() -> pb::Hello {
-        pb::Hello { protocol: 1, key: "k".into(), slots: 4, total: Some(pb::Resources::default()), ..Default::default() }
+        pb::Hello {
+            protocol: 1,
+            key: "k".into(),
+            slots: 4,
+            total: Some(pb::Resources::default()),
+            start: 1,
+            connection: 1,
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -84,6 +95,8 @@ mod tests {
             (pb::Hello { slots: 0, ..hello() }, "slots: 0 is not allowed: from 1 to 4096"),
             (pb::Hello { slots: 4097, ..hello() }, "slots: 4097 is not allowed: from 1 to 4096"),
             (pb::Hello { total: None, ..hello() }, "total: missing; it must be set"),
+            (pb::Hello { start: 0, ..hello() }, "start: 0 is not allowed: from 1 to 18446744073709551615"),
+            (pb::Hello { connection: 0, ..hello() }, "connection: 0 is not allowed: from 1 to 18446744073709551615"),
             (pb::Hello { held: vec![pb::Held::default()], ..hello() }, "held[0].lease: missing; it must be set"),
             (pb::Hello { held: vec![pb::Held::default(); 65_537], ..hello() }, "held: 65537 items, at most 65536 are allowed"),
         ] {
@@ -101,6 +114,7 @@ mod tests {
             slots: WORKER_SLOTS_MAX,
             total: Resources { labels: (0..64).map(label).collect(), ..Default::default() },
             epoch_seen: Epoch(u64::MAX),
+            dial: Dial { start: u64::MAX, number: u64::MAX },
             stamp: Instant(u64::MAX),
             held: vec![Held { lease, finished: true }; HELD_MAX],
         };

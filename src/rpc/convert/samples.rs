@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::domain::wire::{Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, ToWorker, Verdict};
+use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, ToWorker, Verdict};
 use crate::domain::{
     ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Merge, Outcome, Packed, Record,
     Resources, ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime, WorkerId,
@@ -87,13 +87,14 @@ fn finished() -> impl Strategy<Value = Finished> {
 
 fn hello() -> impl Strategy<Value = Hello> {
     let held = (lease(), any::<bool>()).prop_map(|(lease, finished)| Held { lease, finished });
-    (NAME, TEXT, 1u32..=4096, resources(), any::<(u64, u64)>(), prop::collection::vec(held, 0..4)).prop_map(
-        |(key, host, slots, total, (epoch, stamp), held)| Hello {
+    (NAME, TEXT, 1u32..=4096, resources(), any::<(u64, u64)>(), (1u64.., 1u64..), prop::collection::vec(held, 0..4)).prop_map(
+        |(key, host, slots, total, (epoch, stamp), (start, number), held)| Hello {
             key,
             host,
             slots,
             total,
             epoch_seen: Epoch(epoch),
+            dial: Dial { start, number },
             stamp: Instant(stamp),
             held,
         },
