@@ -52,7 +52,8 @@ fn every_seed_keeps_every_promise() {
                 && totals.drains > 0
                 && totals.suspicions > 0
                 && totals.submitted > count
-                && totals.kept > 0,
+                && totals.kept > 0
+                && totals.late_hellos > 0,
             "{totals:?}"
         );
     }

@@ -21,6 +21,8 @@ pub struct Worker {
     /// Every task fails on it.
     pub broken: bool,
     pub incarnation: u64,
+    /// Its next Hello takes so many ms.
+    pub late_hello: Option<u64>,
     pub stalled_until: u64,
     /// What came while it stood still.
     pub unread: VecDeque<Mail>,
@@ -49,6 +51,7 @@ impl Worker {
             up: false,
             broken: false,
             incarnation: 0,
+            late_hello: None,
             stalled_until: 0,
             unread: VecDeque::new(),
             unreachable_until: 0,
@@ -134,6 +137,9 @@ impl World {
         self.last_session += 1;
         let conn = Conn { session: SessionId(self.last_session), epoch, worker: at, incarnation };
         self.alive.insert(conn, ());
+        if let Some(span) = self.workers[at].late_hello.take() {
+            self.hold_up(conn, span);
+        }
         let worker = &mut self.workers[at];
         worker.dialing = Some(conn);
         let hello = FromWorker::Hello(Hello {

@@ -97,6 +97,7 @@ pub struct Story {
     pub suspicions: u64,
     /// Leases that a rebuilt job took over as sent.
     pub kept: u64,
+    pub late_hellos: u64,
     /// Messages in which a job sent runs to a session.
     pub deliveries: u64,
 }
@@ -121,6 +122,7 @@ impl Story {
         self.submitted += other.submitted;
         self.suspicions += other.suspicions;
         self.kept += other.kept;
+        self.late_hellos += other.late_hellos;
         self.deliveries += other.deliveries;
     }
 }
@@ -262,7 +264,7 @@ impl World {
         for _ in 0..self.rng.between(3, 14) {
             let at = self.rng.between(1_000, self.quiet_from);
             let worker = self.rng.below(self.workers.len() as u64) as usize;
-            let fault = match self.rng.below(15) {
+            let fault = match self.rng.below(16) {
                 0 | 1 => FaultKind::CrashHead,
                 2 => FaultKind::CrashWorker(worker),
                 3 => FaultKind::Stall(worker, self.rng.between(100, 20_000)),
@@ -270,6 +272,7 @@ impl World {
                 6 => FaultKind::Drain(worker, true),
                 7..=9 => FaultKind::Clog(worker, self.rng.percent(50), self.rng.between(50, 9_000)),
                 10 => FaultKind::Partition(self.rng.next(), self.rng.between(100, 20_000)),
+                11 => FaultKind::LateHello(worker, self.rng.between(300, 6_000)),
                 _ => FaultKind::Cut(worker),
             };
             self.at(at, Addr::World, Mail::Fault(fault));

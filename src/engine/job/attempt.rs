@@ -228,8 +228,10 @@ impl JobMachine {
     }
 
     /// Takes over what a live session has sent, after this machine was built anew.
-    pub(super) fn kept(&mut self, session: SessionId, worker: WorkerId, lease: Lease, fx: &mut Vec<JobEffect>) {
-        if !self.can_count(lease.no) || !self.hold_for(session, worker, lease) {
+    pub(super) fn kept(&mut self, session: SessionId, worker: WorkerId, lease: Lease, now: Now, fx: &mut Vec<JobEffect>) {
+        if self.can_count(lease.no) && self.hold_for(session, worker, lease) {
+            self.fence_late(session, now, fx);
+        } else {
             fx.push(JobEffect::Stop(session, lease, self.record.spec.grace));
         }
     }

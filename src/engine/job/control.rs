@@ -83,15 +83,27 @@ impl JobMachine {
         }
         let sent = |phase: Phase| matches!(phase, Phase::Sent | Phase::Doubtful);
         let sessions: BTreeSet<SessionId> = self.out.values().filter(|out| sent(out.phase)).map(|out| out.session).collect();
-        let mut fences = BTreeMap::new();
+        sessions.into_iter().map(|session| (self.send_fence(session, now, fx), session)).collect()
+    }
+
+    fn send_fence(&mut self, session: SessionId, now: Now, fx: &mut Vec<JobEffect>) -> FenceId {
         // Numbers grow with time, so that an answer to a machine that this one replaces is never taken for an answer to this one.
-        self.last_fence = self.last_fence.max(now.mono.0.saturating_mul(1 << 16));
-        for session in sessions {
-            self.last_fence = self.last_fence.saturating_add(1);
-            fences.insert(FenceId(self.last_fence), session);
-            fx.push(JobEffect::Fence(session, FenceId(self.last_fence)));
+        self.last_fence = self.last_fence.max(now.mono.0.saturating_mul(1 << 16)).saturating_add(1);
+        let fence = FenceId(self.last_fence);
+        fx.push(JobEffect::Fence(session, fence));
+        fence
+    }
+
+    /// A session tells only now what it has sent, of a job that was stopped meanwhile: verbs whose reply waits wait for this one, too.
+    pub(super) fn fence_late(&mut self, session: SessionId, now: Now, fx: &mut Vec<JobEffect>) {
+        if self.record.held || self.record.killing.is_some() {
+            let fence = self.send_fence(session, now, fx);
+            let stopping =
+                |pending: &&mut PendingVerb| matches!(pending.verb, Verb::Pause | Verb::Kill(_)) && pending.superseded_by.is_none();
+            for pending in self.pending.iter_mut().filter(stopping) {
+                pending.fences.insert(fence, session);
+            }
         }
-        fences
     }
 
     /// What a verb changes at once, beside the record.

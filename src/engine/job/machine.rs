@@ -197,7 +197,7 @@ impl JobMachine {
             }
             JobEvent::SessionLost(session, heard) => self.session_lost(session, heard, now, fx),
             JobEvent::Claimed { session, worker, lease, finished } => self.claimed(session, worker, lease, finished, now, fx),
-            JobEvent::Kept { session, worker, lease } => self.kept(session, worker, lease, fx),
+            JobEvent::Kept { session, worker, lease } => self.kept(session, worker, lease, now, fx),
             JobEvent::WorkerReported(worker) => self.worker_reported(worker),
             JobEvent::RecoveryOver => {
                 self.unreported.clear();

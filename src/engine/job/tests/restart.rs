@@ -152,6 +152,20 @@ fn a_rebuilt_machine_takes_over_what_live_sessions_hold() {
     assert_eq!((story.reply(kill).dropped, story.reply(kill).counts.running), (3, 1));
 }
 
+/// A verb came before the session could say what it has sent: it may start any moment.
+#[test]
+fn what_a_session_tells_after_a_kill_is_fenced_before_the_reply() {
+    let mut story = Story::restarted(&[JobEntry::Split { total: 5 }], 0, &[1]);
+    let kill = story.verb(Verb::Kill(KillMode::Finish));
+    story.tell(JobEvent::Kept { session: S1, worker: WorkerId(1), lease: lease(2, 1) });
+    story.tell(JobEvent::WorkerReported(WorkerId(1)));
+    story.disk_catches_up();
+    assert_eq!(story.answer(kill), None, "task 2 may yet start");
+    story.answers_fence(S1, &[], &[lease(2, 1)]);
+    let reply = story.reply(kill);
+    assert_eq!((reply.dropped, reply.counts.running, reply.unconfirmed.len()), (5, 0, 0));
+}
+
 #[test]
 fn an_answer_to_a_fence_of_the_machine_before_is_no_answer_to_ours() {
     let fence_of = |now: u64| {
