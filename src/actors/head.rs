@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ractor::ActorRef;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{DatasetStore, Reservation, Segment, Stored};
 use crate::domain::verb::Verb;
 use crate::domain::wire::{Hello, ToWorker};
 use crate::domain::{Digest, Epoch, Error, JobId, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
+use crate::engine::Ledger;
 use crate::engine::explain::Explanation;
 
 use super::ask::ask;
+use super::backup::{BackedUp, Source, backup};
 use super::bundler::{self, Bundle, BundlerMsg};
 use super::disk::Disk;
 use super::ingest::{DatasetEntry, IngestMsg};
@@ -40,6 +43,8 @@ pub struct Head {
     pub datasets: Arc<DatasetStore>,
     /// What it has room for.
     pub disk: Disk,
+    /// One backup at a time.
+    pub(super) backups: Arc<Semaphore>,
 }
 
 impl Head {
@@ -109,6 +114,22 @@ impl Head {
     pub async fn attach(&self, hello: Hello, out: mpsc::Sender<ToWorker>) -> Result<ActorRef<ProxyMsg>, Error> {
         let attach = |reply| SupervisorMsg::Attach(Box::new(super::supervisor::Attaching { hello, out, reply }));
         ask(&self.supervisor, attach).await?
+    }
+
+    /// Copies what is durable now into `to`, an empty folder. `Conflict` while another backup is made. Broken off when the caller goes.
+    pub async fn back_up(&self, to: PathBuf) -> Result<BackedUp, Error> {
+        let permit = self.backups.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Error::conflict("another backup is being made: wait for it to end"))?;
+        let ledger = self.journal.read(Ledger::clone).await?;
+        let (data_dir, epoch, gauge) = (self.data_dir.clone(), self.epoch, self.disk.measure().await?);
+        let stop = CancellationToken::new();
+        let _goes = stop.clone().drop_guard();
+        let made = tokio::task::spawn_blocking(move || {
+            let made = backup(Source { data_dir: &data_dir, ledger, epoch, gauge }, &to, &stop);
+            drop(permit);
+            made
+        });
+        made.await.map_err(|error| Error::internal(format!("the backup broke off: {error}")))?
     }
 
     /// Notes stored bytes as a data set; returns once that is durable.

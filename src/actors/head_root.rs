@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::blobs::{DatasetStore, Reserve};
 use crate::domain::{Error, ErrorKind};
@@ -133,8 +133,19 @@ impl Actor for HeadRoot {
         };
         let (supervisor, _) = JobSupervisor::spawn_linked(None, JobSupervisor, args, cell).await?;
         let _ = late.set(supervisor.clone());
-        let head =
-            Head { epoch, started: wall_now(), data_dir: options.data_dir, journal, supervisor, ingest, bundler, watch, datasets, disk };
+        let head = Head {
+            epoch,
+            started: wall_now(),
+            data_dir: options.data_dir,
+            journal,
+            supervisor,
+            ingest,
+            bundler,
+            watch,
+            datasets,
+            disk,
+            backups: Arc::new(Semaphore::new(1)),
+        };
         Ok(RootState { head, failed })
     }
 

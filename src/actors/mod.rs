@@ -9,6 +9,7 @@
 //! An `Err` out of `handle` means "my state can't be trusted": the actor ends, and its supervisor says what becomes of that.
 
 mod ask;
+pub mod backup;
 pub mod bundler;
 pub mod cache;
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod inspection;
 pub mod job;
 pub mod job_store;
 pub mod journal;
+mod new_folder;
 pub mod prepare;
 pub mod proxy;
 pub mod result_box;

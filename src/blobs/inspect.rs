@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use flate2::read::DeflateDecoder;
@@ -118,10 +118,22 @@ pub fn copy_dataset(from: &Path, to: &Path, digest: Digest) -> Result<(), Error>
 
 /// Copies a file, durably, into a folder that is made if it is not there.
 pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    copy_first(from, to, u64::MAX)
+}
+
+/// The same, of its first bytes: for a file that grows.
+pub fn copy_first(from: &Path, to: &Path, len: u64) -> Result<(), Error> {
     to.parent().map_or(Ok(()), folder::create)?;
-    fs::copy(from, to).map_err(|error| Error::io(from, &error))?;
-    File::open(to).and_then(|file| file.sync_all()).map_err(|error| Error::io(to, &error))?;
+    let source = File::open(from).map_err(|error| Error::io(from, &error))?;
+    let mut copy = File::create(to).map_err(|error| Error::io(to, &error))?;
+    io::copy(&mut source.take(len), &mut copy).and_then(|_| copy.sync_all()).map_err(|error| Error::io(to, &error))?;
     folder::sync_parent(to)
+}
+
+/// Whether two folders lie on the same file system.
+pub fn same_disk(one: &Path, other: &Path) -> Result<bool, Error> {
+    let disk = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).map_err(|error| Error::io(path, &error));
+    Ok(disk(one)? == disk(other)?)
 }
 
 #[cfg(test)]

@@ -23,20 +23,15 @@ impl Reserve {
     pub fn new(data_folder: &Path) -> Result<Self, Error> {
         folder::create(data_folder)?;
         let mut reserve = Self { folder: data_folder.to_owned(), path: data_folder.join("reserve"), len: 0 };
-        reserve.len = DISK_RESERVE_BYTES.min(reserve.stat()?.total / 100);
+        reserve.len = DISK_RESERVE_BYTES.min(disk_room(data_folder)?.total / 100);
         Ok(reserve)
     }
 
     /// The disk's room. The reserve does not count as free: so taking or leaving it changes nothing.
     pub fn room(&self) -> Result<DiskRoom, Error> {
         let there = fs::metadata(&self.path).map_or(0, |file| file.len());
-        let room = self.stat()?;
+        let room = disk_room(&self.folder)?;
         Ok(DiskRoom { free: room.free.saturating_sub(self.len.saturating_sub(there)), ..room })
-    }
-
-    fn stat(&self) -> Result<DiskRoom, Error> {
-        let stat = statvfs(&self.folder).map_err(|error| Error::io(&self.folder, &error.into()))?;
-        Ok(DiskRoom { free: stat.f_bavail.saturating_mul(stat.f_frsize), total: stat.f_blocks.saturating_mul(stat.f_frsize) })
     }
 
     /// Takes the room; fine if it is taken.
@@ -60,6 +55,12 @@ impl Reserve {
             Err(error) => Err(Error::io(&self.path, &error)),
         }
     }
+}
+
+/// The room of the disk that a folder lies on.
+pub fn disk_room(folder: &Path) -> Result<DiskRoom, Error> {
+    let stat = statvfs(folder).map_err(|error| Error::io(folder, &error.into()))?;
+    Ok(DiskRoom { free: stat.f_bavail.saturating_mul(stat.f_frsize), total: stat.f_blocks.saturating_mul(stat.f_frsize) })
 }
 
 #[cfg(test)]

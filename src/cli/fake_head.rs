@@ -230,6 +230,10 @@ impl ClusterService for FakeHead {
     async fn resume_worker(&self, request: Request<ResumeWorkerRequest>) -> Result<Response<Worker>, Status> {
         self.worker(&request.into_inner().id)
     }
+
+    async fn create_backup(&self, _: Request<pb::CreateBackupRequest>) -> Result<Response<pb::CreateBackupResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
 }
 
 /// A job as tests want it: `j7`, named human, 1000 tasks.

@@ -42,6 +42,19 @@ pub struct HeadArgs {
 pub enum HeadCommand {
     /// Reads a whole data folder that no head uses, and says what in it is damaged; exit code 0: nothing, 1: something
     Doctor(DoctorArgs),
+    /// Copies the state of a running head, as it is now, into a new folder on the head's machine; start a head on that with --data-dir
+    Backup(BackupArgs),
+}
+
+/// Options of a backup.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The folder to make; it must not exist
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The running head
+    #[arg(long, value_name = "URL", env = "MILLPOND_HEAD", default_value = "http://127.0.0.1:7663")]
+    pub head: String,
 }
 
 /// Options of the doctor.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::actors::inspection::Inspection;
 use crate::actors::salvage::salvage;
-use crate::domain::Error;
+use crate::domain::{Error, counted};
 use crate::store::FolderLock;
 
 use super::args::DoctorArgs;
@@ -48,7 +48,8 @@ fn run(args: &DoctorArgs) -> Result<bool, Error> {
 fn summary(dir: &Path, found: &Inspection) -> String {
     let results: usize = found.results.values().map(std::collections::BTreeMap::len).sum();
     let (jobs, datasets) = (found.ledger.jobs.len(), found.ledger.datasets.len() - found.lost_datasets.len());
-    let good = format!("{jobs} jobs, {results} results and {datasets} data sets are whole");
+    let good = [(jobs, "job"), (results, "result"), (datasets, "data set")].map(|(count, noun)| counted(count as u64, noun));
+    let good = format!("{}, {} and {} are whole", good[0], good[1], good[2]);
     match found.findings.len() {
         0 => format!("{}: nothing is damaged: {good}", dir.display()),
         count => format!("{}: {count} found damaged; {good}", dir.display()),

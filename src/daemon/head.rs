@@ -16,19 +16,21 @@ use crate::rpc::server;
 
 use super::args::{HeadArgs, HeadCommand};
 use super::signals::Signals;
-use super::{doctor, logging, process};
+use super::{backup, doctor, logging, process};
 
 /// Open streams (a `watch`, a worker) are given this long when the head ends; they all come back by themselves.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Runs a head until a signal, or until it fails.
 pub fn main() -> ExitCode {
-    let args = HeadArgs::parse();
+    let mut args = HeadArgs::parse();
     logging::start("info");
-    if let Some(HeadCommand::Doctor(args)) = args.command {
-        return doctor::main(&args);
-    }
-    process::exit("millpond-head", process::runtime().and_then(|runtime| runtime.block_on(run(args))))
+    let done = match args.command.take() {
+        Some(HeadCommand::Doctor(args)) => return doctor::main(&args),
+        Some(HeadCommand::Backup(args)) => process::runtime().and_then(|runtime| runtime.block_on(backup::run(args))),
+        None => process::runtime().and_then(|runtime| runtime.block_on(run(args))),
+    };
+    process::exit("millpond-head", done)
 }
 
 async fn run(args: HeadArgs) -> Result<(), Error> {

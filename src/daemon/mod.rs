@@ -1,6 +1,7 @@
 //! Floor 6: wires a head, a worker, or both inside one process. Decides nothing.
 
 mod args;
+mod backup;
 mod doctor;
 mod embedded;
 mod head;

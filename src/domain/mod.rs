@@ -28,7 +28,7 @@ pub use job::{ArrayRange, Input, JobSpec, JobState, Merge, SharedFile};
 pub use outcome::{Outcome, ResultRef, TaskEnd, Timing};
 pub use resources::Resources;
 pub use result::{EntryKind, Packed, ResultEntry, ResultMeta};
-pub use size::{DiskRoom, short_size};
+pub use size::{DiskRoom, counted, short_size};
 pub use split_rule::{Cut, Record, SplitRule};
 pub use time::{Instant, WallTime};
 pub use worker::WorkerInfo;

@@ -1,5 +1,10 @@
 //! Bytes as people read them, and a disk's.
 
+/// `1 job`, `3 jobs`.
+pub fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// Bytes for people: `12 B`, `1.5 GiB`.
 pub fn short_size(bytes: u64) -> String {
     let mut value = bytes as f64;

@@ -54,7 +54,7 @@ fn the_doctor_names_each_damage_and_changes_nothing() {
 
     let answer = doctor(&cluster, &[]);
     assert_eq!((answer.code, answer.out.lines().count()), (0, 1), "{answer:?}");
-    assert!(answer.out.contains("nothing is damaged: 2 jobs, 9 results and 1 data sets are whole"), "{answer:?}");
+    assert!(answer.out.contains("nothing is damaged: 2 jobs, 9 results and 1 data set are whole"), "{answer:?}");
 
     // A byte of the last record, then one of the data set.
     flip(&cluster.data_dir.join("jobs/j2/segment"), 3);

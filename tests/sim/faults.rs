@@ -62,7 +62,7 @@ impl World {
             FaultKind::Clog(at, up, span) => {
                 self.story.clogs += 1;
                 if up {
-                    self.oracle.clogged(at, self.now, self.now + span);
+                    self.oracle.unheard(at, self.now, self.now + span);
                 }
                 self.clog(at, up, self.now + span);
             }
@@ -82,6 +82,7 @@ impl World {
                     self.story.stalls += 1;
                     self.oracle.disturbed(at, self.now);
                     self.oracle.disturbed(at, until);
+                    self.oracle.unheard(at, self.now, until);
                     self.at(until, Addr::World, Mail::WorkerWakes(at));
                 }
             }

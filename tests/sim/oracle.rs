@@ -19,7 +19,7 @@ pub struct Oracle {
     disturbed: BTreeMap<usize, u64>,
     cuts: BTreeMap<usize, Vec<u64>>,
     /// When what a worker says was held up.
-    clogs: BTreeMap<usize, Vec<(u64, u64)>>,
+    silences: BTreeMap<usize, Vec<(u64, u64)>>,
     ended: BTreeMap<(JobId, TaskNo), u32>,
     starts: BTreeMap<JobId, BTreeSet<TaskNo>>,
     names: BTreeMap<usize, WorkerId>,
@@ -77,7 +77,7 @@ impl Oracle {
                 let known = self.killed.entry(job).or_insert_with(|| unsure.clone());
                 *known = known.intersection(&unsure).copied().collect();
                 // What started at a worker that was lost since went back, and may be dropped.
-                let undisturbed = self.disturbed.is_empty() && self.cuts.is_empty() && self.clogs.is_empty();
+                let undisturbed = self.disturbed.is_empty() && self.cuts.is_empty() && self.silences.is_empty();
                 let started = self.starts.get(&job).map_or(0, BTreeSet::len) as u32;
                 if undisturbed && started > reply.counts.total - reply.dropped {
                     return Err(format!("{job}: {started} tasks had started, but the reply says dropped: {reply:?}"));
@@ -141,12 +141,12 @@ impl Oracle {
         Ok(())
     }
 
-    /// Nothing of a worker's messages to the head arrives from `from` until `to`.
-    pub fn clogged(&mut self, at: usize, from: u64, to: u64) {
-        let clogs = self.clogs.entry(at).or_default();
-        match clogs.last_mut() {
+    /// Nothing that a worker says arrives from `from` until `to`: its line is clogged, or it stands still.
+    pub fn unheard(&mut self, at: usize, from: u64, to: u64) {
+        let spans = self.silences.entry(at).or_default();
+        match spans.last_mut() {
             Some(last) if from <= last.1 => last.1 = to.max(last.1),
-            _ => clogs.push((from, to)),
+            _ => spans.push((from, to)),
         }
     }
 
@@ -154,18 +154,18 @@ impl Oracle {
     /// back in time. Its last heartbeat may have come shortly before the cut.
     fn excused(&self, at: usize, since: u64, now: u64) -> bool {
         let away = (limits::STARTED_GONE_AFTER - limits::HEARTBEAT_EVERY).as_millis() as u64;
-        let silent = (limits::WORKER_SILENT_AFTER - limits::HEARTBEAT_EVERY).as_millis() as u64;
-        let clogs = || self.clogs.get(&at).into_iter().flatten();
+        let given_up = (limits::WORKER_SILENT_AFTER - limits::HEARTBEAT_EVERY).as_millis() as u64;
+        let silences = || self.silences.get(&at).into_iter().flatten();
         let unheard =
-            |cut: u64| clogs().filter(|(from, to)| *from <= cut && cut <= to + 1_000).map(|(from, _)| cut - from).max().unwrap_or(0);
+            |cut: u64| silences().filter(|(from, to)| *from <= cut && cut <= to + 1_000).map(|(from, _)| cut - from).max().unwrap_or(0);
         let cuts = || self.cuts.get(&at).into_iter().flatten().copied();
         let cut = cuts().any(|cut| cut >= since && now + unheard(cut) >= cut + away);
         // Or it was started, within the lease, on a connection that was gone already: what is known here as sent goes to others later.
         let let_in = |from: u64| self.welcomes.get(&at).into_iter().flatten().any(|time| (from..=since).contains(time));
         let gone = (limits::SENT_GONE_AFTER - limits::HEARTBEAT_EVERY).as_millis() as u64;
         let cut = cut || cuts().any(|cut| cut < since && !let_in(cut) && now + unheard(cut) >= cut + gone);
-        let clogged = clogs().any(|(from, to)| *to >= since && now >= from + silent);
-        self.disturbed.get(&at).is_some_and(|at| *at >= since) || cut || clogged
+        let silent = silences().any(|(from, to)| *to >= since && now >= from + given_up);
+        self.disturbed.get(&at).is_some_and(|at| *at >= since) || cut || silent
     }
 
     pub fn cut(&mut self, at: usize, now: u64) {

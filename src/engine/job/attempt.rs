@@ -3,7 +3,7 @@
 use crate::domain::entry::JobEntry;
 use crate::domain::verb::KillMode;
 use crate::domain::wire::{Lease, Verdict};
-use crate::domain::{Instant, JobState, Outcome, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WorkerId};
+use crate::domain::{FenceId, Instant, JobState, Outcome, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WorkerId};
 use crate::engine::fault::Fault;
 use crate::engine::now::Now;
 use crate::limits;
@@ -67,6 +67,7 @@ impl JobMachine {
 
     pub(super) fn started(&mut self, session: SessionId, leases: &[Lease], now: Now, fx: &mut Vec<JobEffect>) {
         for lease in leases {
+            self.strays.settled(session, lease);
             let phase = match self.present(session, lease).map(|out| out.phase) {
                 None => continue,
                 // The news crossed the loss of the session.
@@ -85,6 +86,7 @@ impl JobMachine {
 
     /// The attempt will not start: the task waits again, at no cost.
     pub(super) fn give_back(&mut self, session: SessionId, lease: &Lease) {
+        self.strays.settled(session, lease);
         if self.present(session, lease).is_none() || self.fault == Some(Fault::DeclineLost) {
             return;
         }
@@ -104,6 +106,7 @@ impl JobMachine {
         fx: &mut Vec<JobEffect>,
     ) {
         let no = lease.no;
+        self.strays.settled(session, &lease);
         let current = self.present(session, &lease).is_some();
         // The first valid completion wins, even of an attempt that was given up for lost: its work is done and right. A failure counts
         // only for the attempt that holds the task.
@@ -116,6 +119,7 @@ impl JobMachine {
         let lost_or_stopped = matches!(outcome, Outcome::Lost | Outcome::Revoked);
         let superseded = self.take_back(no).filter(|_| !current);
         if let Some(out) = superseded {
+            self.strays.add(no, &out, FenceId(self.last_fence));
             let other = Lease { attempt: out.attempt, epoch: self.epoch, ..lease };
             fx.push(JobEffect::Stop(out.session, other, self.record.spec.grace));
         }
@@ -157,6 +161,7 @@ impl JobMachine {
     pub(super) fn session_lost(&mut self, session: SessionId, heard: Instant, now: Now, fx: &mut Vec<JobEffect>) {
         let here = |out: &Out| out.session == session && !matches!(out.phase, Phase::Adrift { .. });
         let lost: Vec<(TaskNo, Phase)> = self.out.iter().filter(|(_, out)| here(out)).map(|(no, out)| (*no, out.phase)).collect();
+        self.strays.session_lost(session, heard);
         if !lost.is_empty() {
             let ends = [limits::STARTED_GONE_AFTER, limits::SENT_GONE_AFTER, limits::WORKER_SILENT_AFTER];
             fx.extend(ends.map(|span| heard.after(span)).into_iter().filter(|end| *end > now.mono).map(JobEffect::Wake));
@@ -176,6 +181,7 @@ impl JobMachine {
     /// Gives back what its worker can't start any more, or has run on without a word for long enough. A job that was killed runs nothing
     /// again, so it waits longer for what may yet come in.
     pub(super) fn give_up_adrift(&mut self, mono: Instant) {
+        self.strays.expire(mono);
         let killed = self.record.killing.is_some();
         let span = |started: bool| match started {
             true if killed => limits::WORKER_SILENT_AFTER,
@@ -229,11 +235,12 @@ impl JobMachine {
 
     /// Takes over what a live session has sent, after this machine was built anew.
     pub(super) fn kept(&mut self, session: SessionId, worker: WorkerId, lease: Lease, now: Now, fx: &mut Vec<JobEffect>) {
-        if self.can_count(lease.no) && self.hold_for(session, worker, lease) {
-            self.fence_late(session, now, fx);
-        } else {
+        if !self.can_count(lease.no) || !self.hold_for(session, worker, lease) {
+            let out = Out { attempt: lease.attempt, worker, session, phase: Phase::Sent };
+            self.strays.add(lease.no, &out, FenceId(self.last_fence));
             fx.push(JobEffect::Stop(session, lease, self.record.spec.grace));
         }
+        self.fence_late(session, now, fx);
     }
 
     /// Whether there is such a task, and its end can still count.
@@ -262,6 +269,7 @@ impl JobMachine {
 
     /// A worker has told all that it holds: what it was sent before and does not hold will never start there.
     pub(super) fn worker_reported(&mut self, worker: WorkerId) {
+        self.strays.reported(worker);
         let gone: Vec<TaskNo> = self
             .out
             .iter()

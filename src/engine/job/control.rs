@@ -82,7 +82,8 @@ impl JobMachine {
             return BTreeMap::new();
         }
         let sent = |phase: Phase| matches!(phase, Phase::Sent | Phase::Doubtful);
-        let sessions: BTreeSet<SessionId> = self.out.values().filter(|out| sent(out.phase)).map(|out| out.session).collect();
+        let out = self.out.values().filter(|out| sent(out.phase)).map(|out| out.session);
+        let sessions: BTreeSet<SessionId> = out.chain(self.strays.sessions()).collect();
         sessions.into_iter().map(|session| (self.send_fence(session, now, fx), session)).collect()
     }
 
@@ -193,7 +194,9 @@ impl JobMachine {
     fn reply(&self, pending: &PendingVerb) -> VerbReply {
         let unsure = |phase: Phase| matches!(phase, Phase::Doubtful) || phase.is_unsure_adrift();
         let mut unconfirmed: BTreeSet<WorkerId> = self.out.values().filter(|out| unsure(out.phase)).map(|out| out.worker).collect();
-        if !self.limbo.is_empty() {
+        unconfirmed.extend(self.strays.workers());
+        // Whoever has not reported may hold any task that ever went out.
+        if self.limbo_bound > 0 {
             unconfirmed.extend(&self.unreported);
         }
         let stops = matches!(pending.verb, Verb::Pause | Verb::Kill(_));

@@ -13,6 +13,7 @@ use crate::engine::view::{Durations, JobView};
 
 use super::control::PendingVerb;
 use super::event::{JobEffect, JobEvent};
+use super::strays::Strays;
 
 /// No task is handed out so often between two failures of its job's actor.
 const ATTEMPTS_BETWEEN_FAILURES: u32 = 1 << 16;
@@ -65,6 +66,7 @@ pub struct JobMachine {
     /// Workers that were attached before the restart and have not reported.
     pub(super) unreported: BTreeSet<WorkerId>,
     pub(super) out: BTreeMap<TaskNo, Out>,
+    pub(super) strays: Strays,
     /// How many are out and started, or Doubtful: kept, not counted.
     pub(super) running: u32,
     /// How many are out and Adrift, and had not started: kept, not counted.
@@ -108,6 +110,7 @@ impl JobMachine {
             limbo_bound: record.total.map_or(0, |_| record.mark),
             unreported: known,
             out: BTreeMap::new(),
+            strays: Strays::default(),
             running: 0,
             adrift: 0,
             stopped: 0,
@@ -190,6 +193,7 @@ impl JobMachine {
             JobEvent::Fenced { fence, session, started, dropped } => {
                 self.started(session, &started, now, fx);
                 dropped.iter().for_each(|lease| self.give_back(session, lease));
+                self.strays.fenced(session, fence);
                 self.fence_answered(fence, fx);
             }
             JobEvent::Finished { session, worker, lease, outcome, timing, result } => {

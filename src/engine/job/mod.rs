@@ -15,6 +15,7 @@ mod attempt;
 mod control;
 mod event;
 mod machine;
+mod strays;
 
 pub use event::{JobEffect, JobEvent, VerbError};
 pub use machine::JobMachine;

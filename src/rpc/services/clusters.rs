@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
 
 use tonic::{Request, Response, Status};
 
 use crate::actors::Head;
+use crate::actors::backup::BackedUp;
 use crate::actors::supervisor::{WorkerPhase, WorkerStatus};
 use crate::domain::{Error, JobId, JobSpec, WorkerId};
 use crate::rpc::convert::{resources_to_pb, time_to_pb};
@@ -18,6 +22,11 @@ use super::jobs::{page_size, page_token};
 /// Tasks listed of one worker.
 const TASKS_MAX: usize = 1000;
 
+/// In the folder of a backup that a caller asks for.
+pub const BACKUP_KEY_FILE: &str = "backup.key";
+/// Not to be guessed.
+const BACKUP_KEY_MIN_BYTES: usize = 32;
+
 /// See `proto/millpond/v1/cluster.proto`.
 pub struct Clusters {
     head: Head,
@@ -27,6 +36,26 @@ fn worker_id(text: &str) -> Result<WorkerId, Error> {
     let digits = text.strip_prefix('w').unwrap_or(text);
     let number = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
     number.map(WorkerId).ok_or_else(|| Error::invalid(format!("`{text}` is not a worker: write it as w3")))
+}
+
+/// The folder of a backup, if it is one that the caller has just made: so nobody can have the head write where he may not write himself.
+fn backup_folder(request: &pb::CreateBackupRequest) -> Result<PathBuf, Error> {
+    let folder = PathBuf::from(&request.directory);
+    if !folder.is_absolute() || request.key.len() < BACKUP_KEY_MIN_BYTES {
+        return Err(Error::invalid("directory: an absolute path is needed, with the key that is in its file `backup.key`"));
+    }
+    let key = folder.join(BACKUP_KEY_FILE);
+    let open = File::open(&key).and_then(|file| {
+        let mut found = String::new();
+        file.take(1024).read_to_string(&mut found).map(|_| found)
+    });
+    let is_there = open.is_ok_and(|found| found == request.key);
+    let is_empty = || std::fs::read_dir(&folder).is_ok_and(|entries| entries.count() == 1);
+    if !is_there || !is_empty() {
+        let folder = folder.display();
+        return Err(Error::denied(format!("the head does not find your key in {folder}: make the backup on the head's machine")));
+    }
+    Ok(folder)
 }
 
 impl Clusters {
@@ -83,6 +112,17 @@ impl ClusterService for Clusters {
             slots,
             started: Some(time_to_pb(self.head.started)),
         }))
+    }
+
+    async fn create_backup(&self, request: Request<pb::CreateBackupRequest>) -> Result<Response<pb::CreateBackupResponse>, Status> {
+        let request = request.into_inner();
+        let made = async {
+            let folder = backup_folder(&request)?;
+            tracing::info!(folder = %folder.display(), "a backup is being made");
+            self.head.back_up(folder).await
+        };
+        let BackedUp { jobs, results, datasets, bytes } = made.await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(pb::CreateBackupResponse { jobs, results, datasets, bytes }))
     }
 
     async fn list_workers(&self, request: Request<pb::ListWorkersRequest>) -> Result<Response<pb::ListWorkersResponse>, Status> {

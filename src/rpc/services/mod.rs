@@ -10,7 +10,7 @@ mod results;
 mod task_list;
 mod workers;
 
-pub use clusters::Clusters;
+pub use clusters::{BACKUP_KEY_FILE, Clusters};
 pub use datasets::Datasets;
 pub use jobs::Jobs;
 pub use pieces::Transfers;

@@ -48,6 +48,38 @@ fn a_silent_worker_is_named_and_its_tasks_count_as_running() {
     assert_eq!((story.job.state(), story.counts()), (JobState::Killed, [10, 0, 0, 0, 0, 10]));
 }
 
+/// A success of an attempt that was given up for lost makes another one superfluous, which was sent and may yet start.
+#[test]
+fn a_kill_also_waits_for_an_attempt_whose_task_has_ended_elsewhere() {
+    let strayed = || {
+        let mut story = Story::of(2);
+        let [first, other] = story.grant(S1, 2)[..] else { panic!("two tasks") };
+        story.tell(JobEvent::Started(S1, vec![first, other]));
+        story.loses(S1);
+        story.after(limits::STARTED_GONE_AFTER);
+        assert_eq!(story.grant(S2, 1), [lease(0, 2)]);
+        story.finishes(SessionId(11), first, DONE);
+        story.disk_catches_up();
+        story
+    };
+    let mut story = strayed();
+    let kill = story.verb(Verb::Kill(KillMode::Finish));
+    story.disk_catches_up();
+    assert_eq!(story.answer(kill), None, "w2 may yet start its attempt of task 0");
+    story.answers_fence(S2, &[], &[lease(0, 2)]);
+    assert_eq!((story.reply(kill).dropped, story.reply(kill).unconfirmed.len()), (1, 0));
+
+    let mut story = strayed();
+    story.loses(S2);
+    let kill = story.verb(Verb::Pause);
+    story.disk_catches_up();
+    assert_eq!(story.reply(kill).unconfirmed, [WorkerId(2)]);
+    story.after(limits::SENT_GONE_AFTER);
+    let kill = story.verb(Verb::Kill(KillMode::Finish));
+    story.disk_catches_up();
+    assert_eq!(story.reply(kill).unconfirmed, []);
+}
+
 #[test]
 fn a_pause_waits_for_the_fence_and_what_was_dropped_waits_again() {
     let mut story = Story::of(5);
