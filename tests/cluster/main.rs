@@ -37,6 +37,7 @@ mod same_bytes;
 mod stopped_worker;
 mod storm;
 mod suspicion;
+mod upgrade;
 mod watcher;
 mod worker_end;
 
