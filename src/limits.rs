@@ -95,6 +95,13 @@ pub const RESULTS_KEPT_MAX_BYTES: u64 = 10 << 30;
 /// How long a worker that has no head runs on what it has, unless told otherwise.
 pub const ALONE_MAX: Duration = Duration::from_secs(40 * 60);
 
+/// A worker whose machine has failed a task (a full disk) takes none for so long; then one to try; then twice as long, and so on.
+pub const REST_FIRST: Duration = Duration::from_secs(2);
+/// The longest rest between two tries.
+pub const REST_MAX: Duration = Duration::from_secs(5 * 60);
+/// A worker's disk with less room than this for a file in its folder is full.
+pub const WORKER_DISK_MIN_BYTES: u64 = 1 << 20;
+
 /// A head takes no new uploads with less than this part of its disk free, or with less than [`DISK_YELLOW_BYTES`], whichever is smaller.
 pub const DISK_YELLOW_PERCENT: u64 = 10;
 /// See [`DISK_YELLOW_PERCENT`].

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::domain::{Chunk, Digest, Error};
 
-use super::data_port::DataPort;
+use super::data_port::{DataPort, TransferError};
 
 /// Something to have at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Cache {
     }
 
     /// The piece, fetched if it is not there.
-    pub async fn get(self: &Arc<Self>, piece: &Piece) -> Result<Pinned, Error> {
+    pub async fn get(self: &Arc<Self>, piece: &Piece) -> Result<Pinned, TransferError> {
         let key = (piece.key(), piece.name.clone());
         let file = {
             let mut table = self.table();
@@ -114,7 +114,7 @@ impl Cache {
         Ok(pinned)
     }
 
-    async fn fetch(&self, piece: &Piece, pinned: &Pinned) -> Result<u64, Error> {
+    async fn fetch(&self, piece: &Piece, pinned: &Pinned) -> Result<u64, TransferError> {
         let temp = {
             let mut table = self.table();
             table.last_temp += 1;
@@ -125,7 +125,7 @@ impl Cache {
             Ok(len) => {
                 let (whole, digest, from, to) = (piece.chunk.is_none(), piece.digest, temp.clone(), pinned.path.clone());
                 let settled = tokio::task::spawn_blocking(move || settle(whole.then_some(digest), &from, &to)).await;
-                settled.unwrap_or_else(|_| Err(Error::internal("storing a fetched file broke off"))).map(|()| len)
+                settled.unwrap_or_else(|_| Err(Error::internal("storing a fetched file broke off").into())).map(|()| len)
             }
             Err(error) => Err(error),
         };
@@ -176,11 +176,11 @@ impl Cache {
 }
 
 /// Checks a fetched file, if its digest is known, makes it read-only, and moves it to its place.
-fn settle(digest: Option<Digest>, from: &Path, to: &Path) -> Result<(), Error> {
+fn settle(digest: Option<Digest>, from: &Path, to: &Path) -> Result<(), TransferError> {
     use std::os::unix::fs::PermissionsExt;
     let io = |path: &Path| {
         let path = path.to_owned();
-        move |error: std::io::Error| Error::io(&path, &error)
+        move |error: std::io::Error| TransferError::Here(Error::io(&path, &error))
     };
     if let Some(digest) = digest {
         let mut hasher = Sha256::new();
@@ -188,7 +188,7 @@ fn settle(digest: Option<Digest>, from: &Path, to: &Path) -> Result<(), Error> {
         std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(io(from))?;
         let found = Digest(hasher.finalize().into());
         if found != digest {
-            return Err(Error::corrupt(format!("a shared file arrived as {found} instead of {digest}")));
+            return Err(Error::corrupt(format!("a shared file arrived as {found} instead of {digest}")).into());
         }
     }
     std::fs::set_permissions(from, std::fs::Permissions::from_mode(0o444)).map_err(io(from))?;
@@ -226,19 +226,19 @@ mod tests {
     }
 
     impl DataPort for Letters {
-        fn fetch(&self, _: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, Error>> {
+        fn fetch(&self, _: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, TransferError>> {
             self.fetches.fetch_add(1, Ordering::SeqCst);
             Box::pin(async move {
                 let all = b"abcdefghij";
                 let ranges = if ranges.is_empty() { vec![(0, 10)] } else { ranges };
                 let bytes: Vec<u8> = ranges.iter().flat_map(|(at, len)| all[*at as usize..(*at + *len) as usize].to_vec()).collect();
-                std::fs::write(&to, &bytes).map_err(|error| Error::io(&to, &error))?;
+                std::fs::write(&to, &bytes).map_err(|error| TransferError::Here(Error::io(&to, &error)))?;
                 Ok(bytes.len() as u64)
             })
         }
 
-        fn upload(&self, _: ResultHeader, _: PathBuf) -> BoxFuture<Result<ResultRef, Error>> {
-            Box::pin(async { Err(Error::internal("not here")) })
+        fn upload(&self, _: ResultHeader, _: PathBuf) -> BoxFuture<Result<ResultRef, TransferError>> {
+            Box::pin(async { Err(Error::internal("not here").into()) })
         }
     }
 
@@ -278,7 +278,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::new(&dir.path().join("cache"), 100, Arc::new(Letters::default())).unwrap();
         let piece = Piece { digest: Digest([1; 32]), chunk: None, name: "db".into() };
-        assert!(cache.get(&piece).await.is_err_and(|error| error.message.contains("instead of")));
+        assert!(cache.get(&piece).await.is_err_and(|error| error.to_string().contains("instead of")));
         let good = Piece { digest: Digest(Sha256::digest(b"abcdefghij").into()), ..piece };
         assert!(cache.get(&good).await.is_ok());
     }

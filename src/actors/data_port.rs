@@ -24,11 +24,22 @@ pub struct ResultHeader {
     pub packed: Packed,
 }
 
+/// Why a transfer failed: whose fault it is decides what becomes of the task.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// The head refuses, or can't be reached.
+    #[error(transparent)]
+    Head(#[from] Error),
+    /// This machine could not read or write a file of its own.
+    #[error(transparent)]
+    Here(Error),
+}
+
 /// The head's stores, from a worker. On connections of its own, so that bulk data can't delay a kill.
 pub trait DataPort: Send + Sync {
     /// Writes byte ranges `(offset, len)` of a data set one behind the other into a new file; without any, all of it. Returns the length.
-    fn fetch(&self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, Error>>;
+    fn fetch(&self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, TransferError>>;
 
     /// Gives a result's packed bytes to the head; returns where they are once they are durable.
-    fn upload(&self, header: ResultHeader, from: PathBuf) -> BoxFuture<Result<ResultRef, Error>>;
+    fn upload(&self, header: ResultHeader, from: PathBuf) -> BoxFuture<Result<ResultRef, TransferError>>;
 }

@@ -7,6 +7,7 @@ use crate::domain::{Chunk, Error, ErrorKind, Input};
 use crate::engine::slot_table::Preparation;
 
 use super::cache::{Cache, Piece, Pinned};
+use super::data_port::TransferError;
 
 /// Pinned inputs of one task.
 #[derive(Default)]
@@ -18,7 +19,7 @@ pub struct Inputs {
 }
 
 /// Gets a task's inputs.
-pub async fn prepare(cache: Arc<Cache>, info: Arc<JobInfo>, lease: Lease, chunk: Option<Chunk>) -> Result<Inputs, Error> {
+pub async fn prepare(cache: Arc<Cache>, info: Arc<JobInfo>, lease: Lease, chunk: Option<Chunk>) -> Result<Inputs, TransferError> {
     let mut inputs = Inputs::default();
     if let (Input::Dataset { digest, name, .. }, Some(chunk)) = (&info.spec.input, chunk) {
         let piece = Piece { digest: *digest, chunk: Some(chunk), name: chunk_name(name, info.spec.index_of(lease.no)) };

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use ractor::ActorRef;
 
-use crate::bundle;
+use crate::bundle::{self, PackError};
 use crate::domain::wire::{JobInfo, Lease};
-use crate::domain::{EntryKind, Error, Outcome, Packed, Timing};
+use crate::domain::{EntryKind, Error, ErrorKind, Outcome, Packed, Timing};
 use crate::exec::{self, Launcher, Placeholders, SlotFolders, Start, Stopper, TaskVariables};
 use crate::limits;
 
@@ -87,7 +87,7 @@ pub struct RunnerSetup {
 pub fn spawn(slot: usize, setup: RunnerSetup) -> Result<mpsc::Sender<Order>, Error> {
     let folders = SlotFolders::new(&setup.slots_dir, slot as u32)?;
     let (orders, inbox) = mpsc::channel();
-    let mut runner = Runner { slot, setup, folders, launcher: None };
+    let mut runner = Runner { slot, setup, folders, launcher: None, in_doubt: false };
     std::thread::Builder::new()
         .name(format!("slot-{slot}"))
         .spawn(move || inbox.iter().for_each(|order| runner.work(order)))
@@ -100,34 +100,68 @@ struct Runner {
     setup: RunnerSetup,
     folders: SlotFolders,
     launcher: Option<Launcher>,
+    /// This machine failed the last attempt: the next one begins only if the folders can be used.
+    in_doubt: bool,
 }
+
+/// Why this machine failed an attempt, in one line; that says nothing about the task.
+type Fault = String;
 
 impl Runner {
     fn work(&mut self, order: Order) {
         let lease = order.lease;
-        let kept = self.attempt(&order);
-        if let Err(error) = self.folders.reset() {
+        let attempted = self.is_fit().and_then(|()| self.attempt(&order));
+        let cleaned = self.folders.reset();
+        if let Err(error) = &cleaned {
             tracing::error!(slot = self.slot, %error, "a slot's folder can't be cleaned up");
         }
+        let attempted = attempted.and_then(|kept| self.to_blame(kept));
+        self.in_doubt = attempted.is_err() || cleaned.is_err();
         drop(order);
-        let _ = self.setup.worker.cast(WorkerMsg::Ended { slot: self.slot, lease, kept: Box::new(kept) });
+        let ended = attempted.map(Box::new);
+        let _ = self.setup.worker.cast(WorkerMsg::Ended { slot: self.slot, lease, ended });
     }
 
-    fn attempt(&mut self, order: &Order) -> KeptResult {
+    /// After a fault: whether a task can be started here at all.
+    fn is_fit(&self) -> Result<(), Fault> {
+        if !self.in_doubt {
+            return Ok(());
+        }
+        self.folders.reset().and_then(|()| self.folders.probe(limits::WORKER_DISK_MIN_BYTES)).map_err(|error| error.message)
+    }
+
+    /// A task that failed on a full disk that was not full by what the task left, for that is gone by now, did nothing wrong.
+    fn to_blame(&self, kept: KeptResult) -> Result<KeptResult, Fault> {
+        let failed = matches!(kept.outcome, Outcome::Exited { code: 1.. } | Outcome::Signalled { .. });
+        let free = if failed { self.folders.free_bytes() } else { u64::MAX };
+        if free >= limits::WORKER_DISK_MIN_BYTES {
+            return Ok(kept);
+        }
+        Err(format!(
+            "{}: the disk is full, {free} bytes are free; the task ended with {}",
+            self.folders.slot().display(),
+            kept.outcome.describe()
+        ))
+    }
+
+    fn attempt(&mut self, order: &Order) -> Result<KeptResult, Fault> {
         let started = wall_now();
         let outcome = match self.start_of(order) {
-            Ok(start) => self.run(&start, order),
+            Ok(start) => self.run(&start, order)?,
             Err(error) => Outcome::SpawnFailed { reason: error.message },
         };
         let timing = Timing { started, ended: wall_now() };
-        let unwanted = matches!(outcome, Outcome::Revoked | Outcome::Lost);
-        let packed = if unwanted { Ok((Packed::default(), KeptBytes::Memory(Vec::new()))) } else { self.pack(order.lease) };
-        match packed {
-            Ok((packed, bytes)) => KeptResult { outcome, timing, packed, bytes, receipt: None },
-            Err(reason) => {
-                let outcome = if outcome.is_success() { Outcome::OutputMissing { reason } } else { outcome };
-                KeptResult { outcome, timing, packed: Packed::default(), bytes: KeptBytes::Memory(Vec::new()), receipt: None }
-            }
+        let bare = |outcome| KeptResult { outcome, timing, packed: Packed::default(), bytes: KeptBytes::Memory(Vec::new()), receipt: None };
+        if matches!(outcome, Outcome::Revoked | Outcome::Lost) {
+            return Ok(bare(outcome));
+        }
+        match self.pack(order.lease) {
+            Ok((packed, bytes)) => Ok(KeptResult { outcome, timing, packed, bytes, receipt: None }),
+            Err(PackError::Bad { reason }) if outcome.is_success() => Ok(bare(Outcome::OutputMissing { reason })),
+            Err(PackError::Bad { .. }) => Ok(bare(outcome)),
+            // Perhaps it failed because it has filled the disk itself.
+            Err(PackError::Io(error)) if error.kind == ErrorKind::Exhausted && !outcome.is_success() => Ok(bare(outcome)),
+            Err(PackError::Io(error)) => Err(error.message),
         }
     }
 
@@ -164,14 +198,14 @@ impl Runner {
     }
 
     /// Runs the process by the slot's launcher, which is started when there is none. A launcher that died took its task with it.
-    fn run(&mut self, start: &Start, order: &Order) -> Outcome {
+    fn run(&mut self, start: &Start, order: &Order) -> Result<Outcome, Fault> {
         if self.launcher.is_none() {
             match Launcher::spawn(&self.setup.launcher, &[], self.folders.slot()) {
                 Ok(launcher) => self.launcher = Some(launcher),
-                Err(error) => return Outcome::SpawnFailed { reason: error.message },
+                Err(error) => return Err(error.context("a launcher can't be started").message),
             }
         }
-        let Some(launcher) = &mut self.launcher else { return Outcome::Lost };
+        let Some(launcher) = &mut self.launcher else { return Ok(Outcome::Lost) };
         let stopper = launcher.stopper();
         order.stop.arm(stopper.clone());
         let watchdog = start.timeout_ms.map(|limit| {
@@ -186,26 +220,22 @@ impl Runner {
                     // Processes that can't be killed stay with this launcher; the next task gets a clean one.
                     self.launcher = None;
                 }
-                ended.outcome()
+                ended.fault().map_or_else(|| Ok(ended.outcome()), |fault| Err(fault.to_owned()))
             }
             Err(died) => {
                 tracing::error!(slot = self.slot, %died, "the slot's launcher died: its task is lost");
                 self.launcher = None;
                 exec::adopt_and_kill_orphans(&[]);
-                Outcome::Lost
+                Ok(Outcome::Lost)
             }
         }
     }
 
-    /// Packs what the task left. The error is for the task's owner.
-    fn pack(&self, lease: Lease) -> Result<(Packed, KeptBytes), String> {
+    /// Packs what the task left.
+    fn pack(&self, lease: Lease) -> Result<(Packed, KeptBytes), PackError> {
         let name = format!("{}-{}-{}", lease.job.0, lease.no.0, lease.attempt.0);
         let mut writer = ResultWriter::new(self.setup.results_dir.join(name));
-        let packed = bundle::pack(&self.folders.stdout(), &self.folders.stderr(), &self.folders.out(), &mut writer);
-        let packed = packed.map_err(|error| match error {
-            bundle::PackError::Bad { reason } => reason,
-            bundle::PackError::Io(error) => format!("the worker's disk: {}", error.message),
-        })?;
+        let packed = bundle::pack(&self.folders.stdout(), &self.folders.stderr(), &self.folders.out(), &mut writer)?;
         let names: usize = packed
             .entries
             .iter()
@@ -215,7 +245,8 @@ impl Runner {
             })
             .sum();
         if names > limits::RESULT_NAMES_MAX_BYTES {
-            return Err(format!("the names of its files take {names} bytes, at most {} are allowed", limits::RESULT_NAMES_MAX_BYTES));
+            let reason = format!("the names of its files take {names} bytes, at most {} are allowed", limits::RESULT_NAMES_MAX_BYTES);
+            return Err(PackError::Bad { reason });
         }
         Ok((packed, writer.finish()))
     }

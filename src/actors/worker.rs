@@ -14,14 +14,14 @@ use crate::domain::wire::{Dial, Finished, FromWorker, Hello, JobInfo, Lease, Res
 use crate::domain::{
     Attempt, Chunk, Error, ErrorKind, Instant, JobId, Outcome, Packed, Resources, ResultRef, SessionId, TaskNo, Timing, WorkerId,
 };
-use crate::engine::slot_table::Preparation;
+use crate::engine::slot_table::{Health, Preparation};
 use crate::engine::{SlotEffect, SlotEvent, SlotTable};
 use crate::failpoint;
 use crate::limits;
 
 use super::cache::Cache;
 use super::clock::{Clock, wall_now};
-use super::data_port::{DataPort, ResultHeader};
+use super::data_port::{DataPort, ResultHeader, TransferError};
 use super::prepare::{self, Inputs};
 use super::result_box::{KeptBytes, KeptResult};
 use super::runner::{Order, StopSwitch};
@@ -56,18 +56,18 @@ pub enum WorkerMsg {
     /// The session's stream has ended.
     Disconnected(SessionId),
     /// A slot's inputs are there, or can't be had.
-    Prepared(usize, Lease, Result<Inputs, Error>),
-    /// An attempt has ended, and its result is packed.
+    Prepared(usize, Lease, Result<Inputs, TransferError>),
+    /// An attempt has ended.
     Ended {
         /// In which slot.
         slot: usize,
         /// Which.
         lease: Lease,
-        /// Its result.
-        kept: Box<KeptResult>,
+        /// Its result, packed; or why this machine failed it.
+        ended: Result<Box<KeptResult>, String>,
     },
     /// A large result was given to the head, or not.
-    Uploaded(Lease, Result<ResultRef, Error>),
+    Uploaded(Lease, Result<ResultRef, TransferError>),
     /// Try again to give a result.
     Deliver(Lease),
     /// Finish what runs, take no more, leave.
@@ -207,13 +207,15 @@ impl Actor for WorkerActor {
                 state.event(&myself, SlotEvent::Disconnected(session))?;
             }
             WorkerMsg::Prepared(slot, lease, prepared) => state.prepared(&myself, slot, lease, prepared)?,
-            WorkerMsg::Ended { slot, lease, kept } => {
+            WorkerMsg::Ended { slot, lease, ended } => {
+                let kept = state.health(&myself, lease, ended)?;
                 let bytes = kept.packed.entries.iter().map(|entry| entry.packed_len).sum();
-                state.results.insert(key(&lease), *kept);
+                state.results.insert(key(&lease), kept);
                 state.event(&myself, SlotEvent::Ended { slot, lease, bytes })?;
             }
             WorkerMsg::Uploaded(lease, Ok(receipt)) => state.uploaded(lease, receipt),
-            WorkerMsg::Uploaded(lease, Err(error)) => state.not_uploaded(&myself, lease, &error),
+            WorkerMsg::Uploaded(lease, Err(TransferError::Head(error))) => state.not_uploaded(&myself, lease, &error),
+            WorkerMsg::Uploaded(lease, Err(TransferError::Here(error))) => state.unreadable(&myself, lease, &error)?,
             WorkerMsg::Deliver(lease) => state.deliver(&myself, lease),
             WorkerMsg::Drain => state.event(&myself, SlotEvent::Drain(true))?,
             WorkerMsg::Stop(grace) => {
@@ -279,9 +281,38 @@ impl WorkerState {
                     out.end.cancel();
                 }
             }
+            SlotEffect::Rest(pause) => {
+                tracing::error!("this machine has failed: it takes no task for {} s, then one to try", pause.as_secs())
+            }
             SlotEffect::Leave => self.left.cancel(),
         }
         Ok(())
+    }
+
+    /// Notes what an attempt says of this machine; the result to keep of it.
+    fn health(
+        &mut self,
+        myself: &ActorRef<WorkerMsg>,
+        lease: Lease,
+        ended: Result<Box<KeptResult>, String>,
+    ) -> Result<KeptResult, ActorProcessingErr> {
+        match ended {
+            Ok(kept) => {
+                if !matches!(kept.outcome, Outcome::Lost | Outcome::Revoked) {
+                    self.event(myself, SlotEvent::Machine(Health::Sound))?;
+                }
+                Ok(*kept)
+            }
+            Err(fault) => {
+                self.machine_failed(myself, lease, &fault)?;
+                Ok(failed(Outcome::Lost))
+            }
+        }
+    }
+
+    fn machine_failed(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, fault: &str) -> Result<(), ActorProcessingErr> {
+        tracing::error!(job = %lease.job, task = lease.no.0, fault, "this machine failed a task: it is given back");
+        self.event(myself, SlotEvent::Machine(Health::Failed))
     }
 
     /// Says something to the head. A stream that does not take it is over: nothing is ever skipped.
@@ -302,7 +333,7 @@ impl WorkerState {
     fn prepare(&mut self, myself: &ActorRef<WorkerMsg>, slot: usize, lease: Lease, chunk: Option<Chunk>) {
         let Some(info) = self.jobs.get(&lease.job).cloned() else {
             let error = Error::unavailable("the head sent a task before its job");
-            let _ = myself.cast(WorkerMsg::Prepared(slot, lease, Err(error)));
+            let _ = myself.cast(WorkerMsg::Prepared(slot, lease, Err(error.into())));
             return;
         };
         let nothing_to_fetch = chunk.is_none() && info.spec.with.is_empty();
@@ -325,7 +356,7 @@ impl WorkerState {
         myself: &ActorRef<WorkerMsg>,
         at: usize,
         lease: Lease,
-        prepared: Result<Inputs, Error>,
+        prepared: Result<Inputs, TransferError>,
     ) -> Result<(), ActorProcessingErr> {
         let how = match prepared {
             Ok(inputs) => {
@@ -334,7 +365,11 @@ impl WorkerState {
                 }
                 Preparation::Ready
             }
-            Err(error) => {
+            Err(TransferError::Here(error)) => {
+                self.machine_failed(myself, lease, &error.message)?;
+                Preparation::Declined
+            }
+            Err(TransferError::Head(error)) => {
                 tracing::warn!(job = %lease.job, task = lease.no.0, %error, "a task's input can't be had");
                 let how = prepare::verdict(&error);
                 if how == Preparation::Failed {
@@ -359,8 +394,7 @@ impl WorkerState {
         let inputs = slot.inputs.take().unwrap_or_default();
         let order = Order { lease, info, inputs, stop: slot.stop.clone() };
         if runner.send(order).is_err() {
-            let kept = Box::new(failed(Outcome::Lost));
-            let _ = myself.cast(WorkerMsg::Ended { slot: at, lease, kept });
+            let _ = myself.cast(WorkerMsg::Ended { slot: at, lease, ended: Err("its slot's thread has ended".into()) });
         }
     }
 
@@ -404,6 +438,16 @@ impl WorkerState {
         self.say(FromWorker::Finished(Box::new(finished)));
     }
 
+    /// A kept result can't be read again: the task is given back, unless the head wants nothing of it any more and the file is gone for that.
+    fn unreadable(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, error: &Error) -> Result<(), ActorProcessingErr> {
+        if let Some(kept) = self.results.get_mut(&key(&lease)) {
+            *kept = failed(Outcome::Lost);
+            self.machine_failed(myself, lease, &error.message)?;
+            self.deliver(myself, lease);
+        }
+        Ok(())
+    }
+
     fn not_uploaded(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, error: &Error) {
         let Some(kept) = self.results.get_mut(&key(&lease)) else { return };
         match error.kind {
@@ -426,6 +470,7 @@ impl WorkerState {
     }
 }
 
+/// A result without bytes.
 fn failed(outcome: Outcome) -> KeptResult {
     let now = wall_now();
     let timing = Timing { started: now, ended: now };

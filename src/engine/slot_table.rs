@@ -18,10 +18,12 @@ use super::fault::Fault;
 use super::now::Now;
 
 use kept::KeptResults;
+use rest::Rest;
 
 pub use kept::Allowance;
 
 mod kept;
+mod rest;
 
 /// Something that happened at the worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +52,19 @@ pub enum SlotEvent {
     },
     /// The worker is to leave, or, false, to stay.
     Drain(bool),
+    /// What a task says of this machine; before its Ended or Prepared.
+    Machine(Health),
     /// Time has passed.
     Tick,
+}
+
+/// What a task says of the machine it ran on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It was taken through: started, and its result kept.
+    Sound,
+    /// It is given back, since the machine failed: a full disk, a broken one.
+    Failed,
 }
 
 /// How the preparation of a slot went.
@@ -117,6 +130,8 @@ pub enum SlotEffect {
     KeepEpoch(Epoch),
     /// End the session, unread.
     EndSession(SessionId),
+    /// The machine has failed: it takes no task for so long.
+    Rest(Duration),
     /// Nothing is left to do: leave.
     Leave,
 }
@@ -133,6 +148,8 @@ struct Slot {
     phase: Phase,
     /// The head of this session knows that we hold it.
     confirmed: bool,
+    /// Taken to see whether the machine is sound again.
+    trial: bool,
 }
 
 /// See the module.
@@ -150,6 +167,7 @@ pub struct SlotTable {
     lease_from: Instant,
     draining: bool,
     left: bool,
+    rest: Rest,
     announced: u32,
     fault: Option<Fault>,
 }
@@ -168,6 +186,7 @@ impl SlotTable {
             lease_from: Instant(0),
             draining: false,
             left: false,
+            rest: Rest::default(),
             announced: 0,
             fault: None,
         }
@@ -203,6 +222,7 @@ impl SlotTable {
                 self.draining = drain;
                 self.announce(fx);
             }
+            SlotEvent::Machine(health) => self.machine(health, now, fx),
             SlotEvent::Tick => self.tick(now, fx),
         }
         self.maybe_leave(fx);
@@ -269,7 +289,8 @@ impl SlotTable {
             fx.push(SlotEffect::Say(FromWorker::Declined(run.lease)));
             return;
         };
-        self.slots[slot] = Some(Slot { lease: run.lease, phase: Phase::Preparing, confirmed: true });
+        let trial = self.rest != Rest::None;
+        self.slots[slot] = Some(Slot { lease: run.lease, phase: Phase::Preparing, confirmed: true, trial });
         fx.push(SlotEffect::Prepare { slot, lease: run.lease, chunk: run.chunk });
     }
 
@@ -409,8 +430,21 @@ impl SlotTable {
         }
     }
 
+    /// What is announced here reaches the head before the task that comes back.
+    fn machine(&mut self, health: Health, now: Now, fx: &mut Vec<SlotEffect>) {
+        match health {
+            Health::Sound if self.rest == Rest::None => return,
+            Health::Sound => self.rest = Rest::None,
+            Health::Failed => fx.extend(self.rest.failed(now.mono).map(SlotEffect::Rest)),
+        }
+        self.announce(fx);
+    }
+
     /// A worker that was without a head for too long stops what it runs: the head, should it come back, has long given it to others.
     fn tick(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
+        if self.rest.is_over(now.mono) {
+            self.announce(fx);
+        }
         if self.session.is_some() || now.mono.since(self.alone_since) < self.allowance.alone {
             return;
         }
@@ -428,7 +462,13 @@ impl SlotTable {
         if self.draining || self.left || self.results.fills(&self.allowance) {
             return 0;
         }
-        self.slots.iter().filter(|slot| slot.is_none()).count() as u32
+        let free = self.slots.iter().filter(|slot| slot.is_none()).count() as u32;
+        self.rest.lets(free, self.slots.iter().flatten().any(|slot| slot.trial))
+    }
+
+    /// Whether it takes no task, or only one to try, since its machine has failed.
+    pub fn is_resting(&self) -> bool {
+        self.rest != Rest::None
     }
 
     fn announce(&mut self, fx: &mut Vec<SlotEffect>) {

@@ -11,7 +11,7 @@
 
 use std::ffi::{CStr, CString};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -83,6 +83,24 @@ impl SlotFolders {
     pub fn reset(&self) -> Result<(), Error> {
         fs::create_dir_all(&self.root).map_err(|error| Error::io(&self.root, &error))?;
         self.reset_slot().map_err(|errno| Error::io(&self.slot, &io::Error::from(errno)))
+    }
+
+    /// Whether the disk has room for so many bytes, and takes and keeps them; what is tried is removed.
+    pub fn probe(&self, bytes: u64) -> Result<(), Error> {
+        let path = self.slot.join("probe");
+        // Nothing that lies there by this name is written to.
+        let tried = fs::File::create_new(&path).and_then(|mut file| {
+            file.write_all(&vec![0; bytes as usize])?;
+            file.sync_all()
+        });
+        // It goes with the next reset if not now.
+        let _ = fs::remove_file(&path);
+        tried.map_err(|error| Error::io(&self.slot, &error))
+    }
+
+    /// Bytes that are free on the disk; without end where it does not say.
+    pub fn free_bytes(&self) -> u64 {
+        rustix::fs::statvfs(&self.slot).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     fn reset_slot(&self) -> SysResult<()> {

@@ -17,7 +17,7 @@ use super::capture::Capture;
 use super::cpu_time::CpuTime;
 use super::machine::{Happened, Status, Step, TaskMachine};
 use super::orphans::become_subreaper;
-use super::protocol::{End, Ended, Event, Frames, Request, Start, encode};
+use super::protocol::{Ended, Event, Frames, Request, Start, encode};
 use super::{spawn, tree};
 use crate::domain::{Error, ErrorKind, Instant};
 
@@ -116,7 +116,7 @@ impl Desk {
         let before = CpuTime::of_children();
         let (main, capture) = match spawn::spawn(start) {
             Ok(spawned) => spawned,
-            Err(reason) => return self.send(&Event::Ended { seq, ended: Ended::without_process(End::SpawnFailed { reason }, false) }),
+            Err(end) => return self.send(&Event::Ended { seq, ended: Ended::without_process(end, false) }),
         };
         let timeout = start.timeout_ms.map(Duration::from_millis);
         let machine = TaskMachine::started(self.now(), timeout, Duration::from_millis(start.grace_ms));
@@ -211,6 +211,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use super::super::protocol::End;
     use super::super::testing::{Slot, script};
     use super::*;
 
@@ -238,7 +239,7 @@ mod tests {
         script(&dir.join("no_program"), "just text\n");
         fs::write(dir.join("not_executable"), "#!/bin/sh\n").unwrap();
         let mut refused = |start: Start| match slot.launcher.run(&start, |_| panic!("it started")).unwrap().end {
-            End::SpawnFailed { reason } => reason.replace(&format!("{}/", dir.display()), ""),
+            End::SpawnFailed { reason } | End::MachineFailed { reason } => reason.replace(&format!("{}/", dir.display()), ""),
             other => panic!("{other:?}"),
         };
         let named = |name: &str| Start { program: dir.join(name), args: vec![], ..shell.clone() };
@@ -254,6 +255,18 @@ mod tests {
         assert!(refused(Start { args: vec!["x".repeat(200_000)], ..shell.clone() }).contains("argument list too long"));
         assert!(refused(Start { args: vec!["x".repeat(5_000_000)], ..shell.clone() }).contains("more than 4194304"));
         assert_eq!(slot.run("exit 4").end, End::Exited { code: 4 });
+    }
+
+    #[test]
+    fn a_machine_that_cannot_start_a_task_does_not_blame_it() {
+        let mut slot = Slot::new();
+        let (dir, shell) = (slot.dir.clone(), slot.shell("exit 0"));
+        let mut blames = |start: Start| slot.launcher.run(&start, |_| ()).unwrap().fault().is_none();
+        assert!(blames(Start { program: dir.join("missing"), ..shell.clone() }));
+        assert!(!blames(Start { cwd: dir.join("away"), ..shell.clone() }));
+        assert!(!blames(Start { stdin: Some(dir.join("in")), ..shell.clone() }));
+        assert!(!blames(Start { stderr: dir.join("a/b"), ..shell.clone() }));
+        assert_eq!(slot.run("exit 4").outcome(), crate::domain::Outcome::Exited { code: 4 });
     }
 
     #[test]
@@ -344,7 +357,7 @@ mod tests {
         let mut slot = Slot::new();
         std::os::unix::fs::symlink("elsewhere", slot.dir.join("stdout")).unwrap();
         let ended = slot.launcher.run(&start_program(&slot, "/bin/true"), |_| ()).unwrap();
-        assert!(matches!(ended.end, End::SpawnFailed { .. }));
+        assert!(matches!(ended.end, End::MachineFailed { .. }));
         assert!(!slot.dir.join("elsewhere").exists());
     }
 }

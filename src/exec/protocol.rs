@@ -101,6 +101,11 @@ pub enum End {
         /// One line.
         reason: String,
     },
+    /// It never ran, since this machine failed: its folders, its output files, too little memory. It says nothing about the task.
+    MachineFailed {
+        /// One line.
+        reason: String,
+    },
     /// A stop came before it was started.
     NotStarted,
 }
@@ -111,10 +116,24 @@ impl Ended {
         Self { end, stopped, user_ms: 0, system_ms: 0, leftover: 0 }
     }
 
+    /// Why this machine could not start it, if that is so.
+    pub fn fault(&self) -> Option<&str> {
+        match &self.end {
+            End::MachineFailed { reason } => Some(reason),
+            End::Exited { .. }
+            | End::Signalled { .. }
+            | End::TimedOut
+            | End::OutputLimit { .. }
+            | End::SpawnFailed { .. }
+            | End::NotStarted => None,
+        }
+    }
+
     /// The same as an attempt's outcome. What was stopped is revoked, whatever its exit code.
     pub fn outcome(&self) -> Outcome {
         match &self.end {
             End::NotStarted => Outcome::Revoked,
+            End::MachineFailed { .. } => Outcome::Lost,
             End::Exited { .. } | End::Signalled { .. } if self.stopped => Outcome::Revoked,
             End::Exited { code } => Outcome::Exited { code: *code },
             End::Signalled { signal } => Outcome::Signalled { signal: *signal },

@@ -5,21 +5,27 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::capture::{Capture, open_input, plain};
-use super::protocol::Start;
+use super::protocol::{End, Start};
 
-/// Starts it in its own process group; an error is one line.
+/// What the kernel says when the machine, not the program, is in trouble.
+const MACHINE_FAILED: [Errno; 7] = [Errno::IO, Errno::NOSPC, Errno::NOMEM, Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::STALE];
+
+/// Starts it in its own process group; or says how it ended before it began.
 ///
 /// Nothing here may leave the standard library's `posix_spawn` path: no `pre_exec`, no user or group ids, only absolute programs.
-pub(super) fn spawn(start: &Start) -> Result<(Pid, Capture), String> {
+pub(super) fn spawn(start: &Start) -> Result<(Pid, Capture), End> {
     if !start.program.is_absolute() {
-        return Err(format!("{}: not an absolute path", start.program.display()));
+        return Err(End::SpawnFailed { reason: format!("{}: not an absolute path", start.program.display()) });
     }
-    let stdin = open_input(start.stdin.as_deref())?;
-    let capture = Capture::open(start)?;
-    let [stdout, stderr] = capture.handles().map_err(|error| plain(&error))?;
+    // What the worker has made for the task is the worker's affair.
+    let machine = |reason| End::MachineFailed { reason };
+    let stdin = open_input(start.stdin.as_deref()).map_err(machine)?;
+    let capture = Capture::open(start).map_err(machine)?;
+    let [stdout, stderr] = capture.handles().map_err(|error| machine(plain(&error)))?;
     let mut command = Command::new(&start.program);
     command.args(&start.args).env_clear().envs(start.env.iter().map(|(name, value)| (name, value)));
     command.current_dir(&start.cwd).process_group(0).stdin(stdin).stdout(stdout).stderr(stderr);
@@ -29,18 +35,22 @@ pub(super) fn spawn(start: &Start) -> Result<(Pid, Capture), String> {
 }
 
 /// The kernel's answer doesn't say whether it means the folder, the program, or its interpreter.
-fn why(error: &io::Error, start: &Start) -> String {
+fn why(error: &io::Error, start: &Start) -> End {
     let program = start.program.display();
     if !start.cwd.is_dir() {
-        return format!("working folder {}: no such folder", start.cwd.display());
+        return End::MachineFailed { reason: format!("working folder {}: no such folder", start.cwd.display()) };
     }
-    match (start.program.metadata(), error.kind()) {
+    if MACHINE_FAILED.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
+        return End::MachineFailed { reason: format!("{program}: {}", plain(error)) };
+    }
+    let reason = match (start.program.metadata(), error.kind()) {
         (Ok(meta), _) if meta.is_dir() => format!("{program}: is a directory"),
         (Ok(meta), io::ErrorKind::PermissionDenied) if meta.permissions().mode() & 0o111 == 0 => format!("{program}: not executable"),
         (Ok(_), io::ErrorKind::NotFound) => format!("{program}: its interpreter (first line, or dynamic loader) does not exist"),
-        (Ok(_), _) if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+        (Ok(_), _) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
             format!("{program}: not a program for this machine, nor a script with a `#!` line")
         }
         (Ok(_) | Err(_), _) => format!("{program}: {}", plain(error)),
-    }
+    };
+    End::SpawnFailed { reason }
 }

@@ -10,7 +10,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use crate::actors::data_port::{BoxFuture, DataPort, ResultHeader};
+use crate::actors::data_port::{BoxFuture, DataPort, ResultHeader, TransferError};
 use crate::domain::{Digest, Error, ResultRef};
 use crate::limits::{MESSAGE_MAX_BYTES, PIECE_BYTES};
 
@@ -36,13 +36,13 @@ impl DataClient {
         Ok(Self { channel: endpoint(url)?.connect_lazy() })
     }
 
-    async fn fetch_to(self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> Result<u64, Error> {
+    async fn fetch_to(self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> Result<u64, TransferError> {
         let expected = (!ranges.is_empty()).then(|| ranges.iter().map(|(_, len)| len).sum::<u64>());
         let ranges = ranges.into_iter().map(|(offset, len)| pb::ByteRange { offset, len }).collect();
         let request = pb::ReadDatasetRequest { digest: digest.to_string(), ranges };
         let mut client = DatasetServiceClient::new(self.channel).max_decoding_message_size(MESSAGE_MAX_BYTES);
         let mut pieces = client.read_dataset(request).await.map_err(|status| from_call(&status))?.into_inner();
-        let failed = |error: std::io::Error| Error::io(&to, &error);
+        let failed = |error: std::io::Error| TransferError::Here(Error::io(&to, &error));
         let mut file = File::create(&to).await.map_err(failed)?;
         let mut len = 0;
         while let Some(piece) = pieces.message().await.map_err(|status| from_call(&status))? {
@@ -51,12 +51,13 @@ impl DataClient {
         }
         file.flush().await.map_err(failed)?;
         if expected.is_some_and(|expected| expected != len) {
-            return Err(Error::unavailable(format!("a chunk arrived with {len} bytes, {} were asked for", expected.unwrap_or(0))));
+            let error = format!("a chunk arrived with {len} bytes, {} were asked for", expected.unwrap_or(0));
+            return Err(Error::unavailable(error).into());
         }
         Ok(len)
     }
 
-    async fn upload_from(self, header: ResultHeader, from: PathBuf) -> Result<ResultRef, Error> {
+    async fn upload_from(self, header: ResultHeader, from: PathBuf) -> Result<ResultRef, TransferError> {
         let ResultHeader { lease, worker, outcome, timing, packed } = header;
         let header = upload_header_to_pb(lease, worker, &outcome, timing, packed);
         let (pieces, queue) = mpsc::channel(QUEUE_PIECES);
@@ -72,7 +73,7 @@ impl DataClient {
                 call.await
             }
         };
-        receipt_from_pb(reply.map_err(|status| from_call(&status))?.into_inner())
+        Ok(receipt_from_pb(reply.map_err(|status| from_call(&status))?.into_inner())?)
     }
 }
 
@@ -80,8 +81,8 @@ async fn feed(
     header: pb::upload_result_request::Header,
     from: &Path,
     pieces: &mpsc::Sender<Option<pb::UploadResultRequest>>,
-) -> Result<(), Error> {
-    let failed = |error: std::io::Error| Error::internal(format!("{}: {error}", from.display()));
+) -> Result<(), TransferError> {
+    let failed = |error: std::io::Error| TransferError::Here(Error::io(from, &error));
     let mut file = File::open(from).await.map_err(failed)?;
     let mut header = Some(header);
     loop {
@@ -100,11 +101,11 @@ async fn feed(
 }
 
 impl DataPort for DataClient {
-    fn fetch(&self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, Error>> {
+    fn fetch(&self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, TransferError>> {
         Box::pin(self.clone().fetch_to(digest, ranges, to))
     }
 
-    fn upload(&self, header: ResultHeader, from: PathBuf) -> BoxFuture<Result<ResultRef, Error>> {
+    fn upload(&self, header: ResultHeader, from: PathBuf) -> BoxFuture<Result<ResultRef, TransferError>> {
         Box::pin(self.clone().upload_from(header, from))
     }
 }

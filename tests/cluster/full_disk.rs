@@ -2,66 +2,9 @@
 //!
 //! The disk is a tmpfs. Needs root; without it, it says so.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::Command;
-
 use super::cluster::Cluster;
 use super::process::until;
-
-const MIB: u64 = 1 << 20;
-
-/// A tmpfs; gone with this.
-struct SmallDisk {
-    at: PathBuf,
-}
-
-impl SmallDisk {
-    /// None, with a word, where it can't be mounted.
-    fn mount(at: PathBuf, size: u64) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root can mount a disk");
-            return None;
-        }
-        fs::create_dir_all(&at).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&at).output().unwrap();
-        if !mounted.status.success() {
-            println!("skipped: no disk of its own: {}", String::from_utf8_lossy(&mounted.stderr).trim());
-            return None;
-        }
-        Some(Self { at })
-    }
-
-    fn free(&self) -> u64 {
-        let stat = rustix::fs::statvfs(&self.at).unwrap();
-        stat.f_bavail * stat.f_frsize
-    }
-
-    /// Leaves so many bytes free, by a file of the test's.
-    fn has_left(&self, bytes: u64) {
-        let filler = self.at.join("filler");
-        let _ = fs::remove_file(&filler);
-        let mut file = File::create(filler).unwrap();
-        let page = vec![1; 4096];
-        while self.free() > bytes && file.write_all(&page).is_ok() {}
-    }
-
-    /// Removes that file.
-    fn is_cleared(&self) {
-        fs::remove_file(self.at.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(&self.at).status();
-        if !unmounted.is_ok_and(|status| status.success()) {
-            // Something still runs there, after a failure: the test says what.
-            let _ = Command::new("umount").arg("--lazy").arg(&self.at).status();
-        }
-    }
-}
+use super::small_disk::{MIB, SmallDisk};
 
 /// A head on a disk of 96 MiB, yellow at 24 and red at 8. The disk goes before the cluster, whose folder it is mounted in.
 struct Ground {

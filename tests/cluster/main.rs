@@ -34,11 +34,13 @@ mod results;
 #[path = "../sim/rng.rs"]
 mod rng;
 mod same_bytes;
+mod small_disk;
 mod stopped_worker;
 mod storm;
 mod suspicion;
 mod upgrade;
 mod watcher;
+mod worker_disk;
 mod worker_end;
 
 /// How long a start may take until the first task: what is promised of a release build, when the long variants are asked for; otherwise what

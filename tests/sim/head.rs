@@ -12,6 +12,7 @@ use millpond::domain::{
 use millpond::engine::session::Delivery;
 use millpond::engine::{
     Admission, Arrivals, JobEffect, JobEvent, JobMachine, JobView, Roster, RosterEffect, RosterEvent, Session, SessionEffect, SessionEvent,
+    SlotEvent,
 };
 use millpond::limits;
 
@@ -80,10 +81,10 @@ pub fn a_job(number: u64, count: u32, rng: &mut Rng) -> Submitted {
     Submitted { job: JobId(number), spec, request_id: String::new(), priority: 0, max_running, held: rng.percent(10), at: WallTime(0) }
 }
 
-pub fn a_result(lease: Lease, success: bool) -> FromWorker {
+pub fn a_result(lease: Lease, outcome: Outcome) -> FromWorker {
     FromWorker::Finished(Box::new(Finished {
         lease,
-        outcome: Outcome::Exited { code: i32::from(!success) },
+        outcome,
         timing: Timing::default(),
         packed: Packed::default(),
         bytes: ResultBytes::Inline(Vec::new()),
@@ -173,6 +174,9 @@ impl World {
             if let Some(conn) = worker.conn.filter(|_| worker.up && worker.stalled_until <= self.now) {
                 let stamp = worker.clock(self.now);
                 self.say(conn, FromWorker::Heartbeat(stamp));
+            }
+            if self.workers[at].up && self.workers[at].stalled_until <= self.now {
+                self.table_event(at, SlotEvent::Tick)?;
             }
         }
         self.inside(Addr::World, Addr::Supervisor, HeadMail::Roster(Box::new(RosterEvent::Tick(Instant(self.now)))));

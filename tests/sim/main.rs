@@ -51,6 +51,7 @@ fn every_seed_keeps_every_promise() {
                 && totals.job_crashes > 0
                 && totals.drains > 0
                 && totals.suspicions > 0
+                && totals.given_back > count / 2
                 && totals.submitted > count
                 && totals.kept > 0
                 && totals.late_hellos > 0,

@@ -25,6 +25,10 @@ pub struct Oracle {
     names: BTreeMap<usize, WorkerId>,
     /// When each worker was let in.
     welcomes: BTreeMap<usize, Vec<u64>>,
+    /// Attempts that a machine that failed gave back.
+    given_back: BTreeSet<(JobId, TaskNo, Attempt)>,
+    /// Of these, one that cost its task something.
+    blamed: Option<String>,
     /// Which job each request was told it has made.
     made: BTreeMap<usize, JobId>,
 }
@@ -102,6 +106,8 @@ impl Oracle {
         if let Some(before) = self.started.insert((lease.job, lease.no, lease.epoch, lease.attempt), at) {
             return Err(format!("{lease:?} starts at worker {at} and at {before}"));
         }
+        // A later start of the head may give the number of an attempt again.
+        self.given_back.remove(&(lease.job, lease.no, lease.attempt));
         self.starts.entry(lease.job).or_default().insert(lease.no);
         for (other, since) in self.running.get(&(lease.job, lease.no)).into_iter().flatten() {
             if !self.excused(*other, *since, now) {
@@ -182,7 +188,20 @@ impl Oracle {
         Err(format!("{lease:?} was sent to worker {at}, which has no free slot"))
     }
 
+    /// A task comes back from a machine that failed: that is no failure of its own.
+    pub fn given_back(&mut self, lease: Lease) {
+        self.given_back.insert((lease.job, lease.no, lease.attempt));
+    }
+
     pub fn journalled(&mut self, entry: &Entry, before: &Ledger) {
+        let counted = match entry {
+            Entry::Job(job, JobEntry::TaskEnded(end)) if !end.success => Some((*job, end.no, end.attempt)),
+            Entry::Job(job, JobEntry::AttemptFailed { no, attempt }) => Some((*job, *no, *attempt)),
+            _ => None,
+        };
+        if counted.is_some_and(|counted| self.given_back.contains(&counted)) {
+            self.blamed = Some(format!("its machine failed, and that counts against the task: {entry:?}"));
+        }
         if let Entry::Job(job, JobEntry::TaskEnded(end)) = entry {
             let ended_job = before.jobs.get(job).is_some_and(|job| job.ended.is_some());
             *self.ended.entry((*job, end.no)).or_default() += 1 + u32::from(ended_job) * 100;
@@ -199,6 +218,7 @@ impl Oracle {
     }
 
     pub fn check_end(&self, ledger: &Ledger) -> Result<(), String> {
+        self.blamed.clone().map_or(Ok(()), Err)?;
         if let Some((request, job)) = self.made.iter().find(|(_, job)| !ledger.jobs.contains_key(job)) {
             return Err(format!("request {request} was told of {job}, and there is none"));
         }

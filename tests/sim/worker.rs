@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use millpond::domain::wire::{Dial, FromWorker, Hello, Lease, ToWorker};
-use millpond::domain::{Epoch, Instant, Resources, SessionId};
-use millpond::engine::slot_table::{Allowance, Preparation};
+use millpond::domain::{Epoch, Instant, Outcome, Resources, SessionId};
+use millpond::engine::slot_table::{Allowance, Health, Preparation};
 use millpond::engine::{Fault, Now, SlotEffect, SlotEvent, SlotTable};
 
 use crate::world::{Addr, Conn, Mail, World};
@@ -20,6 +20,8 @@ pub struct Worker {
     pub up: bool,
     /// Every task fails on it.
     pub broken: bool,
+    /// It gives every task back, since its machine fails.
+    pub unfit: bool,
     pub incarnation: u64,
     /// Its next Hello takes so many ms.
     pub late_hello: Option<u64>,
@@ -32,8 +34,8 @@ pub struct Worker {
     pub conn: Option<Conn>,
     /// A connection that is not welcomed yet.
     pub dialing: Option<Conn>,
-    /// Kept results: whether each is a success.
-    pub results: BTreeMap<Lease, bool>,
+    /// Kept results: how each attempt ended.
+    pub results: BTreeMap<Lease, Outcome>,
     /// Processes told to stop: they may use more than is free for a moment.
     pub stopping: BTreeSet<Lease>,
 }
@@ -50,6 +52,7 @@ impl Worker {
             epoch: Epoch(0),
             up: false,
             broken: false,
+            unfit: false,
             incarnation: 0,
             late_hello: None,
             stalled_until: 0,
@@ -183,7 +186,7 @@ impl World {
             && self.workers[conn.worker].conn == Some(conn)
         {
             let table = &self.workers[conn.worker].table;
-            let stays = !self.workers[conn.worker].leaving;
+            let stays = !self.workers[conn.worker].leaving && !table.is_resting();
             if stays && runs.len() as u32 > table.free() && table.session_is(conn.session) {
                 self.oracle.declined(conn.worker, runs[0].lease)?;
             }
@@ -214,25 +217,31 @@ impl World {
         self.table_event(at, SlotEvent::Prepared { slot, lease, how })
     }
 
-    pub fn worker_ended(&mut self, at: usize, incarnation: u64, slot: usize, lease: Lease, success: bool) -> Result<(), String> {
+    pub fn worker_ended(&mut self, at: usize, incarnation: u64, slot: usize, lease: Lease, outcome: Outcome) -> Result<(), String> {
         let worker = &mut self.workers[at];
         let runs = worker.table.running().any(|running| running.same_attempt(&lease));
         if worker.incarnation != incarnation || !runs {
             return Ok(());
         }
-        worker.results.insert(Lease { epoch: Epoch(0), ..lease }, success);
-        self.oracle.stops(at, lease, success);
+        self.oracle.stops(at, lease, outcome.is_success());
+        let health = if outcome == Outcome::Lost { Health::Failed } else { Health::Sound };
+        if health == Health::Failed {
+            self.story.given_back += 1;
+            self.oracle.given_back(lease);
+        }
+        worker.results.insert(Lease { epoch: Epoch(0), ..lease }, outcome);
+        self.table_event(at, SlotEvent::Machine(health))?;
         self.table_event(at, SlotEvent::Ended { slot, lease, bytes: 1 })
     }
 
     /// A kept result reaches the stream.
     pub fn worker_delivers(&mut self, at: usize, incarnation: u64, lease: Lease) {
         let worker = &self.workers[at];
-        let Some(success) = worker.results.get(&Lease { epoch: Epoch(0), ..lease }).copied() else { return };
+        let Some(outcome) = worker.results.get(&Lease { epoch: Epoch(0), ..lease }).cloned() else { return };
         if worker.incarnation == incarnation
             && let Some(conn) = worker.conn
         {
-            self.say(conn, crate::head::a_result(lease, success));
+            self.say(conn, crate::head::a_result(lease, outcome));
         }
     }
 
@@ -265,16 +274,18 @@ impl World {
                 self.check_resources(at)?;
                 self.story.started += 1;
                 let time = self.now + self.rng.between(1, 4_000);
-                let success = !self.rng.percent(10) && !self.workers[at].broken;
-                self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, success));
+                let fails = self.rng.percent(10) || self.workers[at].broken;
+                let unfit = self.workers[at].unfit || self.rng.percent(1);
+                let outcome = if unfit { Outcome::Lost } else { Outcome::Exited { code: i32::from(fails) } };
+                self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, outcome));
             }
             SlotEffect::Stop { slot, lease, .. } => {
                 self.workers[at].stopping.insert(lease);
                 let time = self.now + self.rng.between(1, 100);
-                self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, false));
+                self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, Outcome::Exited { code: 1 }));
             }
             SlotEffect::Fail { lease } => {
-                self.workers[at].results.insert(Lease { epoch: Epoch(0), ..lease }, false);
+                self.workers[at].results.insert(Lease { epoch: Epoch(0), ..lease }, Outcome::Exited { code: 1 });
             }
             SlotEffect::Deliver(lease) => {
                 let time = self.now + self.rng.below(50);
@@ -300,7 +311,7 @@ impl World {
                 // Its goodbye goes out first.
                 self.at(self.now + 50, Addr::World, Mail::WorkerLeaves(at, incarnation));
             }
-            SlotEffect::Learn(_) | SlotEffect::Unlearn(_) | SlotEffect::CancelPrepare { .. } => {}
+            SlotEffect::Learn(_) | SlotEffect::Unlearn(_) | SlotEffect::CancelPrepare { .. } | SlotEffect::Rest(_) => {}
         }
         Ok(())
     }

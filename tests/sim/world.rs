@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use millpond::domain::entry::{Entry, Submitted};
 use millpond::domain::verb::{KillMode, Verb};
 use millpond::domain::wire::{FromWorker, Lease, ToWorker};
-use millpond::domain::{Epoch, Instant, JobId, Resources, SessionId, WallTime};
+use millpond::domain::{Epoch, Instant, JobId, Outcome, Resources, SessionId, WallTime};
 use millpond::engine::slot_table::Preparation;
 use millpond::engine::{Fault, JobMachine, Ledger, Now};
 
@@ -51,7 +51,7 @@ pub enum Mail {
     /// A worker tries to connect; the number is its incarnation.
     Connect(usize, u64),
     Prepared(usize, u64, usize, Lease, Preparation),
-    Ended(usize, u64, usize, Lease, bool),
+    Ended(usize, u64, usize, Lease, Outcome),
     Deliver(usize, u64, Lease),
     Beat,
     Fault(FaultKind),
@@ -95,6 +95,8 @@ pub struct Story {
     pub drains: u64,
     pub submitted: u64,
     pub suspicions: u64,
+    /// Tasks that came back from a machine that failed.
+    pub given_back: u64,
     /// Leases that a rebuilt job took over as sent.
     pub kept: u64,
     pub late_hellos: u64,
@@ -121,6 +123,7 @@ impl Story {
         self.drains += other.drains;
         self.submitted += other.submitted;
         self.suspicions += other.suspicions;
+        self.given_back += other.given_back;
         self.kept += other.kept;
         self.late_hellos += other.late_hellos;
         self.deliveries += other.deliveries;
@@ -189,7 +192,8 @@ impl World {
             let cpus = world.rng.between(if at == 0 { 3 } else { 0 }, u64::from(slots) * 2 + 1) as u32;
             let ahead = world.rng.below(1_000_000_000);
             let broken = at > 0 && world.rng.percent(8);
-            world.workers.push(Worker { broken, ..Worker::new(slots, cpus, ahead, fault) });
+            let unfit = at > 0 && world.rng.percent(4);
+            world.workers.push(Worker { broken, unfit, ..Worker::new(slots, cpus, ahead, fault) });
         }
         world.plan(large);
         world
@@ -391,7 +395,7 @@ impl World {
             Mail::ToWorker(conn, message) => self.worker_hears(conn, message)?,
             Mail::WorkerLearnsCut(conn) => self.worker_loses(conn)?,
             Mail::Prepared(at, incarnation, slot, lease, how) => self.worker_prepared(at, incarnation, slot, lease, how)?,
-            Mail::Ended(at, incarnation, slot, lease, success) => self.worker_ended(at, incarnation, slot, lease, success)?,
+            Mail::Ended(at, incarnation, slot, lease, outcome) => self.worker_ended(at, incarnation, slot, lease, outcome)?,
             Mail::Deliver(at, incarnation, lease) => self.worker_delivers(at, incarnation, lease),
         }
         Ok(())
@@ -411,8 +415,8 @@ impl World {
             return Err(format!("{} has no end at {} ms, with faults off since {}: {machine:?}", job.id, self.now, self.quiet_from));
         }
         let slots: u32 = self.workers.iter().map(|worker| worker.slots).sum();
-        let trusted = head.roster.suspected().next().is_none();
-        if trusted && head.roster.slots() == slots && head.roster.free_slots() != slots {
+        let usable = head.roster.suspected().next().is_none() && !self.workers.iter().any(|worker| worker.table.is_resting());
+        if usable && head.roster.slots() == slots && head.roster.free_slots() != slots {
             return Err(format!("a slot leaked: {} of {slots} are free: {:?}", head.roster.free_slots(), head.roster));
         }
         self.story.ended_jobs = self.disk.ledger.jobs.len() as u64;

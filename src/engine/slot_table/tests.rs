@@ -102,6 +102,35 @@ fn a_task_goes_through_its_slot_and_its_result_stays_until_it_is_acknowledged() 
 }
 
 #[test]
+fn a_machine_that_fails_a_task_says_busy_first_and_rests_then_tries_one_and_is_whole_with_the_first_that_ends() {
+    let mut story = Story::new();
+    story.runs(&[0]);
+    story.starts(0, 0);
+    let effects = story.tell(SlotEvent::Machine(Health::Failed));
+    assert_eq!((announced(&effects), effects.contains(&SlotEffect::Rest(limits::REST_FIRST))), (Some((0, 1)), true));
+    assert_eq!(announced(&story.ends(0, 0)), Some((0, 1)));
+    assert!(says(&story.runs(&[1]), &FromWorker::Declined(lease(1))), "what was on its way goes back");
+    story.now += limits::REST_FIRST.as_millis() as u64;
+    assert_eq!(announced(&story.tell(SlotEvent::Tick)), Some((1, 2)));
+    assert_eq!(announced(&story.runs(&[2])), Some((0, 3)), "one to try");
+    // It is dropped: another may be tried.
+    assert_eq!(announced(&story.hears(ToWorker::Fence(FenceId(1), JobId(7)))), Some((1, 3)));
+    story.runs(&[3]);
+    story.starts(0, 3);
+    assert!(story.tell(SlotEvent::Machine(Health::Failed)).contains(&SlotEffect::Rest(2 * limits::REST_FIRST)));
+    story.ends(0, 3);
+    story.now += 2 * limits::REST_FIRST.as_millis() as u64;
+    // A head that comes anew does not shorten it, nor does it lengthen it.
+    story.hears(ToWorker::Heartbeat(Instant(story.now)));
+    assert_eq!(announced(&story.tell(SlotEvent::Tick)), Some((1, 4)));
+    story.runs(&[4]);
+    story.starts(0, 4);
+    assert_eq!(announced(&story.tell(SlotEvent::Machine(Health::Sound))), Some((1, 5)));
+    assert!(!story.table.is_resting());
+    assert_eq!(announced(&story.ends(0, 4)), Some((2, 5)));
+}
+
+#[test]
 fn a_run_without_a_free_slot_is_declined() {
     let effects = Story::new().runs(&[0, 1, 2]);
     assert!(says(&effects, &FromWorker::Declined(lease(2))));
@@ -386,6 +415,7 @@ fn nonsense() -> impl Strategy<Value = SlotEvent> {
         4 => (0usize..4, lease.clone(), how).prop_map(|(slot, lease, how)| SlotEvent::Prepared { slot, lease, how }),
         4 => (0usize..4, lease.clone(), 0u64..2000).prop_map(|(slot, lease, bytes)| SlotEvent::Ended { slot, lease, bytes }),
         2 => Just(SlotEvent::Tick),
+        1 => prop_oneof![Just(Health::Sound), Just(Health::Failed)].prop_map(SlotEvent::Machine),
         1 => any::<bool>().prop_map(SlotEvent::Drain),
     ]
 }
