@@ -247,6 +247,6 @@ impl ProxyState {
         for event in held.chain(unacknowledged) {
             let _ = actor.cast(JobMsg::FromSession(event, myself.clone()));
         }
-        let _ = actor.cast(JobMsg::Event(JobEvent::WorkerReported(worker)));
+        let _ = actor.cast(JobMsg::Event(JobEvent::WorkerReported(worker, session)));
     }
 }

@@ -105,7 +105,7 @@ struct Runner {
 }
 
 /// Why this machine failed an attempt, in one line; that says nothing about the task.
-type Fault = String;
+type MachineFault = String;
 
 impl Runner {
     fn work(&mut self, order: Order) {
@@ -123,7 +123,7 @@ impl Runner {
     }
 
     /// After a fault: whether a task can be started here at all.
-    fn is_fit(&self) -> Result<(), Fault> {
+    fn is_fit(&self) -> Result<(), MachineFault> {
         if !self.in_doubt {
             return Ok(());
         }
@@ -131,7 +131,7 @@ impl Runner {
     }
 
     /// A task that failed on a full disk that was not full by what the task left, for that is gone by now, did nothing wrong.
-    fn to_blame(&self, kept: KeptResult) -> Result<KeptResult, Fault> {
+    fn to_blame(&self, kept: KeptResult) -> Result<KeptResult, MachineFault> {
         let failed = matches!(kept.outcome, Outcome::Exited { code: 1.. } | Outcome::Signalled { .. });
         let free = if failed { self.folders.free_bytes() } else { u64::MAX };
         if free >= limits::WORKER_DISK_MIN_BYTES {
@@ -144,7 +144,7 @@ impl Runner {
         ))
     }
 
-    fn attempt(&mut self, order: &Order) -> Result<KeptResult, Fault> {
+    fn attempt(&mut self, order: &Order) -> Result<KeptResult, MachineFault> {
         let started = wall_now();
         let outcome = match self.start_of(order) {
             Ok(start) => self.run(&start, order)?,
@@ -198,7 +198,7 @@ impl Runner {
     }
 
     /// Runs the process by the slot's launcher, which is started when there is none. A launcher that died took its task with it.
-    fn run(&mut self, start: &Start, order: &Order) -> Result<Outcome, Fault> {
+    fn run(&mut self, start: &Start, order: &Order) -> Result<Outcome, MachineFault> {
         if self.launcher.is_none() {
             match Launcher::spawn(&self.setup.launcher, &[], self.folders.slot()) {
                 Ok(launcher) => self.launcher = Some(launcher),

@@ -45,4 +45,8 @@ pub enum Fault {
     MarkIgnored,
     /// A Hello that was overtaken by a later one of its worker is taken.
     LateHelloTaken,
+    /// Tasks are granted although the head's disk is full.
+    FullDiskIgnored,
+    /// A session's silence is measured by the wall clock.
+    WallClockTrusted,
 }

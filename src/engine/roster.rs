@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::domain::{DiskRoom, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
 
+use super::fault::Fault;
 use super::rank::{self, RankRules, Rule};
 use super::suspicion::Trust;
 use super::view::JobView;
@@ -155,6 +156,7 @@ pub struct Roster {
     reserved: Option<(JobId, SessionId)>,
     /// Set while nothing is granted.
     disk_full: Option<DiskRoom>,
+    fault: Option<Fault>,
 }
 
 /// Where a job stands among those that want slots.
@@ -169,6 +171,11 @@ pub struct Place {
 }
 
 impl Roster {
+    /// Plants a mistake, for tests.
+    pub fn plant(&mut self, fault: Option<Fault>) {
+        self.fault = fault;
+    }
+
     /// Takes one event in, and grants what can be granted.
     pub fn on_event(&mut self, event: RosterEvent) -> Vec<RosterEffect> {
         match event {
@@ -336,7 +343,8 @@ impl Roster {
     /// Grants slot by slot, since every grant changes the owners' shares; neighbours are joined afterwards.
     fn grant(&mut self) -> Vec<RosterEffect> {
         let mut effects: Vec<RosterEffect> = Vec::new();
-        if self.open.is_empty() || self.wanting.is_empty() || self.disk_full.is_some() {
+        let full = self.disk_full.is_some() && self.fault != Some(Fault::FullDiskIgnored);
+        if self.open.is_empty() || self.wanting.is_empty() || full {
             return effects;
         }
         let mut line = Line::new(self.wanting.iter().filter_map(|job| self.jobs.get(job)).map(|job| &job.view), self.rules());

@@ -257,7 +257,8 @@ impl Session {
     }
 
     fn said(&mut self, message: FromWorker, now: Now, effects: &mut Vec<SessionEffect>) {
-        self.heard = now.mono;
+        let by_wall = self.fault == Some(Fault::WallClockTrusted);
+        self.heard = if by_wall { Instant(u64::try_from(now.wall.0 / 1000).unwrap_or(0)) } else { now.mono };
         match message {
             FromWorker::Room { free, last_run_seen } => {
                 self.free_announced = free.min(self.slots);

@@ -1,9 +1,8 @@
 //! The head's disk: entries that are written, synced, or forgotten in a crash.
 
-use millpond::domain::Epoch;
-use millpond::domain::JobId;
 use millpond::domain::entry::{Entry, JobEntry};
-use millpond::engine::{JobEvent, Ledger};
+use millpond::domain::{DiskRoom, Epoch, JobId};
+use millpond::engine::{JobEvent, Ledger, RosterEvent};
 
 use crate::head::HeadMail;
 use crate::world::{Addr, Mail, World};
@@ -15,9 +14,23 @@ pub struct Disk {
     pub ledger: Ledger,
     /// Written, not synced: entries with whom to tell.
     pub unsynced: Vec<(Entry, Addr, u64)>,
+    /// Until then it has no room for what tasks leave behind.
+    pub full_until: u64,
 }
 
 impl World {
+    /// As the supervisor does with every tick: lets the roster know whether the disk has room.
+    pub fn look_at_disk(&mut self) -> Result<(), String> {
+        let full = (self.now < self.disk.full_until).then_some(DiskRoom { free: 0, total: 1 });
+        match &self.head {
+            Some(head) if head.roster.disk_full() != full => {
+                self.story.full_disks += u64::from(full.is_some());
+                self.roster_event(RosterEvent::DiskFull(full))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Entries gather until the disk is free; then all of them go in one sync.
     pub fn write(&mut self, entry: Entry, from: Addr, seq: u64) {
         self.disk.unsynced.push((entry, from, seq));

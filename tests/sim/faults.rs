@@ -19,8 +19,10 @@ pub enum FaultKind {
     /// Several workers, by the bits of the first number, can't reach the head for so many ms.
     Partition(u64, u64),
     Stall(usize, u64),
-    /// A worker's connection is cut, and so is the next one that it makes, whose Hello arrives so many ms later.
-    LateHello(usize, u64),
+    /// The head's disk has no room for what tasks leave behind, for so many ms.
+    DiskFull(u64),
+    /// The wall clock, everywhere, jumps by so many ms.
+    WallJump(i64),
 }
 
 impl World {
@@ -53,12 +55,6 @@ impl World {
                 self.oracle.cut(at, self.now);
                 self.cut_worker(at);
             }
-            FaultKind::LateHello(at, span) => {
-                self.story.cuts += 1;
-                self.oracle.cut(at, self.now);
-                self.workers[at].late_hello = Some(span);
-                self.cut_worker(at);
-            }
             FaultKind::Clog(at, up, span) => {
                 self.story.clogs += 1;
                 if up {
@@ -73,6 +69,11 @@ impl World {
                     self.workers[at].unreachable_until = self.now + span;
                     self.cut_worker(at);
                 }
+            }
+            FaultKind::DiskFull(span) => self.disk.full_until = self.disk.full_until.max(self.now + span),
+            FaultKind::WallJump(by) => {
+                self.story.wall_jumps += 1;
+                self.wall_ahead += by;
             }
             FaultKind::Stall(at, span) => {
                 let worker = &mut self.workers[at];
@@ -97,14 +98,6 @@ impl World {
         }
         let unread = std::mem::take(&mut self.workers[at].unread);
         unread.into_iter().try_for_each(|mail| self.deliver(Addr::Worker(at), mail))
-    }
-
-    /// Holds up the Hello of a connection that will not last.
-    pub fn hold_up(&mut self, conn: Conn, span: u64) {
-        self.story.late_hellos += 1;
-        self.clog(conn.worker, true, self.now + span);
-        let lives = self.rng.between(10, 200);
-        self.at(self.now + lives, Addr::World, Mail::Fault(FaultKind::Cut(conn.worker)));
     }
 
     /// Holds up what is sent from now on over a worker's connections.

@@ -81,11 +81,11 @@ pub fn a_job(number: u64, count: u32, rng: &mut Rng) -> Submitted {
     Submitted { job: JobId(number), spec, request_id: String::new(), priority: 0, max_running, held: rng.percent(10), at: WallTime(0) }
 }
 
-pub fn a_result(lease: Lease, outcome: Outcome) -> FromWorker {
+pub fn a_result(lease: Lease, outcome: Outcome, ended: WallTime) -> FromWorker {
     FromWorker::Finished(Box::new(Finished {
         lease,
         outcome,
-        timing: Timing::default(),
+        timing: Timing { started: WallTime(0), ended },
         packed: Packed::default(),
         bytes: ResultBytes::Inline(Vec::new()),
     }))
@@ -109,10 +109,12 @@ impl World {
         admission.plant(self.fault);
         let mut arrivals = Arrivals::default();
         arrivals.plant(self.fault);
+        let mut roster = Roster::default();
+        roster.plant(self.fault);
         let ids: Vec<JobId> = jobs.keys().copied().collect();
         self.head = Some(Head {
             epoch,
-            roster: Roster::default(),
+            roster,
             jobs,
             sessions: BTreeMap::new(),
             attaching: BTreeMap::new(),
@@ -128,6 +130,7 @@ impl World {
             order: Order::default(),
             idle: None,
         });
+        self.look_at_disk()?;
         for id in ids {
             self.tell_tasks(id);
             self.open_window(id, epoch);
@@ -201,8 +204,8 @@ impl World {
             (Some(_), Some((since, before))) if before == deliveries => Some((since, before)),
             (Some(_), _) => Some((now, deliveries)),
         };
-        // Unless a worker is kept free for a large task.
-        let kept_free = head.order.reserves(now);
+        // Unless a worker is kept free for a large task, or nothing is granted at all.
+        let kept_free = head.order.reserves(now) || head.order.disk_is_full();
         match (waits, head.idle) {
             (Some(job), Some((since, _))) if now >= since + 3_000 && !kept_free => {
                 Err(format!("{job} waits since {since} ms beside a free slot, and nothing was sent until {now} ms"))
@@ -224,7 +227,12 @@ impl World {
         }
         match (to, mail) {
             (Addr::Job(id), HeadMail::Job(event)) => self.job_event(id, event),
-            (Addr::Supervisor, HeadMail::Roster(event)) => self.roster_event(*event),
+            (Addr::Supervisor, HeadMail::Roster(event)) => {
+                if matches!(*event, RosterEvent::Tick(_)) {
+                    self.look_at_disk()?;
+                }
+                self.roster_event(*event)
+            }
             (Addr::Proxy(id), HeadMail::Session(event)) => self.session_event(id, *event),
             (Addr::Journal, HeadMail::Synced) => self.synced(),
             (Addr::Supervisor, HeadMail::Submit(wish)) => self.submit(wish),
@@ -357,6 +365,7 @@ impl World {
 
     pub fn head_hears(&mut self, conn: Conn, message: FromWorker) -> Result<(), String> {
         let Some(head) = self.head.as_mut().filter(|head| head.epoch == conn.epoch) else { return Ok(()) };
+        self.oracle.heard(conn.session, self.now);
         match message {
             FromWorker::Hello(hello) => {
                 let id = WorkerId(conn.worker as u32 + 1);
@@ -411,7 +420,7 @@ impl World {
             let event = JobEvent::Claimed { session: conn.session, worker, lease: held.lease, finished: held.finished };
             self.inside(Addr::Supervisor, Addr::Job(held.lease.job), HeadMail::Job(event));
         }
-        self.each_job(|_| JobEvent::WorkerReported(worker));
+        self.each_job(|_| JobEvent::WorkerReported(worker, conn.session));
         self.roster_event(RosterEvent::Opened { session: conn.session, worker, slots: hello.slots, total: hello.total })
     }
 
@@ -448,6 +457,7 @@ impl World {
         let now = self.clock();
         let Some((session, conn)) = self.head.as_mut().and_then(|head| head.sessions.get_mut(&id)) else { return Ok(()) };
         let conn = *conn;
+        let ticks = matches!(event, SessionEvent::Tick);
         let effects = session.on_event(event, now);
         if self.looks {
             session.check(conn.epoch)?;
@@ -472,6 +482,9 @@ impl World {
                     if goodbye {
                         self.left(conn);
                     } else {
+                        if ticks {
+                            self.oracle.given_up(id, self.now)?;
+                        }
                         self.oracle.disturbed(conn.worker, self.now);
                     }
                     self.head_loses(conn)?;

@@ -51,6 +51,8 @@ fn every_seed_keeps_every_promise() {
                 && totals.job_crashes > 0
                 && totals.drains > 0
                 && totals.suspicions > 0
+                && totals.full_disks > 0
+                && totals.wall_jumps > count / 2
                 && totals.given_back > count / 2
                 && totals.submitted > count
                 && totals.kept > 0
@@ -74,6 +76,19 @@ fn a_large_cluster_keeps_every_promise_and_its_pace() {
 #[test]
 fn the_same_seed_gives_the_same_story() {
     assert_eq!(run(7, None).unwrap(), run(7, None).unwrap());
+}
+
+/// Wall time is only told to people: the same seed goes the same way, step by step, whatever the wall clock does.
+#[test]
+fn jumps_of_the_wall_clock_change_nothing() {
+    let mut jumps = 0;
+    for seed in 1..=100 {
+        let story = run(seed, None).unwrap();
+        let steady = World::with_a_steady_wall_clock(seed).run().unwrap();
+        jumps += story.wall_jumps;
+        assert_eq!(Story { events: story.events - story.wall_jumps, wall_jumps: 0, ..story }, steady, "seed {seed}");
+    }
+    assert!(jumps > 100);
 }
 
 /// Each mistake that could be made, and what says that it was.
@@ -101,6 +116,8 @@ fn planted_faults_are_caught() {
         Fault::ReplyBeforeDurable,
         Fault::MarkIgnored,
         Fault::LateHelloTaken,
+        Fault::FullDiskIgnored,
+        Fault::WallClockTrusted,
     ];
     let mut late = Vec::new();
     for fault in faults {

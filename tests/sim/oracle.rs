@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millpond::domain::entry::{Entry, JobEntry};
 use millpond::domain::verb::{Verb, VerbReply};
 use millpond::domain::wire::Lease;
-use millpond::domain::{Attempt, Epoch, JobId, TaskNo, WorkerId};
+use millpond::domain::{Attempt, Epoch, JobId, SessionId, TaskNo, WorkerId};
 use millpond::engine::{JobRecord, Ledger};
 use millpond::limits;
 
@@ -25,6 +25,8 @@ pub struct Oracle {
     names: BTreeMap<usize, WorkerId>,
     /// When each worker was let in.
     welcomes: BTreeMap<usize, Vec<u64>>,
+    /// When each session last said something that arrived.
+    heard: BTreeMap<SessionId, u64>,
     /// Attempts that a machine that failed gave back.
     given_back: BTreeSet<(JobId, TaskNo, Attempt)>,
     /// Of these, one that cost its task something.
@@ -188,9 +190,34 @@ impl Oracle {
         Err(format!("{lease:?} was sent to worker {at}, which has no free slot"))
     }
 
-    /// A task comes back from a machine that failed: that is no failure of its own.
+    /// Something arrives from a worker.
+    pub fn heard(&mut self, session: SessionId, now: u64) {
+        self.heard.insert(session, now);
+    }
+
+    /// The head gives a worker up for its silence.
+    pub fn given_up(&self, session: SessionId, now: u64) -> Result<(), String> {
+        let heard = self.heard.get(&session).copied().unwrap_or(0);
+        let silent = limits::WORKER_SILENT_AFTER.as_millis() as u64;
+        if now < heard + silent {
+            return Err(format!("{session} is given up for its silence at {now} ms, and was heard at {heard} ms"));
+        }
+        Ok(())
+    }
+
+    /// A task comes back from a machine that failed: that is no failure of its own. Where two starts of the head have given the same number
+    /// to an attempt, the journal does not say which of them failed.
     pub fn given_back(&mut self, lease: Lease) {
-        self.given_back.insert((lease.job, lease.no, lease.attempt));
+        let Lease { job, no, attempt, .. } = lease;
+        let starts = self.started.range((job, no, Epoch(0), Attempt(0))..=(job, no, Epoch(u64::MAX), Attempt(u32::MAX)));
+        if starts.filter(|((.., of), _)| *of == attempt).count() == 1 {
+            self.given_back.insert((job, no, attempt));
+        }
+    }
+
+    /// An attempt has failed before it could be started.
+    pub fn not_started(&mut self, lease: Lease) {
+        self.given_back.remove(&(lease.job, lease.no, lease.attempt));
     }
 
     pub fn journalled(&mut self, entry: &Entry, before: &Ledger) {

@@ -39,12 +39,17 @@ struct Seat {
 pub struct Order {
     jobs: BTreeMap<JobId, Job>,
     seats: BTreeMap<SessionId, Seat>,
+    /// The head's disk is full: nothing is granted.
+    disk_full: bool,
 }
 
 impl Order {
     /// Takes in what the roster was told and what it granted; an error if the rules do not allow it.
     pub fn check(&mut self, event: RosterEvent, effects: &[RosterEffect], now: u64) -> Result<(), String> {
         self.told(event);
+        if let Some(effect) = effects.first().filter(|_| self.disk_full) {
+            return Err(format!("a grant while the head's disk is full: {effect:?}"));
+        }
         let reserved = self.reserves(now);
         for effect in effects {
             let RosterEffect::Grant { job, grant, session, slots, .. } = *effect;
@@ -63,7 +68,7 @@ impl Order {
         for job in self.jobs.values_mut() {
             job.waits_since = if job.wants() { job.waits_since.or(Some(now)) } else { None };
         }
-        if !reserved {
+        if !reserved && !self.disk_full {
             self.nothing_left_over()?;
         }
         effects.iter().try_for_each(|effect| self.in_order(effect))
@@ -92,7 +97,8 @@ impl Order {
             RosterEvent::Closed(session) => {
                 self.seats.remove(&session);
             }
-            RosterEvent::Tick(_) | RosterEvent::DiskFull(_) => {}
+            RosterEvent::DiskFull(room) => self.disk_full = room.is_some(),
+            RosterEvent::Tick(_) => {}
         }
     }
 
@@ -158,6 +164,11 @@ impl Order {
     /// Whether some job has waited so long that a worker may be kept free for it.
     pub fn reserves(&self, now: u64) -> bool {
         self.jobs.values().any(|job| job.may_have_a_worker_kept_free(now))
+    }
+
+    /// Whether nothing may be granted.
+    pub fn disk_is_full(&self) -> bool {
+        self.disk_full
     }
 
     /// What is free at a session, by its last report.

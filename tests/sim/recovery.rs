@@ -76,7 +76,7 @@ impl World {
         });
         let unacknowledged = session.unacknowledged().filter(|lease| lease.job == job);
         let unacknowledged = unacknowledged.map(|lease| JobEvent::Claimed { session: id, worker, lease, finished: true });
-        let events: Vec<JobEvent> = held.chain(unacknowledged).chain([JobEvent::WorkerReported(worker)]).collect();
+        let events: Vec<JobEvent> = held.chain(unacknowledged).chain([JobEvent::WorkerReported(worker, id)]).collect();
         for event in events {
             self.story.kept += u64::from(matches!(event, JobEvent::Kept { .. }));
             self.inside(Addr::Proxy(id), Addr::Job(job), HeadMail::Job(event));

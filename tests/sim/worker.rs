@@ -23,8 +23,6 @@ pub struct Worker {
     /// It gives every task back, since its machine fails.
     pub unfit: bool,
     pub incarnation: u64,
-    /// Its next Hello takes so many ms.
-    pub late_hello: Option<u64>,
     pub stalled_until: u64,
     /// What came while it stood still.
     pub unread: VecDeque<Mail>,
@@ -54,7 +52,6 @@ impl Worker {
             broken: false,
             unfit: false,
             incarnation: 0,
-            late_hello: None,
             stalled_until: 0,
             unread: VecDeque::new(),
             unreachable_until: 0,
@@ -140,9 +137,6 @@ impl World {
         self.last_session += 1;
         let conn = Conn { session: SessionId(self.last_session), epoch, worker: at, incarnation };
         self.alive.insert(conn, ());
-        if let Some(span) = self.workers[at].late_hello.take() {
-            self.hold_up(conn, span);
-        }
         let worker = &mut self.workers[at];
         worker.dialing = Some(conn);
         let hello = FromWorker::Hello(Hello {
@@ -155,8 +149,23 @@ impl World {
             stamp: worker.clock(self.now),
             held: worker.table.held(),
         });
-        self.say(conn, hello);
+        if self.rng.percent(3) {
+            self.dies_on_its_way(conn, hello);
+        } else {
+            self.say(conn, hello);
+        }
         Ok(())
+    }
+
+    /// A connection breaks as soon as it stands; its Hello arrives all the same, perhaps after that of the next one.
+    fn dies_on_its_way(&mut self, conn: Conn, hello: FromWorker) {
+        let (worker, proxy) = (Addr::Worker(conn.worker), Addr::Proxy(conn.session));
+        self.story.late_hellos += 1;
+        self.oracle.cut(conn.worker, self.now);
+        self.alive.remove(&conn);
+        self.send(worker, proxy, conn.epoch.0, 1_500, Mail::ToHead(conn, hello));
+        self.send(worker, proxy, conn.epoch.0, 300, Mail::HeadLearnsCut(conn));
+        self.send(proxy, worker, conn.session.0, 100, Mail::WorkerLearnsCut(conn));
     }
 
     pub fn say(&mut self, conn: Conn, message: FromWorker) {
@@ -241,7 +250,8 @@ impl World {
         if worker.incarnation == incarnation
             && let Some(conn) = worker.conn
         {
-            self.say(conn, crate::head::a_result(lease, outcome));
+            let ended = self.clock().wall;
+            self.say(conn, crate::head::a_result(lease, outcome, ended));
         }
     }
 
@@ -285,6 +295,7 @@ impl World {
                 self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, Outcome::Exited { code: 1 }));
             }
             SlotEffect::Fail { lease } => {
+                self.oracle.not_started(lease);
                 self.workers[at].results.insert(Lease { epoch: Epoch(0), ..lease }, Outcome::Exited { code: 1 });
             }
             SlotEffect::Deliver(lease) => {

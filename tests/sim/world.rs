@@ -23,6 +23,8 @@ use crate::worker::Worker;
 /// How often all of a large cluster is looked at, in events.
 const LOOK_EVERY: u64 = 200_000;
 
+const HOUR_MS: i64 = 3_600_000;
+
 /// Who can get mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Addr {
@@ -97,6 +99,9 @@ pub struct Story {
     pub suspicions: u64,
     /// Tasks that came back from a machine that failed.
     pub given_back: u64,
+    /// How often the head found its disk full.
+    pub full_disks: u64,
+    pub wall_jumps: u64,
     /// Leases that a rebuilt job took over as sent.
     pub kept: u64,
     pub late_hellos: u64,
@@ -124,6 +129,8 @@ impl Story {
         self.submitted += other.submitted;
         self.suspicions += other.suspicions;
         self.given_back += other.given_back;
+        self.full_disks += other.full_disks;
+        self.wall_jumps += other.wall_jumps;
         self.kept += other.kept;
         self.late_hellos += other.late_hellos;
         self.deliveries += other.deliveries;
@@ -133,6 +140,8 @@ impl Story {
 pub struct World {
     pub rng: Rng,
     pub now: u64,
+    /// The wall clock is ahead of the monotonic one by so many ms.
+    pub wall_ahead: i64,
     pub fault: Option<Fault>,
     pub story: Story,
     pub oracle: Oracle,
@@ -164,6 +173,7 @@ impl World {
         let workers = rng.between(1, 4);
         let mut world = Self {
             now: 1000,
+            wall_ahead: 0,
             fault,
             story: Story::default(),
             oracle: Oracle::default(),
@@ -196,6 +206,14 @@ impl World {
             world.workers.push(Worker { broken, unfit, ..Worker::new(slots, cpus, ahead, fault) });
         }
         world.plan(large);
+        world.plan_wall_jumps(seed);
+        world
+    }
+
+    /// The same world with a wall clock that never jumps.
+    pub fn with_a_steady_wall_clock(seed: u64) -> Self {
+        let mut world = Self::new(seed, None);
+        world.mail.retain(|_, (_, mail)| !matches!(mail, Mail::Fault(FaultKind::WallJump(_))));
         world
     }
 
@@ -276,7 +294,7 @@ impl World {
                 6 => FaultKind::Drain(worker, true),
                 7..=9 => FaultKind::Clog(worker, self.rng.percent(50), self.rng.between(50, 9_000)),
                 10 => FaultKind::Partition(self.rng.next(), self.rng.between(100, 20_000)),
-                11 => FaultKind::LateHello(worker, self.rng.between(300, 6_000)),
+                11 => FaultKind::DiskFull(self.rng.between(100, 20_000)),
                 _ => FaultKind::Cut(worker),
             };
             self.at(at, Addr::World, Mail::Fault(fault));
@@ -303,8 +321,18 @@ impl World {
         self.at(1000, Addr::World, Mail::Beat);
     }
 
+    /// The wall clock jumps by an hour, to and fro. From random numbers of its own, so that everything else is as without.
+    fn plan_wall_jumps(&mut self, seed: u64) {
+        let mut rng = Rng::new(!seed);
+        for _ in 0..rng.below(4) {
+            let at = rng.between(1_000, self.quiet_from);
+            let by = if rng.percent(50) { HOUR_MS } else { -HOUR_MS };
+            self.at(at, Addr::World, Mail::Fault(FaultKind::WallJump(by)));
+        }
+    }
+
     pub fn clock(&self) -> Now {
-        Now { mono: Instant(self.now), wall: WallTime(self.now as i64 * 1000) }
+        Now { mono: Instant(self.now), wall: WallTime((self.now as i64 + self.wall_ahead) * 1000) }
     }
 
     pub fn at(&mut self, time: u64, to: Addr, mail: Mail) {

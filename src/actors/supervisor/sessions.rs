@@ -98,7 +98,7 @@ impl SupervisorState {
                 }
             }
         }
-        self.each_job(&JobEvent::WorkerReported(worker));
+        self.each_job(&JobEvent::WorkerReported(worker, session));
     }
 
     /// A worker has one session: an older one ends before the new one begins.

@@ -267,13 +267,14 @@ impl JobMachine {
         true
     }
 
-    /// A worker has told all that it holds: what it was sent before and does not hold will never start there.
-    pub(super) fn worker_reported(&mut self, worker: WorkerId) {
-        self.strays.reported(worker);
+    /// A worker has told all that it holds: what it was sent before and does not hold will never start there. What it has just claimed it
+    /// holds, even if the news that this session is lost overtook the end of its report.
+    pub(super) fn worker_reported(&mut self, worker: WorkerId, session: SessionId) {
+        self.strays.reported(worker, session);
         let gone: Vec<TaskNo> = self
             .out
             .iter()
-            .filter(|(_, out)| out.worker == worker && matches!(out.phase, Phase::Adrift { .. }))
+            .filter(|(_, out)| out.worker == worker && out.session != session && matches!(out.phase, Phase::Adrift { .. }))
             .map(|(no, _)| *no)
             .collect();
         for no in gone {

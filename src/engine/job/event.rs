@@ -78,8 +78,8 @@ pub enum JobEvent {
         /// What was sent.
         lease: Lease,
     },
-    /// A worker has claimed all that it holds of this job.
-    WorkerReported(WorkerId),
+    /// A worker has claimed all that it holds of this job, in this session.
+    WorkerReported(WorkerId, SessionId),
     /// The re-attach window of this machine is over: it began when the machine was made of the journal.
     RecoveryOver,
     /// Everything up to this number is durable.

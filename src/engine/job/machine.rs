@@ -202,7 +202,7 @@ impl JobMachine {
             JobEvent::SessionLost(session, heard) => self.session_lost(session, heard, now, fx),
             JobEvent::Claimed { session, worker, lease, finished } => self.claimed(session, worker, lease, finished, now, fx),
             JobEvent::Kept { session, worker, lease } => self.kept(session, worker, lease, now, fx),
-            JobEvent::WorkerReported(worker) => self.worker_reported(worker),
+            JobEvent::WorkerReported(worker, session) => self.worker_reported(worker, session),
             JobEvent::RecoveryOver => {
                 self.unreported.clear();
                 self.settle_limbo();

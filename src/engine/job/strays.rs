@@ -47,9 +47,9 @@ impl Strays {
         self.0.retain(|stray| stray.session != session || stray.sent_before >= fence);
     }
 
-    /// The worker has told all that it holds: nothing else will start there.
-    pub fn reported(&mut self, worker: WorkerId) {
-        self.0.retain(|stray| stray.worker != worker);
+    /// The worker has told, in a new session, all that it holds: nothing else of earlier ones will start there.
+    pub fn reported(&mut self, worker: WorkerId, session: SessionId) {
+        self.0.retain(|stray| stray.worker != worker || stray.session == session);
     }
 
     /// A session ended without a goodbye.

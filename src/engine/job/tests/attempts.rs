@@ -117,10 +117,24 @@ fn a_short_cut_of_the_connection_runs_nothing_twice() {
     assert_eq!(story.grant(S2, 5), [lease(2, 1)], "and is not given to another");
     let back = SessionId(11);
     assert_eq!(story.claims(back, running[0], false), Some(Verdict::Adopt));
-    story.tell(JobEvent::WorkerReported(WorkerId(1)));
+    story.tell(JobEvent::WorkerReported(WorkerId(1), SessionId(11)));
     assert_eq!(story.grant(S2, 5), [Lease { attempt: Attempt(2), ..sent[0] }], "what the worker does not hold waits again");
     story.finishes(back, running[0], DONE);
     assert_eq!(story.counts(), [3, 2, 0, 1, 0, 0]);
+}
+
+#[test]
+fn what_a_worker_has_claimed_is_not_taken_for_gone_when_its_session_is_lost_before_the_report_ends() {
+    let mut story = Story::of(1);
+    let running = story.started(S1, 1);
+    story.loses(S1);
+    let back = SessionId(11);
+    story.claims(back, running[0], false);
+    story.loses(back);
+    story.tell(JobEvent::WorkerReported(WorkerId(1), back));
+    assert_eq!(story.grant(S2, 1), []);
+    story.after(limits::STARTED_GONE_AFTER);
+    assert_eq!(story.grant(S2, 1), [lease(0, 2)]);
 }
 
 #[test]

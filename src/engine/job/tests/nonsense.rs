@@ -44,7 +44,7 @@ fn nonsense() -> impl Strategy<Value = Nonsense> {
         4 => (session(), worker(), lease.clone(), any::<bool>())
             .prop_map(|(session, worker, lease, finished)| JobEvent::Claimed { session, worker, lease, finished }),
         2 => (session(), worker(), lease.clone()).prop_map(|(session, worker, lease)| JobEvent::Kept { session, worker, lease }),
-        2 => worker().prop_map(JobEvent::WorkerReported),
+        2 => (worker(), session()).prop_map(|(worker, session)| JobEvent::WorkerReported(worker, session)),
         1 => Just(JobEvent::RecoveryOver),
         1 => (0u64..99).prop_map(JobEvent::Durable),
         3 => verb.prop_map(|verb| JobEvent::Verb { ticket: 1, verb, reason: String::new() }),

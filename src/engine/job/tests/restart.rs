@@ -12,9 +12,9 @@ fn after_a_restart_tasks_above_the_mark_go_out_at_once_and_the_others_wait_for_c
     let old = Lease { epoch: Epoch(1), ..lease(7, 3) };
     assert_eq!(story.claims(S1, old, false), Some(Verdict::Adopt));
     assert_eq!(story.counts()[2], 1);
-    story.tell(JobEvent::WorkerReported(WorkerId(1)));
+    story.tell(JobEvent::WorkerReported(WorkerId(1), SessionId(11)));
     assert_eq!(story.grant(S1, 1), [lease(502, 1)], "w2 may still claim something");
-    story.tell(JobEvent::WorkerReported(WorkerId(2)));
+    story.tell(JobEvent::WorkerReported(WorkerId(2), SessionId(12)));
     assert_eq!(story.grant(S1, 7).iter().map(|lease| lease.no.0).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 8]);
 }
 
@@ -89,8 +89,8 @@ fn a_refused_claim_still_uses_up_its_number() {
     let mut story = Story::restarted(&[JobEntry::Split { total: 1 }], 0, &[1, 2]);
     story.claims(S1, lease(0, 1), false);
     assert_eq!(story.claims(S2, lease(0, 2), false), Some(Verdict::Stop));
-    story.tell(JobEvent::WorkerReported(WorkerId(1)));
-    story.tell(JobEvent::WorkerReported(WorkerId(2)));
+    story.tell(JobEvent::WorkerReported(WorkerId(1), SessionId(11)));
+    story.tell(JobEvent::WorkerReported(WorkerId(2), SessionId(12)));
     story.finishes(S1, lease(0, 1), Outcome::Lost);
     assert_eq!(story.grant(S2, 1), [lease(0, 3)], "w2 may still be stopping its attempt 2");
 }
@@ -100,7 +100,7 @@ fn a_failure_that_was_counted_before_a_restart_is_not_counted_again() {
     let failed = JobEntry::AttemptFailed { no: TaskNo(0), attempt: Attempt(1) };
     let mut story = Story::restarted(&[JobEntry::Split { total: 1 }, failed], 1, &[1]);
     assert_eq!(story.claims(S1, lease(0, 1), true), Some(Verdict::Send));
-    story.tell(JobEvent::WorkerReported(WorkerId(1)));
+    story.tell(JobEvent::WorkerReported(WorkerId(1), SessionId(11)));
     story.finishes(S1, lease(0, 1), FAILED);
     story.disk_catches_up();
     assert_eq!((story.counts(), story.acks()), ([1, 1, 0, 0, 0, 0], vec![lease(0, 1)]), "its retry is still to come");
@@ -111,19 +111,19 @@ fn a_failure_that_was_counted_before_a_restart_is_not_counted_again() {
 fn a_failure_told_in_the_window_frees_no_task_that_may_run_elsewhere() {
     let mut story = Story::restarted(&[JobEntry::Split { total: 1 }], 3, &[1, 2]);
     story.claims(S1, lease(0, 1), true);
-    story.tell(JobEvent::WorkerReported(WorkerId(1)));
+    story.tell(JobEvent::WorkerReported(WorkerId(1), SessionId(11)));
     story.finishes(S1, lease(0, 1), FAILED);
     story.disk_catches_up();
     assert_eq!(story.grant(S1, 1), [], "w2 may run attempt 2");
     assert_eq!(story.claims(S2, lease(0, 2), false), Some(Verdict::Adopt));
-    story.tell(JobEvent::WorkerReported(WorkerId(2)));
+    story.tell(JobEvent::WorkerReported(WorkerId(2), SessionId(12)));
     assert_eq!(story.counts(), [1, 0, 1, 0, 0, 0]);
 }
 
 #[test]
 fn a_kill_in_the_window_names_the_workers_that_have_not_reported() {
     let mut story = Story::restarted(&[JobEntry::Split { total: 300 }], 0, &[1, 2]);
-    story.tell(JobEvent::WorkerReported(WorkerId(1)));
+    story.tell(JobEvent::WorkerReported(WorkerId(1), SessionId(11)));
     let kill = story.verb(Verb::Kill(KillMode::Finish));
     story.disk_catches_up();
     let reply = story.reply(kill);
@@ -143,7 +143,7 @@ fn a_rebuilt_machine_takes_over_what_live_sessions_hold() {
     story.tell(kept(2));
     story.tell(kept(0));
     assert!(story.said.contains(&JobEffect::Stop(S1, lease(0, 1), limits::DEFAULT_GRACE)), "it is final: nobody wants it");
-    story.tell(JobEvent::WorkerReported(WorkerId(1)));
+    story.tell(JobEvent::WorkerReported(WorkerId(1), SessionId(11)));
     assert_eq!(story.counts(), [5, 3, 1, 1, 0, 0]);
     let kill = story.verb(Verb::Kill(KillMode::Finish));
     story.disk_catches_up();
@@ -158,12 +158,25 @@ fn what_a_session_tells_after_a_kill_is_fenced_before_the_reply() {
     let mut story = Story::restarted(&[JobEntry::Split { total: 5 }], 0, &[1]);
     let kill = story.verb(Verb::Kill(KillMode::Finish));
     story.tell(JobEvent::Kept { session: S1, worker: WorkerId(1), lease: lease(2, 1) });
-    story.tell(JobEvent::WorkerReported(WorkerId(1)));
+    story.tell(JobEvent::WorkerReported(WorkerId(1), S1));
     story.disk_catches_up();
     assert_eq!(story.answer(kill), None, "task 2 may yet start");
     story.answers_fence(S1, &[], &[lease(2, 1)]);
     let reply = story.reply(kill);
     assert_eq!((reply.dropped, reply.counts.running, reply.unconfirmed.len()), (5, 0, 0));
+}
+
+/// The task ended elsewhere while the job's actor was built anew: nobody wants this attempt, and it may start all the same.
+#[test]
+fn what_is_kept_of_a_task_that_has_ended_is_fenced_too() {
+    let mut story = Story::restarted(&[JobEntry::Split { total: 5 }, ended(2, true)], 0, &[1]);
+    story.tell(JobEvent::Kept { session: S1, worker: WorkerId(1), lease: lease(2, 2) });
+    story.tell(JobEvent::WorkerReported(WorkerId(1), S1));
+    let kill = story.verb(Verb::Kill(KillMode::Finish));
+    story.disk_catches_up();
+    assert_eq!(story.answer(kill), None, "the proxy has reported, not the worker");
+    story.answers_fence(S1, &[], &[lease(2, 2)]);
+    assert_eq!(story.reply(kill).dropped, 4);
 }
 
 #[test]

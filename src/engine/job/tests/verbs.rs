@@ -107,7 +107,7 @@ fn a_fence_to_a_lost_session_is_waited_for_no_longer_and_its_worker_is_named() {
     let reply = story.reply(pause);
     assert_eq!((reply.unconfirmed, reply.counts.running, reply.counts.undispatched), (vec![WorkerId(1)], 2, 3));
     // It comes back without them: they never started.
-    story.tell(JobEvent::WorkerReported(WorkerId(1)));
+    story.tell(JobEvent::WorkerReported(WorkerId(1), SessionId(11)));
     assert_eq!(story.counts(), [5, 5, 0, 0, 0, 0]);
 }
 
