@@ -1,5 +1,6 @@
 //! The HeadRoot: opens the data folder, begins an epoch, starts the other actors, and stops the head when one it can't do without fails.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,8 +8,8 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{Semaphore, watch};
 
-use crate::blobs::{DatasetStore, Reserve};
-use crate::domain::{Error, ErrorKind};
+use crate::blobs::{DatasetStore, IndexedResult, Reserve};
+use crate::domain::{Error, ErrorKind, JobId, TaskEnd, TaskNo};
 use crate::engine::{DiskGauge, Watermarks};
 use crate::store::{SledStore, Store};
 
@@ -197,18 +198,26 @@ fn open(data_dir: &std::path::Path, watermarks: Watermarks) -> Result<Opened, Er
     let mut store: Box<dyn Store> = Box::new(SledStore::open(data_dir)?);
     let epoch = store.acquire(&format!("millpond-head {} pid {}", env!("CARGO_PKG_VERSION"), std::process::id()))?;
     let Replayed { ledger, last_seq, ends } = journal::load(store.as_mut())?;
-    let mut files = std::collections::BTreeMap::new();
-    for (job, end) in &ends {
-        if !files.contains_key(job) {
-            files.insert(*job, JobStore::open(data_dir, *job)?);
-        }
-        files.get(job).map_or(Ok(()), |files| files.note(end))?;
-    }
-    files.values().try_for_each(|files| files.index.sync())?;
-    if !ends.is_empty() {
+    let is_tail = !ends.is_empty();
+    note_again(data_dir, ends)?;
+    if is_tail {
         journal::snapshot(store.as_mut(), epoch, last_seq, &ledger)?;
     }
     let datasets = Arc::new(DatasetStore::open(&data_dir.join(DATASETS_DIR))?);
     collect(data_dir, &ledger, &datasets)?;
     Ok(Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge })
+}
+
+/// Where the results lie of tasks whose end is in the journal, but perhaps not yet, durably, in their job's index.
+fn note_again(data_dir: &std::path::Path, ends: Vec<(JobId, TaskEnd)>) -> Result<(), Error> {
+    let mut results: BTreeMap<JobId, Vec<(TaskNo, IndexedResult)>> = BTreeMap::new();
+    for (job, end) in ends {
+        results.entry(job).or_default().push((end.no, IndexedResult { result: end.result, success: end.success }));
+    }
+    for (job, results) in results {
+        let files = JobStore::open(data_dir, job)?;
+        files.index.put_all(results)?;
+        files.index.sync()?;
+    }
+    Ok(())
 }
