@@ -42,7 +42,7 @@ impl Bundle {
 }
 
 /// What a layout depends on: while it is the same, so is the layout.
-type Version = (JobId, u32, u32, JobState, i32);
+type Version = (JobId, u32, u32, u32, JobState, i32);
 
 /// What the Bundler is told.
 pub enum BundlerMsg {
@@ -117,7 +117,7 @@ impl Actor for Bundler {
 }
 
 fn version(job: &JobSnapshot) -> Version {
-    (job.record.id, job.record.succeeded.len(), job.record.failed.len(), job.view.state, job.record.priority)
+    (job.record.id, job.view.round, job.record.succeeded.len(), job.record.failed.len(), job.view.state, job.record.priority)
 }
 
 /// The files of a job, of its actor or opened for now.

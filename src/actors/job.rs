@@ -115,6 +115,10 @@ pub struct JobActorState {
     last_ticket: u64,
     /// The view that the supervisor has.
     told: Option<JobView>,
+    /// Wishes to run failed tasks again that came while the end was on its way to the disk: the supervisor begins the job again.
+    retries: Vec<SupervisorMsg>,
+    /// The supervisor knows of the end.
+    retired: bool,
 }
 
 /// See the module.
@@ -141,6 +145,8 @@ impl Actor for JobActor {
             replies: BTreeMap::new(),
             last_ticket: 0,
             told: None,
+            retries: Vec::new(),
+            retired: false,
         })
     }
 
@@ -172,6 +178,10 @@ impl Actor for JobActor {
                 state.event(&myself, JobEvent::SplitDone(total))?;
             }
             JobMsg::Split(Err(error)) => state.event(&myself, JobEvent::SplitFailed(error.message))?,
+            JobMsg::Verb { verb: verb @ Verb::Retry { .. }, reason, reply } if state.retired || state.machine.is_ending() => {
+                state.retries.push(SupervisorMsg::Verb { job: state.id, verb, reason, reply });
+                state.pass_retries_on();
+            }
             JobMsg::Verb { verb, reason, reply } => {
                 state.last_ticket += 1;
                 state.replies.insert(state.last_ticket, reply);
@@ -305,9 +315,18 @@ impl JobActorState {
             }
             JobEffect::Ended(_) => {
                 let _ = self.supervisor.cast(SupervisorMsg::JobEnded(myself.get_id(), Box::new(self.snapshot())));
+                self.retired = true;
+                self.pass_retries_on();
             }
         }
         Ok(())
+    }
+
+    /// Behind the news of the end.
+    fn pass_retries_on(&mut self) {
+        if self.retired {
+            self.retries.drain(..).for_each(|retry| drop(self.supervisor.cast(retry)));
+        }
     }
 
     fn pass(&self, session: SessionId, message: ToWorker) {

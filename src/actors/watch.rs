@@ -254,6 +254,7 @@ mod tests {
             wanted: 0,
             out: 0,
             limbo: 0,
+            round: 1,
             last_grant: GrantId(0),
             durations: Durations::default(),
             created: WallTime(0),

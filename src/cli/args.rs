@@ -44,6 +44,7 @@ Look:
 Steer:
   pause     Start no more tasks of a job, until resume
   resume    Let a paused job go on
+  retry     Run the failed tasks again
   kill      Drop the tasks that have not started, and end the job
   priority  Change a job's place in the order
   limit     Change how many tasks of a job may run at once
@@ -126,6 +127,8 @@ pub(crate) enum Verb {
     Pause(ControlArgs),
     /// Let a paused job go on
     Resume(ControlArgs),
+    /// Run the failed tasks again, into the same bundle, also of a job that has ended
+    Retry(ControlArgs),
     /// Drop the tasks that have not started, and end the job
     Kill(KillArgs),
     /// Change a job's place in the order

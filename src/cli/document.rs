@@ -28,6 +28,7 @@ pub(crate) struct Job<'a> {
     created: Option<String>,
     started: Option<String>,
     finished: Option<String>,
+    round: u32,
 }
 
 #[derive(Serialize)]
@@ -70,6 +71,7 @@ impl<'a> Job<'a> {
             created: rfc3339(job.created.as_ref()),
             started: rfc3339(job.started.as_ref()),
             finished: rfc3339(job.finished.as_ref()),
+            round: job.round,
         }
     }
 }

@@ -13,7 +13,9 @@ use super::embedded::ClusterStarter;
 use super::exit::{Ending, Exit, Stop};
 use super::signals::Signals;
 use super::ui::{Format, Ui};
-use super::{data, explain, kill, limit, list, logs, pause, priority, results, resume, run, show, submit, tasks, up, wait, watch, worker};
+use super::{
+    data, explain, kill, limit, list, logs, pause, priority, results, resume, retry, run, show, submit, tasks, up, wait, watch, worker,
+};
 use crate::domain::Error;
 use crate::rpc::client::Client;
 
@@ -115,6 +117,7 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Logs(args) => logs::run(args, &client, ui).await,
         Verb::Pause(args) => pause::run(args, &client, ui).await,
         Verb::Resume(args) => resume::run(args, &client, ui).await,
+        Verb::Retry(args) => retry::run(args, &client, ui).await,
         Verb::Kill(args) => kill::run(args, &client, ui).await,
         Verb::Priority(args) => priority::run(args, &client, ui).await,
         Verb::Limit(args) => limit::run(args, &client, ui).await,

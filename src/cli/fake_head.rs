@@ -134,6 +134,10 @@ impl JobService for FakeHead {
         self.reply(format!("pause {}", request.into_inner().id))
     }
 
+    async fn retry_job(&self, request: Request<pb::RetryJobRequest>) -> Result<Response<ControlReply>, Status> {
+        self.reply(format!("retry {}", request.into_inner().id))
+    }
+
     async fn resume_job(&self, request: Request<ResumeJobRequest>) -> Result<Response<ControlReply>, Status> {
         self.reply(format!("resume {}", request.into_inner().id))
     }

@@ -25,6 +25,7 @@ mod priority;
 mod progress;
 mod results;
 mod resume;
+mod retry;
 mod run;
 mod selector;
 mod show;

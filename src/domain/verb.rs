@@ -26,6 +26,11 @@ pub enum Verb {
     SetPriority(i32),
     /// How many of its tasks may be out at once; none: no limit.
     SetLimit(Option<u32>),
+    /// The failed tasks run again, as a new round. `request` names this wish, so that one that is repeated acts once.
+    Retry {
+        /// Of the client's request id.
+        request: u128,
+    },
 }
 
 impl Verb {
@@ -37,6 +42,7 @@ impl Verb {
             Self::Kill(_) => "kill",
             Self::SetPriority(_) => "priority",
             Self::SetLimit(_) => "limit",
+            Self::Retry { .. } => "retry",
         }
     }
 }

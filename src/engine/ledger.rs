@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::entry::Entry;
 use crate::domain::{Digest, JobId, WallTime, WorkerId, WorkerInfo};
 
-use super::record::JobRecord;
+use super::record::{JobRecord, Rounds};
 
 /// A stored data set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ pub enum LedgerPart {
     Dataset(Digest, DatasetRecord),
     /// One worker, and whether it is attached.
     Worker(WorkerInfo, bool),
+    /// What a job has behind it of failures and retries; behind the job.
+    Rounds(JobId, Rounds),
 }
 
 impl Ledger {
@@ -83,7 +85,8 @@ impl Ledger {
 
     /// The parts of a snapshot.
     pub fn parts(&self) -> impl Iterator<Item = LedgerPart> + '_ {
-        let jobs = self.jobs.values().map(|job| LedgerPart::Job(Box::new(job.clone())));
+        let rounds = |job: &JobRecord| (job.rounds != Rounds::default()).then_some(LedgerPart::Rounds(job.id, job.rounds));
+        let jobs = self.jobs.values().flat_map(move |job| [LedgerPart::Job(Box::new(job.clone()))].into_iter().chain(rounds(job)));
         let datasets = self.datasets.iter().map(|(digest, record)| LedgerPart::Dataset(*digest, record.clone()));
         let workers = self.workers.values().map(|info| LedgerPart::Worker(info.clone(), self.attached.contains(&info.id)));
         jobs.chain(datasets).chain(workers)
@@ -93,6 +96,7 @@ impl Ledger {
     pub fn put(&mut self, part: LedgerPart) {
         match part {
             LedgerPart::Job(job) => self.put_job(*job),
+            LedgerPart::Rounds(job, rounds) => self.jobs.get_mut(&job).into_iter().for_each(|job| job.rounds = rounds),
             LedgerPart::Dataset(digest, record) => {
                 self.datasets.insert(digest, record);
             }

@@ -21,6 +21,19 @@ pub struct Failures {
     pub last: Attempt,
 }
 
+/// What came of `retry`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rounds {
+    /// How often the failed tasks were let run again.
+    pub retried: u32,
+    /// The wish that did it last.
+    pub request: u128,
+    /// Attempts up to this one are of earlier rounds.
+    pub floor: Attempt,
+    /// The highest attempt of a task that failed for good, ever.
+    pub last_failed: Attempt,
+}
+
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
@@ -63,6 +76,9 @@ pub struct JobRecord {
     pub failed: IndexSet,
     /// Failed attempts of tasks that are not final.
     pub failures: BTreeMap<TaskNo, Failures>,
+    /// Beyond the bytes of version 1, so it lies in a part of a snapshot of its own.
+    #[serde(skip)]
+    pub rounds: Rounds,
     /// When it was accepted.
     pub created: WallTime,
     /// When its first task started.
@@ -89,6 +105,7 @@ impl JobRecord {
             succeeded: IndexSet::default(),
             failed: IndexSet::default(),
             failures: BTreeMap::new(),
+            rounds: Rounds::default(),
             created: submitted.at,
             began: None,
             ended: None,
@@ -115,6 +132,7 @@ impl JobRecord {
                     if end.success {
                         self.succeeded.insert(end.no)
                     } else {
+                        self.rounds.last_failed = self.rounds.last_failed.max(end.attempt);
                         self.failed.insert(end.no)
                     };
                 }
@@ -150,6 +168,12 @@ impl JobRecord {
             }
             Verb::SetPriority(priority) => self.priority = priority,
             Verb::SetLimit(max_running) => self.max_running = max_running,
+            Verb::Retry { request } => {
+                let Rounds { retried, last_failed, .. } = self.rounds;
+                self.rounds = Rounds { retried: retried + 1, request, floor: last_failed, last_failed };
+                self.failed = IndexSet::default();
+                self.ended = None;
+            }
         }
     }
 

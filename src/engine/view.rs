@@ -30,6 +30,8 @@ pub struct JobView {
     pub wanted: u32,
     /// Tasks in workers' hands, started or not.
     pub out: u32,
+    /// From 1; one more with each `retry`.
+    pub round: u32,
     /// Tasks that may still be running from before a restart of the head.
     pub limbo: u32,
     /// The last grant this view has taken in.

@@ -31,6 +31,7 @@ mod power_loss;
 mod process;
 mod proxy;
 mod results;
+mod retry;
 #[path = "../sim/rng.rs"]
 mod rng;
 mod same_bytes;

@@ -17,7 +17,7 @@ use millpond::domain::{
 };
 use millpond::engine::JobRecord;
 use millpond::engine::ledger::{DatasetRecord, LedgerPart};
-use millpond::engine::record::Failures;
+use millpond::engine::record::{Failures, Rounds};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -91,6 +91,7 @@ fn entry_file(entry: &Entry) -> &'static str {
         Entry::JobSubmitted(_) => "entry-job-submitted",
         Entry::Job(_, entry) => match entry {
             JobEntry::Split { .. } => "entry-job-split",
+            JobEntry::Controlled { verb: Verb::Retry { .. }, .. } => "entry-job-retried",
             JobEntry::Controlled { .. } => "entry-job-controlled",
             JobEntry::Marked { .. } => "entry-job-marked",
             JobEntry::AttemptFailed { .. } => "entry-job-attempt-failed",
@@ -115,6 +116,7 @@ fn entries() -> Vec<Entry> {
         Verb::SetPriority(-9),
         Verb::SetLimit(None),
         Verb::SetLimit(Some(12)),
+        Verb::Retry { request: 1 << 100 },
     ];
     let result = ResultRef { offset: 1 << 33, len: 4_000 };
     let end = |success| job(JobEntry::TaskEnded(TaskEnd { no: TaskNo(9), attempt: Attempt(2), worker: WorkerId(3), success, result }));
@@ -158,7 +160,7 @@ fn entries_of_every_kind() {
         // As a batch holds them.
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
-    assert_eq!(names.len(), 11, "an entry of every kind");
+    assert_eq!(names.len(), 12, "an entry of every kind");
 }
 
 #[test]
@@ -181,6 +183,8 @@ fn parts_of_a_snapshot_of_every_kind() {
     same("part-job-ended", &LedgerPart::Job(Box::new(job)));
     same("part-dataset", &LedgerPart::Dataset(Digest([0xab; 32]), DatasetRecord { name: "in.txt".into(), len: 1 << 40, at }));
     same("part-worker-attached", &LedgerPart::Worker(worker(), true));
+    let rounds = Rounds { retried: 2, request: 1 << 100, floor: Attempt(3), last_failed: Attempt(70_000) };
+    same("part-rounds", &LedgerPart::Rounds(JobId(300), rounds));
     same("part-worker-away", &LedgerPart::Worker(worker(), false));
 }
 

@@ -342,6 +342,7 @@ impl World {
                 if let (Some((job, verb)), Ok(reply)) = (asked, reply) {
                     self.story.kills += u64::from(matches!(verb, Verb::Kill(_)));
                     self.story.pauses += u64::from(matches!(verb, Verb::Pause));
+                    self.story.retries += u64::from(matches!(verb, Verb::Retry { .. }) && reply.changed);
                     self.story.unconfirmed += reply.unconfirmed.len() as u64;
                     self.oracle.replied(&self.disk.ledger.jobs[&job], verb, &reply)?;
                 }

@@ -56,6 +56,7 @@ fn every_seed_keeps_every_promise() {
                 && totals.given_back > count / 2
                 && totals.submitted > count
                 && totals.kept > 0
+                && totals.retries > count / 4
                 && totals.late_hellos > 0,
             "{totals:?}"
         );

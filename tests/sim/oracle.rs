@@ -71,7 +71,7 @@ impl Oracle {
             Verb::Kill(_) => durable.killing.is_some(),
             Verb::Pause => durable.held || !reply.held,
             Verb::Resume => !durable.held || reply.held,
-            Verb::SetPriority(_) | Verb::SetLimit(_) => true,
+            Verb::SetPriority(_) | Verb::SetLimit(_) | Verb::Retry { .. } => true,
         };
         if !kept {
             return Err(format!("{job}: {verb:?} is answered before it is durable: {reply:?}"));
@@ -228,6 +228,11 @@ impl Oracle {
         };
         if counted.is_some_and(|counted| self.given_back.contains(&counted)) {
             self.blamed = Some(format!("its machine failed, and that counts against the task: {entry:?}"));
+        }
+        if let Entry::Job(job, JobEntry::Controlled { verb: Verb::Retry { .. }, .. }) = entry {
+            // A new round: what failed may end once more.
+            let failed = before.jobs.get(job).map(|job| job.failed.clone()).unwrap_or_default();
+            self.ended.retain(|(of, no), _| of != job || !failed.contains(*no));
         }
         if let Entry::Job(job, JobEntry::TaskEnded(end)) = entry {
             let ended_job = before.jobs.get(job).is_some_and(|job| job.ended.is_some());

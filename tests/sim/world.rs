@@ -89,6 +89,7 @@ pub struct Story {
     pub stalls: u64,
     pub kills: u64,
     pub pauses: u64,
+    pub retries: u64,
     pub unconfirmed: u64,
     pub adopted: u64,
     pub started: u64,
@@ -120,6 +121,7 @@ impl Story {
         self.stalls += other.stalls;
         self.kills += other.kills;
         self.pauses += other.pauses;
+        self.retries += other.retries;
         self.unconfirmed += other.unconfirmed;
         self.adopted += other.adopted;
         self.started += other.started;
@@ -312,6 +314,13 @@ impl World {
             {
                 let later = self.rng.between(1, 5_000);
                 self.at(at + later, Addr::World, Mail::Fault(FaultKind::Drain(worker, false)));
+            }
+        }
+        // Failed tasks run again, once while everything else goes wrong, and once after.
+        for number in 1..=jobs {
+            for at in [self.rng.between(1_000, self.quiet_from), self.quiet_from + self.rng.between(0, 40_000)] {
+                let request = u128::from(self.rng.next());
+                self.at(at, Addr::World, Mail::Person(JobId(number), Verb::Retry { request }));
             }
         }
         // With the faults over, everything paused goes on.

@@ -89,12 +89,16 @@ impl SupervisorState {
         })
     }
 
-    fn check(&self, submission: &Submission) -> Result<(), Error> {
+    fn takes_a_job(&self) -> Result<(), Error> {
         if !self.has_room_for_a_job() {
             let max = limits::LIVE_JOBS_MAX;
             return Err(Error::exhausted(format!("{max} jobs are waiting or running, and no more are taken: wait for some to end")));
         }
-        self.disk.gauge().takes_jobs()?;
+        self.disk.gauge().takes_jobs()
+    }
+
+    fn check(&self, submission: &Submission) -> Result<(), Error> {
+        self.takes_a_job()?;
         let missing = |digest| !self.datasets.contains(digest);
         if let Input::Dataset { digest, name, .. } = &submission.spec.input
             && missing(digest)
@@ -200,31 +204,62 @@ impl SupervisorState {
         }
     }
 
-    pub(super) fn verb(&mut self, job: JobId, verb: Verb, reason: String, reply: RpcReplyPort<VerbAnswer>) {
-        if let Some(actor) = self.live.get(&job) {
-            let _ = actor.cast(JobMsg::Verb { verb, reason, reply });
-            return;
+    pub(super) async fn verb(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        job: JobId,
+        verb: Verb,
+        reason: String,
+        reply: RpcReplyPort<VerbAnswer>,
+    ) -> Result<(), ActorProcessingErr> {
+        if let Some(ended) = self.ended.get(&job) {
+            let answer = self.verb_of_ended(ended, verb, reason.clone());
+            let begun = match answer {
+                Some(answer) => Err(answer),
+                None => self.begin_again(myself, job).await?.map_err(Err),
+            };
+            if let Err(answer) = begun {
+                let _ = reply.send(answer);
+                return Ok(());
+            }
         }
-        let answer = match self.ended.get(&job) {
-            None => Err(unknown(job)),
-            Some(ended) => self.verb_of_ended(ended, verb, reason),
-        };
-        let _ = reply.send(answer);
+        match self.live.get(&job) {
+            Some(actor) => {
+                let _ = actor.cast(JobMsg::Verb { verb, reason, reply });
+            }
+            None => {
+                let _ = reply.send(Err(unknown(job)));
+            }
+        }
+        Ok(())
     }
 
-    /// A job that has ended answers as its machine would: there is one place that knows what is refused.
-    fn verb_of_ended(&self, ended: &EndedJob, verb: Verb, reason: String) -> VerbAnswer {
+    /// A job that has ended answers as its machine would: there is one place that knows what is refused. None if the verb begins it again.
+    fn verb_of_ended(&self, ended: &EndedJob, verb: Verb, reason: String) -> Option<VerbAnswer> {
         let mut machine = JobMachine::new(ended.record.clone(), self.epoch, BTreeSet::new());
         let effects = machine.on_event(JobEvent::Verb { ticket: 0, verb, reason }, self.clock.now());
         let reply = effects.into_iter().find_map(|effect| match effect {
             JobEffect::Reply(_, reply) => Some(reply),
             _ => None,
         });
-        match reply {
-            Some(Ok(reply)) => Ok((reply, ended.view.clone())),
-            Some(Err(refused)) => Err(refused.error(ended.record.id)),
-            None => Err(Error::internal(format!("{} has ended, and gave no answer", ended.record.id))),
+        reply.map(|reply| match reply {
+            Ok(reply) => Ok((reply, ended.view.clone())),
+            Err(refused) => Err(refused.error(ended.record.id)),
+        })
+    }
+
+    /// Gives a job that has ended its actor back. The inner error: there is no room for it.
+    async fn begin_again(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId) -> Result<Result<(), Error>, ActorProcessingErr> {
+        let files = self.takes_a_job().and_then(|()| self.disk.noting(JobStore::open(&self.data_dir, job)));
+        let files = match files {
+            Ok(files) => files,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(EndedJob { record, .. }) = self.ended.remove(&job) {
+            let machine = JobMachine::new(record, self.epoch, BTreeSet::new());
+            self.start_job(myself, machine, files).await?;
         }
+        Ok(Ok(()))
     }
 
     fn status(&self, view: &JobView) -> JobStatus {

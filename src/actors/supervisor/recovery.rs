@@ -68,6 +68,10 @@ impl SupervisorState {
         all_written.await?;
         let read = self.journal.read(move |ledger| (ledger.jobs.get(&job).cloned(), ledger.attached.clone())).await?;
         let (Some(record), known) = read else { return Ok(()) };
+        if record.ended.is_some() {
+            self.note_ended(record);
+            return Ok(());
+        }
         let files = JobStore::open(&self.data_dir, job)?;
         let floor = self.attempt_floors.get(&job).copied().unwrap_or(0);
         let machine = JobMachine::new(record, self.epoch, known).after_failure(floor);

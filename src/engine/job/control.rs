@@ -33,6 +33,9 @@ fn stops_or_starts(verb: Verb) -> bool {
 
 impl JobMachine {
     pub(super) fn verb(&mut self, ticket: u64, verb: Verb, reason: String, now: Now, fx: &mut Vec<JobEffect>) {
+        if let Verb::Retry { request } = verb {
+            return self.retry(ticket, request, reason, now, fx);
+        }
         let state = self.state();
         let over = state.is_final() || self.ending;
         let killed = self.record.killing.is_some();
@@ -63,6 +66,29 @@ impl JobMachine {
         self.settle(fx);
     }
 
+    /// The failed tasks wait again, also if the job had ended; a wish that comes again changes nothing.
+    fn retry(&mut self, ticket: u64, request: u128, reason: String, now: Now, fx: &mut Vec<JobEffect>) {
+        let rounds = self.record.rounds;
+        let changed = !(rounds.retried > 0 && rounds.request == request);
+        let nothing = self.record.killing.is_some() || self.record.failed.is_empty() || self.ending;
+        if changed && nothing {
+            fx.push(JobEffect::Reply(ticket, Err(VerbError { state: self.state(), verb: "retry" })));
+            return;
+        }
+        let verb = Verb::Retry { request };
+        let durable = self.fault == Some(Fault::ReplyBeforeDurable);
+        self.pending.push(PendingVerb { ticket, verb, changed, durable, fences: BTreeMap::new(), deadline: now.mono, superseded_by: None });
+        if changed {
+            let failed = self.record.failed.clone();
+            let entry = JobEntry::Controlled { version: self.record.control_version + 1, verb, reason, at: now.wall };
+            self.persist(entry, Some(AfterDurable::Verb(ticket)), fx);
+            failed.iter().for_each(|no| self.wait_again(no));
+        } else {
+            self.once_durable(AfterDurable::Verb(ticket), fx);
+        }
+        self.settle(fx);
+    }
+
     fn changes(&self, verb: Verb) -> bool {
         let record = &self.record;
         match verb {
@@ -72,6 +98,7 @@ impl JobMachine {
             Verb::Kill(KillMode::Stop) => record.killing != Some(KillMode::Stop),
             Verb::SetPriority(priority) => record.priority != priority,
             Verb::SetLimit(max_running) => record.max_running != max_running,
+            Verb::Retry { .. } => false,
         }
     }
 
@@ -118,7 +145,7 @@ impl JobMachine {
                     self.stop_started(fx);
                 }
             }
-            Verb::Pause | Verb::Resume | Verb::SetPriority(_) | Verb::SetLimit(_) => {}
+            Verb::Pause | Verb::Resume | Verb::SetPriority(_) | Verb::SetLimit(_) | Verb::Retry { .. } => {}
         }
     }
 

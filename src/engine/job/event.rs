@@ -132,7 +132,7 @@ pub enum JobEffect {
 /// A verb that the state forbids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerbError {
-    /// The final state it met.
+    /// The state it met.
     pub state: JobState,
     /// The verb's name.
     pub verb: &'static str,
@@ -144,6 +144,7 @@ impl VerbError {
         let verb = self.verb;
         crate::domain::Error::conflict(match self.state {
             JobState::Finishing => format!("{job} is ending: it can't be changed any more by `{verb}`"),
+            state if !state.is_final() => format!("{job} is {state}, and none of its tasks has failed: there is nothing to {verb}"),
             state => format!("{job} has ended ({state}): there is nothing to {verb}"),
         })
     }

@@ -291,7 +291,7 @@ impl JobMachine {
         let failed = self.record.failures.get(&no).map_or(Attempt(0), |failures| failures.last);
         let handed = self.handed.get(&no).copied().unwrap_or(Attempt(0));
         let step = u32::from(self.fault != Some(Fault::AttemptReused) || handed == Attempt(0));
-        Attempt(failed.max(handed).0.max(self.attempt_floor).saturating_add(step))
+        Attempt(failed.max(handed).max(self.record.rounds.floor).0.max(self.attempt_floor).saturating_add(step))
     }
 
     /// Reserves task numbers ahead of the hand-out, so that it need not wait for the disk: more when the last reservation went within a
@@ -340,6 +340,11 @@ impl JobMachine {
         }
     }
 
+    /// Whether its end is on its way to the disk.
+    pub fn is_ending(&self) -> bool {
+        self.ending
+    }
+
     /// The durable part.
     pub fn record(&self) -> &JobRecord {
         &self.record
@@ -372,6 +377,7 @@ impl JobMachine {
             wanted: self.wanted(),
             out: self.out.len() as u32,
             limbo: self.limbo.len(),
+            round: record.rounds.retried + 1,
             last_grant: self.last_grant,
             durations: self.durations,
             created: record.created,

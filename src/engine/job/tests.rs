@@ -20,6 +20,7 @@ use super::machine::JobMachine;
 mod attempts;
 mod nonsense;
 mod restart;
+mod retry;
 mod verbs;
 
 const EPOCH: Epoch = Epoch(2);

@@ -32,6 +32,7 @@ pub(in crate::engine) fn a_job(id: u64, owner: &str, tasks: u32) -> JobView {
         wanted: tasks,
         out: 0,
         limbo: 0,
+        round: 1,
         last_grant: GrantId(0),
         durations: Durations::default(),
         created: WallTime(0),

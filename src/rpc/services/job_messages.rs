@@ -23,6 +23,7 @@ fn job_of_view(view: &JobView) -> pb::Job {
         created: Some(time_to_pb(view.created)),
         started: view.began.map(time_to_pb),
         finished: view.ended.map(time_to_pb),
+        round: view.round,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `JobService`.
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -27,6 +28,12 @@ const PAGE_ITEMS: usize = 100;
 pub struct Jobs {
     head: Head,
     transfers: Transfers,
+}
+
+/// A request id as a job remembers it.
+fn number_of(request_id: &str) -> u128 {
+    let digest: [u8; 32] = Sha256::digest(request_id).into();
+    digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 /// A page's size within its limits.
@@ -265,6 +272,14 @@ impl JobService for Jobs {
     async fn resume_job(&self, request: Request<pb::ResumeJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
         let request = request.into_inner();
         self.verb(&request.id, Verb::Resume, request.reason).await
+    }
+
+    async fn retry_job(&self, request: Request<pb::RetryJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
+        let request = request.into_inner();
+        if request.request_id.is_empty() {
+            return Err(to_status(&Error::invalid("request_id: empty; a new one is needed for each wish")));
+        }
+        self.verb(&request.id, Verb::Retry { request: number_of(&request.request_id) }, request.reason).await
     }
 
     async fn kill_job(&self, request: Request<pb::KillJobRequest>) -> Result<Response<pb::ControlReply>, Status> {

@@ -26,6 +26,7 @@ fn nonsense() -> impl Strategy<Value = Nonsense> {
         Just(Verb::Kill(KillMode::Stop)),
         (0u32..3).prop_map(|max| Verb::SetLimit(Some(max))),
         Just(Verb::SetLimit(None)),
+        (0u128..3).prop_map(|request| Verb::Retry { request }),
     ];
     let event = prop_oneof![
         1 => (0u32..14).prop_map(JobEvent::SplitDone),

@@ -1,0 +1,108 @@
+//! Rounds: what has failed runs again.
+
+use super::*;
+use crate::engine::Ledger;
+use crate::engine::ledger::LedgerPart;
+use crate::engine::record::Rounds;
+
+/// Three tasks, of which 0 and 2 have failed, and the job with them.
+fn failed() -> Story {
+    let mut story = Story::of(3);
+    let leases = story.grant(S1, 3);
+    for (lease, outcome) in leases.into_iter().zip([FAILED, DONE, FAILED]) {
+        story.finishes(S1, lease, outcome);
+    }
+    story.disk_catches_up();
+    assert_eq!((story.job.state(), story.counts()), (JobState::Failed, [3, 0, 0, 1, 2, 0]));
+    story.said.clear();
+    story
+}
+
+const AGAIN: Verb = Verb::Retry { request: 7 };
+
+#[test]
+fn the_failed_tasks_of_a_job_that_has_ended_run_again() {
+    let mut story = failed();
+    let retry = story.verb(AGAIN);
+    assert_eq!(story.answer(retry), None, "not durable yet");
+    story.disk_catches_up();
+    let reply = story.reply(retry);
+    assert_eq!((reply.changed, reply.counts.undispatched, reply.counts.failed), (true, 2, 0));
+    assert_eq!(story.grant(S2, 9), [lease(0, 2), lease(2, 2)], "no number of an attempt comes twice");
+    story.finishes(S2, lease(0, 2), DONE);
+    story.finishes(S2, lease(2, 2), DONE);
+    story.disk_catches_up();
+    assert_eq!((story.job.state(), story.counts()), (JobState::Succeeded, [3, 0, 0, 3, 0, 0]));
+}
+
+#[test]
+fn a_wish_that_comes_again_acts_once() {
+    let mut story = failed();
+    story.verb(AGAIN);
+    story.disk_catches_up();
+    for lease in story.grant(S1, 2) {
+        story.finishes(S1, lease, FAILED);
+    }
+    story.disk_catches_up();
+    assert_eq!(story.job.state(), JobState::Failed);
+    let again = story.verb(AGAIN);
+    assert!(!story.reply(again).changed);
+    assert_eq!((story.job.state(), story.job.view().round), (JobState::Failed, 2));
+    let other = story.verb(Verb::Retry { request: 8 });
+    story.disk_catches_up();
+    assert!(story.reply(other).changed && story.job.view().round == 3);
+    assert_eq!(story.grant(S1, 1), [lease(0, 3)]);
+}
+
+#[test]
+fn there_has_to_be_something_that_failed() {
+    let mut story = Story::of(2);
+    let leases = story.grant(S1, 2);
+    let refused = story.verb(AGAIN);
+    let error = story.answer(refused).unwrap().unwrap_err();
+    assert_eq!(error.error(JobId(7)).message, "j7 is waiting, and none of its tasks has failed: there is nothing to retry");
+    story.finishes(S1, leases[0], FAILED);
+    let live = story.verb(AGAIN);
+    story.disk_catches_up();
+    assert_eq!(story.reply(live).counts.undispatched, 2, "also while the others run");
+    story.verb(Verb::Kill(KillMode::Finish));
+    let killed = story.verb(Verb::Retry { request: 9 });
+    assert!(story.answer(killed).unwrap().is_err());
+}
+
+#[test]
+fn a_failure_of_an_earlier_round_does_not_count_in_the_next() {
+    let mut story = failed();
+    story.verb(AGAIN);
+    story.disk_catches_up();
+    // Its worker did not hear that it is counted, and offers it again.
+    assert_eq!(story.claims(S1, lease(0, 1), true), Some(Verdict::Send));
+    story.finishes(S1, lease(0, 1), FAILED);
+    story.disk_catches_up();
+    assert_eq!(story.counts(), [3, 2, 0, 1, 0, 0]);
+    assert_eq!(story.claims(S1, lease(2, 1), false), Some(Verdict::Stop));
+    assert_eq!(story.grant(S2, 9).len(), 2);
+    // A success that comes late is as good as any.
+    story.finishes(S1, lease(0, 1), DONE);
+    assert_eq!(story.counts()[3], 2);
+}
+
+#[test]
+fn the_rounds_come_back_with_a_snapshot() {
+    let mut story = failed();
+    story.verb(AGAIN);
+    story.disk_catches_up();
+    let mut ledger = Ledger::default();
+    ledger.jobs.insert(JobId(7), story.job.record().clone());
+    let mut read = Ledger::default();
+    for mut part in ledger.parts() {
+        // Its bytes are those of version 1, which knew no rounds.
+        if let LedgerPart::Job(job) = &mut part {
+            job.rounds = Rounds::default();
+        }
+        read.put(part);
+    }
+    assert_eq!(read, ledger);
+    let mut story = Story::new(read.jobs[&JobId(7)].clone(), &[]);
+    assert_eq!(story.grant(S1, 1), [lease(0, 2)]);
+}

@@ -1,0 +1,65 @@
+//! What has failed runs again, into the same bundle.
+
+use super::cluster::Cluster;
+use super::process::until;
+use super::same_bytes::same_but_for_run_json;
+
+/// Every 20th task of 1,000 fails as long as the file `good` is not there.
+fn fails_at_first(cluster: &Cluster, tasks: u32) -> String {
+    let (log, good) = (cluster.text_path("log"), cluster.text_path("good"));
+    let shell = format!(
+        "echo $MILLPOND_INDEX >> {log}; if [ $(($MILLPOND_INDEX % 20)) = 7 ] && [ ! -e {good} ]; then echo bad >&2; exit 3; fi; echo out-$MILLPOND_INDEX"
+    );
+    cluster.submit_array(&format!("0-{}", tasks - 1), &[], &shell)
+}
+
+#[test]
+fn a_retry_runs_only_what_failed_and_the_bundle_is_that_of_a_run_without_failures() {
+    let mut cluster = Cluster::start(&[4]);
+    let job = fails_at_first(&cluster, 1000);
+    cluster.ends(&job, 10);
+    assert_eq!((cluster.count(&job, "failed"), cluster.lines("log").len()), (50, 1000));
+    assert_eq!(cluster.bundle(&job).text("failed/000007/stderr"), "bad\n");
+    cluster.ok(&["retry", &job, "--reason", "the same again"]);
+    cluster.ends(&job, 10);
+    assert_eq!((cluster.count(&job, "failed"), cluster.lines("log").len()), (50, 1050));
+
+    cluster.write("good", "");
+    let said = cluster.ok(&["retry", &job]);
+    assert_eq!(said, format!("{job} goes on in round 3: 50 tasks to run"));
+    // A head that dies meanwhile forgets nothing of it.
+    cluster.has_lines("log", 1060);
+    cluster.head_dies();
+    cluster.head_starts_again();
+    let ended = cluster.ends(&job, 0);
+    assert_eq!((ended["round"].as_u64(), ended["state"].as_str()), (Some(3), Some("succeeded")));
+    assert_eq!(cluster.lines("log").len(), 1100, "nothing ran twice");
+    let retried = cluster.bundle(&job);
+    let other = fails_at_first(&cluster, 1000);
+    cluster.ends(&other, 0);
+    same_but_for_run_json(&cluster.bundle(&other), &retried);
+    cluster.millpond(&["retry", &job]).refused(4, &["has ended (succeeded): there is nothing to retry"]);
+}
+
+#[test]
+fn a_retry_comes_to_a_job_that_runs_and_to_one_that_is_held() {
+    let cluster = Cluster::start(&[2]);
+    let (go, good) = (cluster.text_path("go"), cluster.text_path("good"));
+    let shell = format!(
+        "if [ $MILLPOND_INDEX = 0 ]; then [ -e {good} ] || exit 1; else until [ -e {go} ]; do sleep 0.05; done; fi; echo out-$MILLPOND_INDEX"
+    );
+    let job = cluster.submit_array("0-1", &[], &shell);
+    until("a task has failed", || cluster.count(&job, "failed") == 1);
+    cluster.ok(&["pause", &job]);
+    assert!(cluster.ok(&["retry", &job]).ends_with("1 task to run, once it is resumed"));
+    cluster.millpond(&["retry", &job]).refused(4, &["none of its tasks has failed: there is nothing to retry"]);
+    cluster.write("good", "");
+    cluster.ok(&["resume", &job]);
+    until("it has succeeded", || cluster.count(&job, "succeeded") == 1);
+    cluster.write("go", "");
+    cluster.ends(&job, 0);
+    let killed = cluster.submit_array("0-1", &["--hold"], "false");
+    cluster.ok(&["kill", &killed]);
+    cluster.millpond(&["retry", &killed]).refused(4, &["has ended (killed)"]);
+    cluster.millpond(&["retry", "j99"]).refused(3, &["j99"]);
+}
