@@ -1,11 +1,17 @@
 //! One head, or worker, per folder.
+//!
+//! The kernel keeps the lock. What the file says of its holder is for a person only: it may be old, or empty on a full disk.
 
 use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::domain::Error;
+
+/// A process number, and the longest name of a host.
+const SIGNATURE_MAX_BYTES: u64 = 300;
 
 /// Holds `lock` in a data folder until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
@@ -17,16 +23,38 @@ impl FolderLock {
     /// Takes the lock of `folder`, which must exist. `Conflict` while another process holds it.
     pub fn take(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| Error::io(&path, &error))?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(|error| Error::io(&path, &error))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => {
+                // The start must not fail for the sake of a message.
+                let _ = sign(&file);
+                Ok(Self { _file: file })
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::conflict(format!(
-                "folder {} is in use by another head or worker: stop that one, or choose another folder",
-                folder.display()
+                "folder {} is in use by {}: stop that one, or choose another folder",
+                folder.display(),
+                holder(&file).unwrap_or_else(|| "another head or worker".into())
             ))),
             Err(error) => Err(Error::io(&path, &error.into())),
         }
     }
+}
+
+/// Writes who holds the lock: `PID HOST`. The folder may be on a disk that several machines share.
+fn sign(mut file: &File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    writeln!(file, "{} {}", std::process::id(), rustix::system::uname().nodename().to_string_lossy())
+}
+
+/// Who has signed, as far as it makes sense.
+fn holder(file: &File) -> Option<String> {
+    let mut text = String::new();
+    file.take(SIGNATURE_MAX_BYTES).read_to_string(&mut text).ok()?;
+    let (pid, host) = text.trim_end().split_once(' ')?;
+    let pid: u32 = pid.parse().ok()?;
+    let plain = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    plain.then(|| format!("process {pid} on {host}"))
 }
 
 #[cfg(test)]
@@ -40,8 +68,22 @@ mod tests {
         let lock = FolderLock::take(folder.path()).unwrap();
         let refused = FolderLock::take(folder.path()).unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Conflict);
-        assert!(refused.message.contains("is in use by another head or worker"));
+        let me = format!("is in use by process {} on ", std::process::id());
+        assert!(refused.message.contains(&me), "{refused}");
         drop(lock);
         FolderLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_signature_that_makes_no_sense_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let _lock = FolderLock::take(folder.path()).unwrap();
+        for text in ["", "12", "x y", "-1 host", "1 a\nb", "1 \u{1b}[31m", &"1".repeat(999)] {
+            std::fs::write(folder.path().join("lock"), text).unwrap();
+            let refused = FolderLock::take(folder.path()).unwrap_err();
+            assert!(refused.message.contains("is in use by another head or worker"), "{text}: {refused}");
+        }
+        std::fs::write(folder.path().join("lock"), "4294967295 box-1.lan and more").unwrap();
+        assert!(FolderLock::take(folder.path()).unwrap_err().message.contains("another head or worker"));
     }
 }

@@ -17,7 +17,8 @@ fn worker(ground: &Ground, head: &str) -> Answer {
 #[test]
 fn a_second_head_on_the_same_data_and_a_port_in_use_are_refused() {
     let cluster = Cluster::start(&[]);
-    head(&cluster, "127.0.0.1:0", "head").refused(4, &["another head"]);
+    head(&cluster, "127.0.0.1:0", "head")
+        .refused(4, &[&cluster.text_path("head"), &format!("in use by process {} on ", cluster.head_pid())]);
     let taken = cluster.url.strip_prefix("http://").unwrap();
     head(&cluster, taken, "other").refused(4, &[taken, "in use", "--listen"]);
     cluster.ok(&["list"]);
@@ -61,7 +62,7 @@ fn a_second_worker_in_the_same_folder_is_refused() {
     let mut command = cluster.command(env!("CARGO_BIN_EXE_millpond-worker"));
     command.args(["--head", &cluster.url, "--dir", &cluster.text_path("worker-1")]).env("RUST_LOG", "off");
     let answer: Answer = command.output().unwrap().into();
-    answer.refused(4, &["worker-1", "in use by another"]);
+    answer.refused(4, &["worker-1", "in use by process "]);
     assert!(cluster.worker(1).is_alive());
 }
 

@@ -49,7 +49,7 @@ fn two_jobs() -> Cluster {
 #[test]
 fn the_doctor_names_each_damage_and_changes_nothing() {
     let mut cluster = two_jobs();
-    doctor(&cluster, &[]).refused(4, &["is in use by another head"]);
+    doctor(&cluster, &[]).refused(4, &["is in use by process "]);
     cluster.head_ends();
 
     let answer = doctor(&cluster, &[]);
