@@ -31,7 +31,7 @@ fn run(args: &DoctorArgs) -> Result<bool, Error> {
     if let Some(to) = args.salvage.as_ref().filter(|to| to.exists()) {
         return Err(Error::conflict(format!("{} is there already: name a folder that does not exist", to.display())));
     }
-    let _lock = FolderLock::take(dir)?;
+    let _lock = FolderLock::take_to_look(dir)?;
     let scratch = Scratch::new();
     let found = Inspection::of(dir, &scratch.0)?;
     found.findings.iter().try_for_each(|finding| say(finding))?;
@@ -54,6 +54,11 @@ fn summary(dir: &Path, found: &Inspection) -> String {
         0 => format!("{}: nothing is damaged: {good}", dir.display()),
         count => format!("{}: {count} found damaged; {good}", dir.display()),
     }
+}
+
+/// `1 job`, `2 jobs`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A folder for the copy of a store, gone at the end.
