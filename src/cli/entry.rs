@@ -91,11 +91,27 @@ fn usage(error: &clap::Error, ui: &mut Ui) -> Exit {
             Exit::Usage
         }
         _ => {
-            let text = text.to_string();
-            ui.note(format_args!("millpond: {}", text.trim_start_matches("error: ").trim_end()));
+            ui.note(format_args!("millpond: {}", in_one_line(error)));
             Exit::Usage
         }
     }
+}
+
+/// What is wrong with a command line, in one line that says all: with what, a tip where there is one, and the usage.
+pub fn in_one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let (mut said, mut usage) = (Vec::new(), None);
+    for paragraph in text.trim_start_matches("error: ").split("\n\n") {
+        let lines: Vec<&str> = paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        match lines.first() {
+            None => {}
+            Some(line) if line.starts_with("For more information") => {}
+            Some(line) if line.starts_with("Usage:") => usage = Some(lines.join(" or ").replacen("Usage:", "usage:", 1)),
+            Some(_) => said.push(lines.join(" ").replace("invalid digit found in string", "not a whole number")),
+        }
+    }
+    said.push(usage.unwrap_or_else(|| "`--help` says more".into()));
+    said.join("; ")
 }
 
 async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
@@ -124,5 +140,29 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Results(args) => results::run(args, &client, ui).await,
         Verb::Data(args) => data::run(args, &client, ui).await,
         Verb::Worker(args) => worker::run(args, &client, ui).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: &str) -> String {
+        in_one_line(&Cli::try_parse_from(line.split(' ')).unwrap_err())
+    }
+
+    #[test]
+    fn a_wrong_line_is_refused_in_one_line_that_says_with_what() {
+        assert_eq!(refused("millpond priority j1 x"), "invalid value 'x' for '<N>': not a whole number; `--help` says more");
+        assert_eq!(
+            refused("millpond pause"),
+            "the following required arguments were not provided: <JOB>...; usage: millpond pause <JOB>..."
+        );
+        let format = refused("millpond list --format xx");
+        assert!(format.contains("'xx' for '--format <FORMAT>' [possible values: table, json, jsonl, id]"), "{format}");
+        for line in ["millpond foo", "millpond prioritee j1 4", "millpond submit --nope", "millpond results j1 j2"] {
+            let refused = refused(line);
+            assert!(!refused.contains('\n') && refused.contains("; usage: millpond "), "{refused}");
+        }
     }
 }

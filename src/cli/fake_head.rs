@@ -102,7 +102,7 @@ impl JobService for FakeHead {
     async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<Job>, Status> {
         let id = request.into_inner().id;
         let job = self.script().jobs.iter().find(|job| job.id == id).cloned();
-        job.map(Response::new).ok_or_else(|| to_status(&Error::not_found(format!("no job {id}"))))
+        job.map(Response::new).ok_or_else(|| to_status(&Error::not_found(format!("there is no job {id}: `millpond list` shows the jobs"))))
     }
 
     async fn list_jobs(&self, request: Request<ListJobsRequest>) -> Result<Response<ListJobsResponse>, Status> {

@@ -46,5 +46,5 @@ mod fake_head;
 mod tests;
 
 pub use embedded::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
-pub use entry::{check_line, main};
+pub use entry::{check_line, in_one_line, main};
 pub(crate) use units::{parse_duration, parse_size};

@@ -56,11 +56,6 @@ fn summary(dir: &Path, found: &Inspection) -> String {
     }
 }
 
-/// `1 job`, `2 jobs`.
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 /// A folder for the copy of a store, gone at the end.
 struct Scratch(PathBuf);
 

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +22,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Runs a head until a signal, or until it fails.
 pub fn main() -> ExitCode {
-    let mut args = HeadArgs::parse();
+    let mut args = match process::arguments::<HeadArgs>("millpond-head") {
+        Ok(args) => args,
+        Err(exit) => return exit,
+    };
     logging::start("info");
     let done = match args.command.take() {
         Some(HeadCommand::Doctor(args)) => return doctor::main(&args),

@@ -4,6 +4,9 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Parser;
+
+use crate::cli;
 use crate::domain::{Error, ErrorKind};
 use crate::exec;
 
@@ -20,6 +23,19 @@ pub fn launcher_main() -> ExitCode {
 /// The binary to re-execute: the running one, also when its file was replaced meanwhile.
 pub(super) fn launcher_binary() -> PathBuf {
     PathBuf::from("/proc/self/exe")
+}
+
+/// The arguments of a daemon; without them, for help or a wrong line, it has said why, and ends like this.
+pub(super) fn arguments<T: Parser>(name: &str) -> Result<T, ExitCode> {
+    T::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            // A closed standard output is no failure.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("{name}: {}", cli::in_one_line(&error));
+        ExitCode::from(code(ErrorKind::Invalid))
+    })
 }
 
 /// Says how a daemon ended.

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
 use crate::actors::worker::WorkerMsg;
@@ -21,7 +20,10 @@ use super::{logging, process};
 
 /// Runs a worker until it has drained (the first signal asks for that); a second signal stops the running tasks, a third does not wait.
 pub fn main() -> ExitCode {
-    let args = WorkerArgs::parse();
+    let args = match process::arguments::<WorkerArgs>("millpond-worker") {
+        Ok(args) => args,
+        Err(exit) => return exit,
+    };
     logging::start("info");
     process::exit("millpond-worker", process::runtime().and_then(|runtime| runtime.block_on(run(args))))
 }

@@ -38,7 +38,7 @@ fn a_retry_runs_only_what_failed_and_the_bundle_is_that_of_a_run_without_failure
     let other = fails_at_first(&cluster, 1000);
     cluster.ends(&other, 0);
     same_but_for_run_json(&cluster.bundle(&other), &retried);
-    cluster.millpond(&["retry", &job]).refused(4, &["has ended (succeeded): there is nothing to retry"]);
+    cluster.millpond(&["retry", &job]).refused(4, &["is succeeded: it has no failed tasks to run again"]);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_retry_comes_to_a_job_that_runs_and_to_one_that_is_held() {
     until("a task has failed", || cluster.count(&job, "failed") == 1);
     cluster.ok(&["pause", &job]);
     assert!(cluster.ok(&["retry", &job]).ends_with("1 task to run, once it is resumed"));
-    cluster.millpond(&["retry", &job]).refused(4, &["none of its tasks has failed: there is nothing to retry"]);
+    cluster.millpond(&["retry", &job]).refused(4, &["it has no failed tasks to run again"]);
     cluster.write("good", "");
     cluster.ok(&["resume", &job]);
     until("it has succeeded", || cluster.count(&job, "succeeded") == 1);
@@ -60,6 +60,6 @@ fn a_retry_comes_to_a_job_that_runs_and_to_one_that_is_held() {
     cluster.ends(&job, 0);
     let killed = cluster.submit_array("0-1", &["--hold"], "false");
     cluster.ok(&["kill", &killed]);
-    cluster.millpond(&["retry", &killed]).refused(4, &["has ended (killed)"]);
+    cluster.millpond(&["retry", &killed]).refused(4, &["was killed: submit it again"]);
     cluster.millpond(&["retry", "j99"]).refused(3, &["j99"]);
 }

@@ -324,5 +324,5 @@ impl SupervisorState {
 }
 
 pub(super) fn unknown(job: JobId) -> Error {
-    Error::not_found(format!("there is no job {job}"))
+    Error::not_found(format!("there is no job {job}: `millpond list` shows the jobs"))
 }

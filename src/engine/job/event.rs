@@ -143,9 +143,10 @@ impl VerbError {
     pub fn error(&self, job: crate::domain::JobId) -> crate::domain::Error {
         let verb = self.verb;
         crate::domain::Error::conflict(match self.state {
-            JobState::Finishing => format!("{job} is ending: it can't be changed any more by `{verb}`"),
-            state if !state.is_final() => format!("{job} is {state}, and none of its tasks has failed: there is nothing to {verb}"),
-            state => format!("{job} has ended ({state}): there is nothing to {verb}"),
+            JobState::Finishing => format!("{job} is ending: `{verb}` comes too late"),
+            JobState::Killed if verb == "retry" => format!("{job} was killed: submit it again"),
+            state if verb == "retry" => format!("{job} is {state}: it has no failed tasks to run again"),
+            state => format!("{job} has ended ({state}): `{verb}` comes too late"),
         })
     }
 }

@@ -60,7 +60,7 @@ fn there_has_to_be_something_that_failed() {
     let leases = story.grant(S1, 2);
     let refused = story.verb(AGAIN);
     let error = story.answer(refused).unwrap().unwrap_err();
-    assert_eq!(error.error(JobId(7)).message, "j7 is waiting, and none of its tasks has failed: there is nothing to retry");
+    assert_eq!(error.error(JobId(7)).message, "j7 is waiting: it has no failed tasks to run again");
     story.finishes(S1, leases[0], FAILED);
     let live = story.verb(AGAIN);
     story.disk_catches_up();
