@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::domain::wire::{FromWorker, JobInfo, Lease, ToWorker, Verdict};
+use crate::domain::wire::{FromWorker, JobInfo, Lease, Standing, ToWorker, Verdict};
 use crate::domain::{GrantId, JobId, Resources};
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEvent, Session, SessionEffect};
@@ -63,10 +63,10 @@ pub enum ProxyMsg {
 /// A session as shown to people.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// Slots announced as free.
-    pub free: u32,
-    /// Takes no more tasks.
-    pub draining: bool,
+    /// Slots announced as free; none before the first announcement.
+    pub free: Option<u32>,
+    /// Whether it takes tasks.
+    pub standing: Standing,
     /// Why it is under suspicion.
     pub suspicion: Option<String>,
     /// What it holds, and whether each has started.
@@ -153,7 +153,7 @@ impl Actor for WorkerProxy {
                 let session = &state.session;
                 let description = Description {
                     free: session.free_announced(),
-                    draining: session.is_draining(),
+                    standing: session.standing(),
                     suspicion: session.suspicion(state.clock.now()),
                     leases: session.leases().collect(),
                 };

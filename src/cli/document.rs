@@ -271,6 +271,8 @@ pub(crate) fn worker_state(state: pb::WorkerState) -> &'static str {
         pb::WorkerState::Draining => "draining",
         pb::WorkerState::Away => "away",
         pb::WorkerState::Suspected => "suspected",
+        pb::WorkerState::Joining => "joining",
+        pb::WorkerState::Resting => "resting",
     }
 }
 

@@ -165,6 +165,18 @@ pub struct Finished {
     pub bytes: ResultBytes,
 }
 
+/// Whether a worker takes tasks at all; for people, as its room says the same in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// On every free slot.
+    #[default]
+    Serving,
+    /// None any more: it leaves when it is empty.
+    Leaving,
+    /// None for a while, or one to try: its machine has failed a task.
+    Resting,
+}
+
 /// From worker to head.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromWorker {
@@ -177,6 +189,8 @@ pub enum FromWorker {
         /// The highest run number taken in or declined.
         last_run_seen: u64,
     },
+    /// Absolute: what it stands as from now on; without a word it is serving.
+    Standing(Standing),
     /// The processes of these are started.
     Started(Vec<Lease>),
     /// Not taken, or given back before its start; costs no attempt.

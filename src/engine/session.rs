@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::wire::{FromWorker, Lease, Run, ToWorker, Verdict};
+use crate::domain::wire::{FromWorker, Lease, Run, Standing, ToWorker, Verdict};
 use crate::domain::{Attempt, Chunk, Epoch, FenceId, GrantId, Instant, JobId, Resources, SessionId, TaskNo, WorkerId};
 use crate::limits;
 
@@ -113,7 +113,9 @@ pub struct Session {
     worker: WorkerId,
     slots: u32,
     total: Resources,
-    free_announced: u32,
+    /// None before the first announcement.
+    free_announced: Option<u32>,
+    standing: Standing,
     last_run_seen: u64,
     last_run: u64,
     /// By attempt: a worker may run a task's second attempt and still have the result of its first.
@@ -139,7 +141,8 @@ impl Session {
             worker,
             slots,
             total,
-            free_announced: 0,
+            free_announced: None,
+            standing: Standing::default(),
             last_run_seen: 0,
             last_run: 0,
             held: BTreeMap::new(),
@@ -261,11 +264,12 @@ impl Session {
         self.heard = if by_wall { Instant(u64::try_from(now.wall.0 / 1000).unwrap_or(0)) } else { now.mono };
         match message {
             FromWorker::Room { free, last_run_seen } => {
-                self.free_announced = free.min(self.slots);
+                self.free_announced = Some(free.min(self.slots));
                 // Never beyond what was sent, whatever the worker says.
                 self.last_run_seen = last_run_seen.min(self.last_run);
                 effects.push(self.room_report(Vec::new(), now));
             }
+            FromWorker::Standing(standing) => self.standing = standing,
             FromWorker::Started(leases) => {
                 for (job, leases) in by_job(leases) {
                     leases.iter().for_each(|lease| self.start(lease));
@@ -325,7 +329,7 @@ impl Session {
     pub fn room(&self) -> u32 {
         let unseen = (self.last_run - self.last_run_seen) as u32;
         let unseen = if self.fault == Some(Fault::UnseenRunsForgotten) { 0 } else { unseen };
-        if self.draining { 0 } else { self.free_announced.saturating_sub(unseen) }
+        if self.draining { 0 } else { self.free_announced.unwrap_or(0).saturating_sub(unseen) }
     }
 
     fn trust(&self, now: Now) -> Trust {
@@ -372,14 +376,14 @@ impl Session {
         self.held.keys().map(|(job, ..)| *job).collect()
     }
 
-    /// Announced free slots, as last heard.
-    pub fn free_announced(&self) -> u32 {
+    /// Announced free slots, as last heard; none before the first announcement.
+    pub fn free_announced(&self) -> Option<u32> {
         self.free_announced
     }
 
-    /// Whether it takes no more tasks.
-    pub fn is_draining(&self) -> bool {
-        self.draining
+    /// Whether the worker takes tasks, by what it says and what it was told.
+    pub fn standing(&self) -> Standing {
+        if self.draining { Standing::Leaving } else { self.standing }
     }
 
     /// Why the worker is under suspicion; none if it is not.

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use crate::domain::wire::{FromWorker, Held, Lease, Run, ToWorker, Verdict};
+use crate::domain::wire::{FromWorker, Held, Lease, Run, Standing, ToWorker, Verdict};
 use crate::domain::{Chunk, Epoch, FenceId, Instant, JobId, SessionId};
 use crate::limits;
 
@@ -169,6 +169,8 @@ pub struct SlotTable {
     left: bool,
     rest: Rest,
     announced: u32,
+    /// What the head knows.
+    standing: Standing,
     fault: Option<Fault>,
 }
 
@@ -188,6 +190,7 @@ impl SlotTable {
             left: false,
             rest: Rest::default(),
             announced: 0,
+            standing: Standing::default(),
             fault: None,
         }
     }
@@ -247,6 +250,7 @@ impl SlotTable {
         self.disconnected(now, fx);
         self.session = Some(session);
         self.last_run_seen = 0;
+        self.standing = Standing::default();
         self.lease_from = stamp;
         self.announce(fx);
     }
@@ -480,6 +484,15 @@ impl SlotTable {
             _ => self.free(),
         };
         self.announced = self.free();
+        let standing = match self.rest {
+            _ if self.draining => Standing::Leaving,
+            Rest::None => Standing::Serving,
+            Rest::Resting { .. } | Rest::Trying { .. } => Standing::Resting,
+        };
+        if standing != self.standing {
+            self.standing = standing;
+            fx.push(SlotEffect::Say(FromWorker::Standing(standing)));
+        }
         fx.push(SlotEffect::Say(FromWorker::Room { free, last_run_seen: self.last_run_seen }));
     }
 

@@ -129,11 +129,7 @@ impl Cluster {
     /// Waits for a worker's first announcement.
     #[track_caller]
     pub fn worker_is_connected(&self, number: usize) {
-        // Busy with nothing is one that has not announced its slots yet.
-        until("the worker is connected", || {
-            let worker = self.show_worker(number);
-            worker["state"] == "available" || worker["tasks"].as_array().is_some_and(|tasks| !tasks.is_empty())
-        });
+        until("the worker is connected", || !["", "away", "joining"].contains(&self.worker_state(number).as_str()));
     }
 
     fn head_starts(&mut self, listen: &str) -> Result<(), String> {
@@ -216,7 +212,7 @@ impl Cluster {
         serde_json::from_str(&answer.out).unwrap_or_default()
     }
 
-    /// As in `worker show`: `available`, `busy`, `draining`, `away`; empty while the head does not know it.
+    /// As in `worker show`: `joining`, `available`, `busy`, `draining`, `resting`, `suspected`, `away`; empty while the head does not know it.
     pub fn worker_state(&self, number: usize) -> String {
         self.show_worker(number)["state"].as_str().unwrap_or_default().to_owned()
     }

@@ -36,6 +36,8 @@ impl Ground {
         let log = self.cluster.tail("worker-1.log");
         assert!(log.contains(why), "{log}");
         assert_eq!(self.cluster.count(job, "failed"), 0);
+        until("the head knows", || self.cluster.worker_state(1) == "resting");
+        assert!(self.cluster.millpond(&["worker", "list"]).err.contains("its log says why"));
     }
 
     /// The job ends well at another worker, and the first one did not try it again and again.

@@ -34,6 +34,7 @@ fn a_worker_asked_to_end_finishes_what_it_runs_and_leaves() {
     let (mut cluster, job) = a_job_on_both();
     cluster.worker(1).is_asked_to_end();
     until("it has heard", || cluster.tail("worker-1.log").contains("finishing what runs"));
+    until("the head knows", || cluster.worker_state(1) == "draining");
     drains_and_leaves(cluster, &job);
 }
 

@@ -2,7 +2,7 @@
 
 use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
 use millpond::domain::verb::{KillMode, Verb};
-use millpond::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, ToWorker, Verdict};
+use millpond::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use millpond::domain::{
     ArrayRange, Attempt, Chunk, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, JobState, Merge, Outcome, Packed,
     Resources, ResultEntry, ResultMeta, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
@@ -115,6 +115,7 @@ pub fn from_workers() -> Vec<Vec<u8>> {
     let messages = [
         FromWorker::Hello(hello),
         FromWorker::Room { free: 3, last_run_seen: 8 },
+        FromWorker::Standing(Standing::Resting),
         FromWorker::Started(vec![lease(), lease()]),
         FromWorker::Declined(lease()),
         FromWorker::Fenced { fence: FenceId(1), started: vec![lease()], dropped: vec![lease()] },

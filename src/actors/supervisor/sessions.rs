@@ -7,7 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use crate::actors::job::JobMsg;
 use crate::actors::proxy::{Description, ProxyArgs, ProxyMsg, WorkerProxy};
 use crate::domain::entry::Entry;
-use crate::domain::wire::{Held, Hello, ToWorker, Verdict};
+use crate::domain::wire::{Held, Hello, Standing, ToWorker, Verdict};
 use crate::domain::{Error, Instant, Resources, SessionId, WorkerId, WorkerInfo};
 use crate::engine::session::SessionEvent;
 use crate::engine::{JobEvent, RosterEvent, Session};
@@ -158,17 +158,24 @@ impl SupervisorState {
     }
 }
 
+/// What a worker's rest means.
+const RESTING_NOTE: &str =
+    "its machine has failed a task, which went back at no cost: its log says why; it takes none for a while, then one to try";
+
 fn away(info: WorkerInfo) -> WorkerStatus {
     WorkerStatus { info, phase: WorkerPhase::Away, note: String::new(), free: 0, leases: Vec::new(), attached: None }
 }
 
 fn present(info: WorkerInfo, description: Description, attached: crate::domain::WallTime) -> WorkerStatus {
     let phase = match description {
-        Description { draining: true, .. } => WorkerPhase::Draining,
+        Description { standing: Standing::Leaving, .. } => WorkerPhase::Draining,
         Description { suspicion: Some(_), .. } => WorkerPhase::Suspected,
-        Description { free: 0, .. } => WorkerPhase::Busy,
+        Description { standing: Standing::Resting, .. } => WorkerPhase::Resting,
+        Description { free: None, .. } => WorkerPhase::Joining,
+        Description { free: Some(0), .. } => WorkerPhase::Busy,
         Description { .. } => WorkerPhase::Available,
     };
-    let note = description.suspicion.unwrap_or_default();
-    WorkerStatus { info, phase, note, free: description.free, leases: description.leases, attached: Some(attached) }
+    let resting = || (phase == WorkerPhase::Resting).then(|| RESTING_NOTE.to_owned());
+    let note = description.suspicion.or_else(resting).unwrap_or_default();
+    WorkerStatus { info, phase, note, free: description.free.unwrap_or(0), leases: description.leases, attached: Some(attached) }
 }

@@ -26,6 +26,10 @@ pub enum WorkerPhase {
     Busy,
     /// It takes no more.
     Draining,
+    /// It has connected, and not said yet how many slots are free.
+    Joining,
+    /// Its machine has failed a task; it takes none for a while, then one to try.
+    Resting,
     /// Tasks of several jobs failed there; it gets one now and then, to try.
     Suspected,
     /// It is known, but not connected.

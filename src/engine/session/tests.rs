@@ -267,11 +267,25 @@ fn a_draining_worker_gets_nothing_until_it_may_again() {
     assert_eq!(room(&story.tell(SessionEvent::Drain(false))), Some((4, 8)));
 }
 
+#[test]
+fn it_knows_how_the_worker_stands_by_its_own_word_or_a_persons() {
+    let mut story = Story { session: Session::new(SessionId(1), WorkerId(1), 4, cpus(8), now(0)), now: 0, last_grant: 0 };
+    assert_eq!((story.session.free_announced(), story.session.standing()), (None, Standing::Serving));
+    story.says(FromWorker::Room { free: 0, last_run_seen: 0 });
+    assert_eq!(story.session.free_announced(), Some(0));
+    story.says(FromWorker::Standing(Standing::Resting));
+    story.tell(SessionEvent::Drain(true));
+    assert_eq!(story.session.standing(), Standing::Leaving);
+    story.tell(SessionEvent::Drain(false));
+    assert_eq!(story.session.standing(), Standing::Resting, "that was nobody's but the worker's to say");
+}
+
 fn nonsense() -> impl Strategy<Value = SessionEvent> {
     let lease = (0u32..6, 0u32..3, 1u64..3).prop_map(|(no, attempt, job)| Lease { job: JobId(job), ..lease(no, attempt) });
     let leases = || prop::collection::vec(lease.clone(), 0..6);
     let said = prop_oneof![
         (any::<u32>(), prop_oneof![0u64..9, Just(u64::MAX)]).prop_map(|(free, last_run_seen)| FromWorker::Room { free, last_run_seen }),
+        prop_oneof![Just(Standing::Serving), Just(Standing::Leaving), Just(Standing::Resting)].prop_map(FromWorker::Standing),
         leases().prop_map(FromWorker::Started),
         lease.clone().prop_map(FromWorker::Declined),
         (0u64..4, leases(), leases()).prop_map(|(fence, started, dropped)| FromWorker::Fenced { fence: FenceId(fence), started, dropped }),

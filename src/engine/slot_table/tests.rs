@@ -66,6 +66,11 @@ impl Story {
         assert!(effects.contains(&SlotEffect::Start { slot, lease: lease(no) }), "{effects:?}");
     }
 
+    fn starts_one(&mut self) {
+        self.runs(&[9]);
+        self.starts(0, 9);
+    }
+
     fn ends(&mut self, slot: usize, no: u32) -> Vec<SlotEffect> {
         self.tell(SlotEvent::Ended { slot, lease: lease(no), bytes: 100 })
     }
@@ -108,6 +113,7 @@ fn a_machine_that_fails_a_task_says_busy_first_and_rests_then_tries_one_and_is_w
     story.starts(0, 0);
     let effects = story.tell(SlotEvent::Machine(Health::Failed));
     assert_eq!((announced(&effects), effects.contains(&SlotEffect::Rest(limits::REST_FIRST))), (Some((0, 1)), true));
+    assert!(says(&effects, &FromWorker::Standing(Standing::Resting)));
     assert_eq!(announced(&story.ends(0, 0)), Some((0, 1)));
     assert!(says(&story.runs(&[1]), &FromWorker::Declined(lease(1))), "what was on its way goes back");
     story.now += limits::REST_FIRST.as_millis() as u64;
@@ -125,9 +131,22 @@ fn a_machine_that_fails_a_task_says_busy_first_and_rests_then_tries_one_and_is_w
     assert_eq!(announced(&story.tell(SlotEvent::Tick)), Some((1, 4)));
     story.runs(&[4]);
     story.starts(0, 4);
-    assert_eq!(announced(&story.tell(SlotEvent::Machine(Health::Sound))), Some((1, 5)));
+    let effects = story.tell(SlotEvent::Machine(Health::Sound));
+    assert!(announced(&effects) == Some((1, 5)) && says(&effects, &FromWorker::Standing(Standing::Serving)), "{effects:?}");
     assert!(!story.table.is_resting());
     assert_eq!(announced(&story.ends(0, 4)), Some((2, 5)));
+}
+
+#[test]
+fn a_head_hears_how_the_worker_stands_when_that_changes_and_in_each_session_anew() {
+    let mut story = Story::new();
+    assert!(!story.said.iter().any(|effect| matches!(effect, SlotEffect::Say(FromWorker::Standing(_)))), "serving goes without saying");
+    story.tell(SlotEvent::Machine(Health::Failed));
+    assert!(!says(&story.tell(SlotEvent::Tick), &FromWorker::Standing(Standing::Resting)));
+    assert!(says(&story.welcomed(S2, 1), &FromWorker::Standing(Standing::Resting)));
+    story.tell(SlotEvent::Machine(Health::Sound));
+    story.starts_one();
+    assert!(says(&story.tell(SlotEvent::Drain(true)), &FromWorker::Standing(Standing::Leaving)));
 }
 
 #[test]

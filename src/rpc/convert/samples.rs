@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, ToWorker, Verdict};
+use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use crate::domain::{
     ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Merge, Outcome, Packed, Record,
     Resources, ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime, WorkerId,
@@ -106,6 +106,7 @@ pub fn from_worker() -> impl Strategy<Value = FromWorker> {
         hello().prop_map(FromWorker::Hello),
         (0u32..=4096, any::<u64>()).prop_map(|(free, last_run_seen)| FromWorker::Room { free, last_run_seen }),
         Just(FromWorker::Room { free: 0, last_run_seen: 0 }),
+        prop_oneof![Just(Standing::Serving), Just(Standing::Leaving), Just(Standing::Resting)].prop_map(FromWorker::Standing),
         leases().prop_map(FromWorker::Started),
         lease().prop_map(FromWorker::Declined),
         (any::<u64>(), leases(), leases()).prop_map(|(fence, started, dropped)| FromWorker::Fenced {

@@ -4,7 +4,7 @@ use super::check::{Within, between, message, refuse};
 use super::hello::{hello_from_pb, hello_to_pb};
 use super::lease::{lease_from_pb, lease_to_pb, leases_from_pb, leases_to_pb};
 use super::result::{info_from_pb, info_to_pb, receipt_from_pb, receipt_to_pb};
-use crate::domain::wire::{Finished, FromWorker, ResultBytes};
+use crate::domain::wire::{Finished, FromWorker, ResultBytes, Standing};
 use crate::domain::{Error, FenceId, Instant, Packed};
 use crate::limits::{LEASES_PER_MESSAGE_MAX, RESULT_INLINE_MAX_BYTES, WORKER_SLOTS_MAX};
 use crate::rpc::pb;
@@ -19,6 +19,7 @@ pub fn to_head(message: FromWorker) -> pb::WorkerMessage {
         FromWorker::Hello(hello) => Body::Hello(hello_to_pb(hello)),
         FromWorker::Room { free: 0, last_run_seen } => Body::Busy(pb::Busy { last_run_seen }),
         FromWorker::Room { free, last_run_seen } => Body::Available(pb::Available { free, last_run_seen }),
+        FromWorker::Standing(standing) => Body::Standing(pb::Standing { state: standing_to_pb(standing).into() }),
         FromWorker::Started(leases) => Body::Started(pb::Started { leases: leases_to_pb(leases) }),
         FromWorker::Declined(lease) => Body::Declined(pb::Declined { lease: Some(lease_to_pb(lease)) }),
         FromWorker::Fenced { fence, started, dropped } => {
@@ -41,6 +42,7 @@ pub fn from_worker(message: pb::WorkerMessage) -> Result<FromWorker, Error> {
         Some(Body::Hello(hello)) => hello_from_pb(hello).map(FromWorker::Hello).within("hello"),
         Some(Body::Available(available)) => available_from_pb(available).within("available"),
         Some(Body::Busy(busy)) => Ok(FromWorker::Room { free: 0, last_run_seen: busy.last_run_seen }),
+        Some(Body::Standing(standing)) => standing_from_pb(standing.state).map(FromWorker::Standing).within("standing"),
         Some(Body::Started(started)) => {
             leases_from_pb("leases", started.leases, LEASES_PER_MESSAGE_MAX).map(FromWorker::Started).within("started")
         }
@@ -58,6 +60,23 @@ pub fn from_worker(message: pb::WorkerMessage) -> Result<FromWorker, Error> {
 fn available_from_pb(available: pb::Available) -> Result<FromWorker, Error> {
     let free = between("free", available.free, 1..=WORKER_SLOTS_MAX)?;
     Ok(FromWorker::Room { free, last_run_seen: available.last_run_seen })
+}
+
+fn standing_to_pb(standing: Standing) -> pb::standing::State {
+    match standing {
+        Standing::Serving => pb::standing::State::Serving,
+        Standing::Leaving => pb::standing::State::Leaving,
+        Standing::Resting => pb::standing::State::Resting,
+    }
+}
+
+fn standing_from_pb(state: i32) -> Result<Standing, Error> {
+    match pb::standing::State::try_from(state) {
+        Ok(pb::standing::State::Serving) => Ok(Standing::Serving),
+        Ok(pb::standing::State::Leaving) => Ok(Standing::Leaving),
+        Ok(pb::standing::State::Resting) => Ok(Standing::Resting),
+        Ok(pb::standing::State::Unspecified) | Err(_) => Err(refuse("state", format!("{state} is none that this version knows"))),
+    }
 }
 
 fn declined_from_pb(declined: pb::Declined) -> Result<FromWorker, Error> {

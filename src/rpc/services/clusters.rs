@@ -78,6 +78,8 @@ impl Clusters {
             WorkerPhase::Available => pb::WorkerState::Available,
             WorkerPhase::Busy => pb::WorkerState::Busy,
             WorkerPhase::Draining => pb::WorkerState::Draining,
+            WorkerPhase::Joining => pb::WorkerState::Joining,
+            WorkerPhase::Resting => pb::WorkerState::Resting,
             WorkerPhase::Suspected => pb::WorkerState::Suspected,
             WorkerPhase::Away => pb::WorkerState::Away,
         };
