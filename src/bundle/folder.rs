@@ -1,17 +1,19 @@
 //! The regular files of a folder that nobody trusts: found and opened without ever following a link.
 //!
 //! Each step goes from an open folder to a name in it (`openat` with `O_NOFOLLOW`), so that a link, even one that is put in place between
-//! two looks, leads nowhere. Links, sockets, pipes and devices are passed over. A hard link is a file like any other: what a task could
-//! link to is the kernel's business (`fs.protected_hardlinks`).
+//! two looks, leads nowhere out of it. A symbolic link to a regular file of the folder stands for its content ([`super::link`]); other links,
+//! sockets, pipes and devices are left out, which is said. A hard link is a file like any other: what a task could link to is the kernel's
+//! business (`fs.protected_hardlinks`).
 
 use std::fs::{File, Permissions};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::link::{self, Root, Unfollowed};
 use super::names::{self, DEPTH_MAX, FILE_NAME_MAX_BYTES};
 use super::pack::PackError;
 use crate::domain::Error;
@@ -32,27 +34,37 @@ pub(super) struct Found {
     pub name: String,
     /// Its path as it is.
     raw: Vec<u8>,
+    /// It is a symbolic link to a file of the folder.
+    link: bool,
 }
 
 /// An opened folder and the regular files below it.
 pub(super) struct Folder {
     root: OwnedFd,
+    path: PathBuf,
     /// By sanitised name, all unlike each other; none is a folder of another.
     pub files: Vec<Found>,
+    /// What is left out, and why: `name: points to nothing`; by name.
+    pub left_out: Vec<String>,
 }
 
 impl Folder {
     /// Opens a folder and lists it. What its owner may not read is made readable first.
     pub fn list(path: &Path) -> Result<Self, PackError> {
         let root = open_readable(CWD, path.as_os_str().as_encoded_bytes(), FOLDER, "the output folder")?;
-        let mut walk = Walk { found: Vec::new(), things: 0 };
-        walk.visit(root.as_fd(), &Found { name: String::new(), raw: Vec::new() }, 0)?;
-        walk.found.sort_unstable_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-        Ok(Self { root, files: walk.found })
+        let mut walk = Walk { root: Root { folder: root.as_fd(), path }, found: Vec::new(), left_out: Vec::new(), things: 0 };
+        walk.visit(root.as_fd(), &Found { name: String::new(), raw: Vec::new(), link: false }, 0)?;
+        let (mut files, mut left_out) = (walk.found, walk.left_out);
+        files.sort_unstable_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+        left_out.sort_unstable();
+        Ok(Self { root, path: path.to_owned(), files, left_out })
     }
 
     /// Opens one of its files for reading; with its length.
     pub fn open(&self, found: &Found) -> Result<(File, u64), PackError> {
+        if found.link {
+            return self.open_link(found);
+        }
         let mut parts = found.raw.split(|&b| b == b'/').collect::<Vec<_>>();
         let last = parts.pop().unwrap_or_default();
         let mut folder = None;
@@ -64,6 +76,25 @@ impl Folder {
         }
         let from = folder.as_ref().map_or(self.root.as_fd(), OwnedFd::as_fd);
         regular(open_readable(from, last, FILE, &found.name)?, &found.name)
+    }
+}
+
+impl Folder {
+    fn open_link(&self, found: &Found) -> Result<(File, u64), PackError> {
+        let root = Root { folder: self.root.as_fd(), path: &self.path };
+        let (passage, stat) = root.follow(&found.raw).map_err(|error| match error {
+            Unfollowed::LeftOut(why) => PackError::bad(format!("{} {why} since it was first read", found.name)),
+            Unfollowed::Failed(errno) => refused(&found.name, errno),
+        })?;
+        let file = link::reopen(&passage).or_else(|error| {
+            if error.kind() == std::io::ErrorKind::PermissionDenied {
+                unlock(&passage, stat.st_mode | 0o400)?;
+                return link::reopen(&passage);
+            }
+            Err(error)
+        });
+        let file = file.map_err(|error| refused(&found.name, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+        regular(file.into(), &found.name)
     }
 }
 
@@ -84,12 +115,14 @@ fn regular(fd: OwnedFd, name: &str) -> Result<(File, u64), PackError> {
     Ok((File::from(fd), u64::try_from(stat.st_size).unwrap_or(0)))
 }
 
-struct Walk {
+struct Walk<'f> {
+    root: Root<'f>,
     found: Vec<Found>,
+    left_out: Vec<String>,
     things: usize,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// `at` is the folder's own path, empty for the root; `depth` how many folders it lies below it.
     fn visit(&mut self, folder: BorrowedFd<'_>, at: &Found, depth: usize) -> Result<(), PackError> {
         if depth > DEPTH_MAX {
@@ -98,7 +131,7 @@ impl Walk {
         let children = self.children(folder, at)?;
         let raw: Vec<Vec<u8>> = children.iter().map(|(raw, _)| raw.clone()).collect();
         for ((raw, kind), name) in children.into_iter().zip(names::assign(&raw)) {
-            let below = at.join(&name, &raw);
+            let below = Found { link: kind == FileType::Symlink, ..at.join(&name, &raw) };
             if kind == FileType::Directory {
                 let child = open_readable(folder, &raw, FOLDER, &below.name)?;
                 self.visit(child.as_fd(), &below, depth + 1)?;
@@ -121,7 +154,19 @@ impl Walk {
         Ok(())
     }
 
-    /// The regular files and folders in a folder, by raw name.
+    /// Why something that is neither a regular file nor a folder is left out; none for a link that stands for a file.
+    fn leaves_out(&self, at: &Found, raw: &[u8], kind: FileType) -> Result<Option<&'static str>, PackError> {
+        if kind != FileType::Symlink {
+            return Ok(Some("is no file"));
+        }
+        match self.root.follow(&at.join("", raw).raw) {
+            Ok(_) => Ok(None),
+            Err(Unfollowed::LeftOut(why)) => Ok(Some(why)),
+            Err(Unfollowed::Failed(errno)) => Err(refused(at.shown(), errno)),
+        }
+    }
+
+    /// The regular files, folders and links to files in a folder, by raw name.
     fn children(&mut self, folder: BorrowedFd<'_>, at: &Found) -> Result<Vec<(Vec<u8>, FileType)>, PackError> {
         let mut children = Vec::new();
         for entry in Dir::read_from(folder).map_err(|errno| refused(at.shown(), errno))? {
@@ -141,8 +186,13 @@ impl Walk {
                 }
                 known => known,
             };
-            if matches!(kind, FileType::RegularFile | FileType::Directory) {
-                children.push((raw.to_vec(), kind));
+            let left_out = match kind {
+                FileType::RegularFile | FileType::Directory => None,
+                kind => self.leaves_out(at, raw, kind)?,
+            };
+            match left_out {
+                None => children.push((raw.to_vec(), kind)),
+                Some(why) => self.left_out.push(format!("{} {why}", at.join(&names::sanitise(raw), raw).name)),
             }
         }
         children.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -153,9 +203,9 @@ impl Walk {
 impl Found {
     fn join(&self, name: &str, raw: &[u8]) -> Self {
         if self.raw.is_empty() {
-            return Self { name: name.to_owned(), raw: raw.to_vec() };
+            return Self { name: name.to_owned(), raw: raw.to_vec(), link: false };
         }
-        Self { name: format!("{}/{name}", self.name), raw: [&self.raw, &b"/"[..], raw].concat() }
+        Self { name: format!("{}/{name}", self.name), raw: [&self.raw, &b"/"[..], raw].concat(), link: false }
     }
 
     fn shown(&self) -> &str {
@@ -192,9 +242,11 @@ fn make_readable(from: BorrowedFd<'_>, raw: &[u8], name: &str) -> Result<(), Pac
         FileType::Directory => 0o700,
         _ => return Err(PackError::bad(format!("{name} is no regular file"))),
     };
-    let path = format!("/proc/self/fd/{}", passage.as_raw_fd());
-    std::fs::set_permissions(path, Permissions::from_mode((stat.st_mode & 0o7777) | more))
-        .map_err(|error| refused(name, Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+    unlock(&passage, stat.st_mode | more).map_err(|error| refused(name, Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+}
+
+fn unlock(passage: &OwnedFd, mode: u32) -> std::io::Result<()> {
+    std::fs::set_permissions(format!("/proc/self/fd/{}", passage.as_raw_fd()), Permissions::from_mode(mode & 0o7777))
 }
 
 /// What a refusal of the system means: either the task left something odd, or this machine is in trouble.

@@ -17,6 +17,7 @@ mod deflate;
 mod folder;
 mod headers;
 mod layout;
+mod link;
 mod manifest;
 mod names;
 mod pack;

@@ -16,6 +16,9 @@ use crate::limits;
 /// Contents of one result, before packing, all together: a sparse file may claim any length.
 const OUTPUT_MAX_BYTES: u64 = 64 << 30;
 
+/// Things that are left out of a result and named, each with its reason.
+const LEFT_OUT_SAID_MAX: usize = 20;
+
 /// What a description takes for an entry besides its name, at most (a kind, three numbers, a checksum); and what it takes besides entries.
 const ENTRY_HEADER_MAX_BYTES: usize = 40;
 const OTHER_HEADER_MAX_BYTES: usize = 64 * 1024;
@@ -49,7 +52,8 @@ impl PackError {
 }
 
 /// Packs a captured standard output, the last [`limits::STDERR_KEPT_BYTES`] of a captured standard error (either may be missing), and every
-/// regular file below a folder, and writes the packed bytes one behind the other.
+/// regular file below a folder, and writes the packed bytes one behind the other. A symbolic link to a file of the folder is packed as its
+/// content; what is left out stands behind the standard error, with the reason.
 ///
 /// The same contents give the same bytes and the same digest. The digest is a SHA-256 over, for standard output (its name is empty here)
 /// and each file in order: the name's length (u32), the name, the content's length (u64), the content; numbers little endian.
@@ -59,19 +63,29 @@ impl PackError {
 /// 1024 bytes, folders nested deeper than 64, or more than 64 GiB in all; [`PackError::Io`] if this machine failed, or the writer did.
 /// What was written by then is of no use.
 pub fn pack(stdout: &Path, stderr: &Path, output: &Path, to: &mut impl Write) -> Result<Packed, PackError> {
+    let folder = Folder::list(output)?;
     let mut packer = Packer::new(to);
     if let Some((file, len)) = folder::open_stream(stdout, "standard output")? {
-        packer.stream(EntryKind::Stdout, file, len, u64::MAX)?;
+        if len > 0 {
+            packer.content(EntryKind::Stdout, file, len)?;
+        }
     }
-    if let Some((file, len)) = folder::open_stream(stderr, "standard error")? {
-        packer.stream(EntryKind::Stderr, file, len, limits::STDERR_KEPT_BYTES as u64)?;
-    }
-    let folder = Folder::list(output)?;
+    packer.stderr(folder::open_stream(stderr, "standard error")?, &said_of(&folder.left_out))?;
     for found in &folder.files {
         let (file, len) = folder.open(found)?;
         packer.content(EntryKind::File(found.name.clone()), file, len)?;
     }
     Ok(packer.finish())
+}
+
+/// The lines that are added to the standard error of a task that left what is no result.
+fn said_of(left_out: &[String]) -> String {
+    let mut lines: String =
+        left_out.iter().take(LEFT_OUT_SAID_MAX).map(|line| format!("millpond: left out of the result: {line}\n")).collect();
+    if left_out.len() > LEFT_OUT_SAID_MAX {
+        lines += &format!("millpond: left out of the result: {} more\n", left_out.len() - LEFT_OUT_SAID_MAX);
+    }
+    lines
 }
 
 struct Packer<'w, W> {
@@ -91,18 +105,22 @@ impl<'w, W: Write> Packer<'w, W> {
         Self { to, deflater: Deflater::new(), buffer, digest: Sha256::new(), entries: Vec::new(), total: 0, header }
     }
 
-    /// Packs the last bytes of a stream, at most `keep`; of an empty one nothing.
-    fn stream(&mut self, kind: EntryKind, mut file: File, len: u64, keep: u64) -> Result<(), PackError> {
-        if len == 0 {
+    /// Packs the end of a task's standard error, if there is one, and behind it what is to be said.
+    fn stderr(&mut self, captured: Option<(File, u64)>, said: &str) -> Result<(), PackError> {
+        let kind = EntryKind::Stderr;
+        let Some((mut file, len)) = captured else {
+            return if said.is_empty() { Ok(()) } else { self.content(kind, said.as_bytes(), said.len() as u64) };
+        };
+        let kept = len.min(limits::STDERR_KEPT_BYTES.saturating_sub(said.len()) as u64);
+        if kept == 0 && said.is_empty() {
             return Ok(());
         }
-        let kept = len.min(keep);
         file.seek(SeekFrom::Start(len - kept)).map_err(|error| Error::io(label(&kind), &error))?;
-        self.content(kind, file, kept)
+        self.content(kind, file.take(kept).chain(said.as_bytes()), kept + said.len() as u64)
     }
 
     /// Packs the next `len` bytes of a file. More may have come since it was opened: they don't count. Fewer is an error.
-    fn content(&mut self, kind: EntryKind, mut file: File, len: u64) -> Result<(), PackError> {
+    fn content(&mut self, kind: EntryKind, mut file: impl Read, len: u64) -> Result<(), PackError> {
         self.announce(&kind, len)?;
         let is_hashed = kind != EntryKind::Stderr;
         let mut left = len;
@@ -157,7 +175,7 @@ fn label(kind: &EntryKind) -> &str {
     }
 }
 
-fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+fn read_some(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match file.read(buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -303,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn links_and_what_is_no_file_are_passed_over() {
+    fn links_out_of_the_folder_and_what_is_no_file_are_left_out_and_named() {
         let slot = Slot::new();
         let output = slot.leaves("real", "1").output();
         fs::write(slot.0.path().join("secret"), "s").unwrap();
@@ -312,9 +330,62 @@ mod tests {
         symlink("/etc", output.join("folder")).unwrap();
         symlink("real", output.join("near")).unwrap();
         symlink("loop", output.join("loop")).unwrap();
+        symlink("nowhere", output.join("dangling")).unwrap();
         rustix::fs::mknodat(CWD, output.join("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
         let _socket = UnixListener::bind(output.join("socket")).unwrap();
-        assert_eq!(slot.names(), ["real"]);
+        let result = slot.result();
+        assert_eq!(result.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["standard error", "near", "real"]);
+        assert_eq!(result[1].1, b"1", "a link to a file of the folder stands for its content");
+        let said = String::from_utf8(result[0].1.clone()).unwrap();
+        let said: Vec<&str> = said.lines().map(|line| line.strip_prefix("millpond: left out of the result: ").unwrap()).collect();
+        let outside = "points out of the output folder";
+        assert_eq!(
+            said,
+            [
+                "dangling points to nothing",
+                &format!("far {outside}"),
+                &format!("folder {outside}"),
+                "loop leads in a circle",
+                "pipe is no file",
+                "socket is no file",
+                &format!("up {outside}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn links_are_followed_within_the_folder_and_never_out_of_it() {
+        let slot = Slot::new();
+        let output = slot.leaves("d/real", "1").prints("stderr", "err\n").output();
+        fs::write(slot.0.path().join("secret"), "s").unwrap();
+        // There and back, which is out of it for a moment; a way through a link to a folder; one by the folder's absolute path; a chain.
+        symlink("../output/d/real", output.join("detour")).unwrap();
+        symlink("d", output.join("e")).unwrap();
+        symlink("e/real", output.join("through")).unwrap();
+        symlink(output.join("d/real"), output.join("absolute")).unwrap();
+        symlink(output.join("../secret"), output.join("above")).unwrap();
+        symlink("../through", output.join("d/chain")).unwrap();
+        symlink("/proc/self/exe", output.join("magic")).unwrap();
+        let result = slot.result();
+        assert_eq!(
+            result.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["standard error", "absolute", "d/chain", "d/real", "through"]
+        );
+        assert!(result[1..].iter().all(|(_, content)| content == b"1"));
+        let said = String::from_utf8_lossy(&result[0].1).into_owned();
+        assert!(said.starts_with("err\nmillpond: left out of the result: above points out of"), "{said}");
+        assert!(said.contains("detour points out of") && said.contains("e points to a folder") && said.contains("magic points out of"));
+    }
+
+    #[test]
+    fn a_link_that_is_turned_after_the_look_leads_nowhere() {
+        let slot = Slot::new();
+        let output = slot.leaves("real", "1").output();
+        symlink("real", output.join("link")).unwrap();
+        let folder = Folder::list(&output).unwrap();
+        fs::remove_file(output.join("link")).unwrap();
+        symlink("/etc/passwd", output.join("link")).unwrap();
+        assert!(matches!(folder.open(&folder.files[0]), Err(PackError::Bad { .. })));
     }
 
     #[test]

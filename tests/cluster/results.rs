@@ -89,14 +89,17 @@ fn an_array_keeps_its_own_numbers() {
 fn odd_files_and_large_ones_come_back_as_they_were() {
     let cluster = Cluster::start(&[2]);
     let shell = "cd {output}; mkdir -p a/b 'with space'; seq 300000 > a/b/large; echo x > 'with space/ü'; echo y > stdout; echo z
-      ln -s /etc/passwd link; : > empty; chmod 000 a/b/large; printf '\\377' > \"$(printf 'bad\\377name')\"";
+      ln -s /etc/passwd link; ln -s ../stdout a/near; : > empty; chmod 000 a/b/large; printf '\\377' > \"$(printf 'bad\\377name')\"";
     let job = cluster.submit_array("0-3", &[], shell);
     cluster.ends(&job, 0);
     let bundle = cluster.bundle(&job);
     let expected: String = (1..=300_000).map(|line| format!("{line}\n")).collect();
     assert!(bundle.text("000003/a/b/large") == expected);
     assert_eq!((bundle.text("000000/with space/ü"), bundle.text("000000/stdout"), bundle.text("000000/stdout~2")), ("x\n", "z\n", "y\n"));
-    assert!(!bundle.entries.contains_key("000000/link"), "links lead out of the folder, and are passed over");
+    assert!(!bundle.entries.contains_key("000000/link"), "it leads out of the folder");
+    assert_eq!(bundle.text("000000/a/near"), "y\n", "a link within the folder stands for its content");
+    let said = cluster.millpond(&["logs", "j1.0", "--stderr"]);
+    assert_eq!(said.err, "millpond: left out of the result: link points out of the output folder\n", "{said:?}");
     assert_eq!((bundle.text("000001/empty"), &bundle.entries["000001/bad_name"][..]), ("", &[0xff][..]));
 }
 
