@@ -17,6 +17,17 @@ pub const WORKER_SLOTS_MAX: u32 = 4096;
 /// Workers attached at once.
 pub const WORKERS_MAX: usize = 10_000;
 
+/// Labels of one worker or one job.
+pub const LABELS_MAX: usize = 64;
+/// The longest time limit of an attempt: a year.
+pub const TASK_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The longest time from TERM to KILL.
+pub const GRACE_MAX: Duration = Duration::from_secs(3600);
+/// Failed attempts of one task that are tried again.
+pub const RETRIES_MAX: u32 = 1000;
+/// A sentence for a person that comes from the other side: a refusal, a reason.
+pub const TEXT_MAX_BYTES: usize = 4096;
+
 /// One record of a data set (a line, a spectrum, a protein).
 pub const RECORD_MAX_BYTES: u64 = 1 << 30;
 /// What stands before the first record and is repeated in every chunk.
@@ -32,6 +43,20 @@ pub const MESSAGE_MAX_BYTES: usize = 4 << 20;
 pub const RESULT_INLINE_MAX_BYTES: usize = 8 * 1024;
 /// Files that one task may leave in its output folder.
 pub const OUTPUT_FILES_MAX: usize = 10_000;
+/// Things of any kind in an output folder, folders and what is left out included: it bounds the time that a look takes.
+pub const OUTPUT_THINGS_MAX: usize = 10 * OUTPUT_FILES_MAX;
+/// The longest name of a result's file: its path below the output folder.
+pub const OUTPUT_PATH_MAX_BYTES: usize = 1024;
+/// How deep below the output folder a file may lie.
+pub const OUTPUT_DEPTH_MAX_FOLDERS: usize = 64;
+/// Contents of one result, before packing, all together: a sparse file may claim any length.
+pub const OUTPUT_MAX_BYTES: u64 = 64 << 30;
+/// Things that are left out of a result and named, each with its reason.
+pub const LEFT_OUT_NAMED_MAX: usize = 20;
+/// Entries of one result: standard output and error beside the files.
+pub const RESULT_ENTRIES_MAX: usize = OUTPUT_FILES_MAX + 2;
+/// The packed bytes of one result: above it, a wrong length is likelier than a result.
+pub const RESULT_DATA_MAX_BYTES: u64 = 1 << 40;
 /// Standard output of one task; above it the task is stopped.
 pub const STDOUT_MAX_BYTES: u64 = 1 << 30;
 /// Standard error of one task; above it the task is stopped.
@@ -46,12 +71,21 @@ pub const RESULT_HEADER_MAX_BYTES: usize = 4 << 20;
 /// Names of all files of one result.
 pub const RESULT_NAMES_MAX_BYTES: usize = 2 << 20;
 
+/// One message to or from a launcher: a command and an environment, escaped as JSON.
+pub const LAUNCHER_FRAME_MAX_BYTES: usize = 4 << 20;
+/// How long a process may survive KILL: one in uninterruptible sleep does, until its disk answers.
+pub const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// One value in the store: larger ones go to files that sled never syncs.
 pub const STORE_VALUE_MAX_BYTES: usize = 16 * 1024;
 /// One journal entry, which may span values.
 pub const ENTRY_MAX_BYTES: usize = 1 << 20;
 /// Entries in one group commit.
 pub const COMMIT_ENTRIES_MAX: usize = 4096;
+/// Batches after which a snapshot is taken and older batches are dropped.
+pub const SNAPSHOT_EVERY_BATCHES: u64 = 4096;
+/// Entries after which the same is done, so that a start never has more than a moment's worth to read again.
+pub const SNAPSHOT_EVERY_ENTRIES: usize = 200_000;
 /// sled's cache.
 pub const STORE_CACHE_BYTES: u64 = 16 << 20;
 
@@ -65,6 +99,13 @@ pub const WATCH_QUEUE_MAX: usize = 256;
 pub const TRANSFERS_MAX: usize = 64;
 /// Leases in one message to or from a worker.
 pub const LEASES_PER_MESSAGE_MAX: usize = 1024;
+
+/// Attempts that a worker may hold when it connects; a Hello can't be sent in parts, and this many fit a message.
+pub const HELD_LEASES_MAX: usize = 64 * 1024;
+/// Jobs remembered as introduced to the worker; beyond it those without a lease here are forgotten, and introduced again when they return.
+pub const INTRODUCED_JOBS_MAX: usize = 1024;
+/// Data sets that are split at once.
+pub const SPLITS_AT_ONCE_MAX: usize = 2;
 
 /// How often each end of a session says that it lives.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
@@ -92,6 +133,8 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub const RESULTS_KEPT_MAX: usize = 10_000;
 /// Their bytes, unless told otherwise.
 pub const RESULTS_KEPT_MAX_BYTES: u64 = 10 << 30;
+/// Chunks and shared files that a worker keeps, unless told otherwise.
+pub const WORKER_CACHE_MAX_BYTES: u64 = 10 << 30;
 /// How long a worker that has no head runs on what it has, unless told otherwise.
 pub const ALONE_MAX: Duration = Duration::from_secs(40 * 60);
 
@@ -122,6 +165,8 @@ pub const SUSPECT_PROBE_FIRST: Duration = Duration::from_secs(30);
 /// The longest pause between two tries.
 pub const SUSPECT_PROBE_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// How long jobs behind it may take the room from a job whose tasks are larger, before a worker is kept free for it.
+pub const RESERVE_AFTER: Duration = Duration::from_secs(60);
 /// Share of started tasks, in percent, from which on a job is almost done.
 pub const FINISH_LINE_PERCENT: u64 = 95;
 /// A job past its finish line has no more tasks left than this many times the cluster's slots.

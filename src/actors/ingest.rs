@@ -10,6 +10,7 @@ use crate::blobs::{ChunkIndex, ChunkIndexWriter, Dataset, DatasetStore, Stored};
 use crate::domain::entry::Entry;
 use crate::domain::{Digest, Error, ErrorKind, SplitRule, WallTime};
 use crate::engine::ledger::DatasetRecord;
+use crate::limits;
 use crate::split::Splitter;
 
 use super::clock::wall_now;
@@ -21,8 +22,6 @@ use super::journal::JournalRef;
 pub const DATASETS_DIR: &str = "datasets";
 /// Chunk indexes, below the data folder.
 pub const CHUNKS_DIR: &str = "chunks";
-/// Data sets that are split at once.
-const SPLITS_MAX: usize = 2;
 /// What is read of a data set at once, in bytes.
 const READ_BYTES: usize = 1 << 20;
 
@@ -79,7 +78,7 @@ impl Actor for Ingest {
 
     async fn pre_start(&self, _: ActorRef<IngestMsg>, args: IngestArgs) -> Result<IngestState, ActorProcessingErr> {
         std::fs::create_dir_all(&args.chunks_dir).map_err(|error| Error::io(&args.chunks_dir, &error))?;
-        Ok(IngestState { args, splits: Arc::new(Semaphore::new(SPLITS_MAX)) })
+        Ok(IngestState { args, splits: Arc::new(Semaphore::new(limits::SPLITS_AT_ONCE_MAX)) })
     }
 
     async fn handle(&self, _: ActorRef<IngestMsg>, message: IngestMsg, state: &mut IngestState) -> Result<(), ActorProcessingErr> {

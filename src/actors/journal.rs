@@ -23,10 +23,6 @@ use super::job_store::JobStore;
 /// Told once an entry is durable.
 pub type Done = Box<dyn FnOnce() + Send>;
 
-/// Batches after which a snapshot is taken and older batches are dropped.
-const SNAPSHOT_EVERY_BATCHES: u64 = 4096;
-/// Entries after which the same is done, so that a start never has more than a moment's worth to read again.
-const SNAPSHOT_EVERY_ENTRIES: usize = 200_000;
 /// A batch stays below this, so that it surely fits a store's.
 const BATCH_TARGET_BYTES: usize = BATCH_MAX_BYTES / 2;
 
@@ -196,7 +192,7 @@ impl JournalState {
         let Some(mut store) = self.store.take() else { return };
         let batch = self.take_batch();
         let (epoch, seq) = (self.epoch, self.last_seq + 1);
-        let is_long = seq - self.last_snapshot > SNAPSHOT_EVERY_BATCHES || self.entries_since >= SNAPSHOT_EVERY_ENTRIES;
+        let is_long = seq - self.last_snapshot > limits::SNAPSHOT_EVERY_BATCHES || self.entries_since >= limits::SNAPSHOT_EVERY_ENTRIES;
         let parts = is_long.then(|| self.ledger.clone());
         let indexes = if parts.is_some() { std::mem::take(&mut self.unsynced) } else { BTreeMap::new() };
         if parts.is_some() {

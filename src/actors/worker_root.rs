@@ -20,9 +20,6 @@ use super::data_port::DataPort;
 use super::runner::{self, RunnerSetup};
 use super::worker::{WorkerActor, WorkerArgs, WorkerMsg, keep};
 
-/// Chunks and shared files that a worker keeps, unless told otherwise, in bytes.
-const CACHE_BYTES: u64 = 10 << 30;
-
 /// What a worker is started with.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
@@ -100,7 +97,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     make_dir(&results_dir)?;
     let slots_dir = dir.join("slots");
     make_dir(&slots_dir)?;
-    let cache = Cache::new(&dir.join("cache"), CACHE_BYTES, port.clone())?;
+    let cache = Cache::new(&dir.join("cache"), limits::WORKER_CACHE_MAX_BYTES, port.clone())?;
     let (slots, launcher) = (options.slots, options.launcher.clone());
     let make_runners = move |worker: ActorRef<WorkerMsg>| {
         let setup = RunnerSetup { launcher, slots_dir, results_dir, worker };

@@ -24,5 +24,5 @@ pub use job_files::JobFiles;
 pub use reservation::Reservation;
 pub use reserve::{Reserve, disk_room};
 pub use result_index::{IndexedResult, ResultIndex};
-pub use segment::{RESULT_DATA_MAX_BYTES, Segment};
+pub use segment::Segment;
 pub use upload::{Stored, Upload};

@@ -19,10 +19,7 @@ use super::reservation::Reservation;
 use super::sync_mark::SyncMark;
 use crate::codec;
 use crate::domain::{Error, ResultMeta, ResultRef};
-use crate::limits;
-
-/// The packed bytes of one result: above it, a wrong length is likelier than a result.
-pub const RESULT_DATA_MAX_BYTES: u64 = 1 << 40;
+use crate::limits::{self, RESULT_DATA_MAX_BYTES};
 
 const MAGIC: [u8; 4] = *b"mpR1";
 const HEAD_BYTES: usize = 8;

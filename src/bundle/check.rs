@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::names::{self, DEPTH_MAX, FILE_NAME_MAX_BYTES};
+use super::names;
 use crate::domain::{EntryKind, Error, Packed};
 use crate::limits;
 
@@ -33,7 +33,9 @@ pub fn check_packed(packed: &Packed) -> Result<(), Error> {
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
-    let is_good = name.len() <= FILE_NAME_MAX_BYTES && name.matches('/').count() <= DEPTH_MAX && names::is_clean(name);
+    let is_good = name.len() <= limits::OUTPUT_PATH_MAX_BYTES
+        && name.matches('/').count() <= limits::OUTPUT_DEPTH_MAX_FOLDERS
+        && names::is_clean(name);
     if is_good {
         return Ok(());
     }

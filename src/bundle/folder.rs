@@ -14,13 +14,10 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::link::{self, Root, Unfollowed};
-use super::names::{self, DEPTH_MAX, FILE_NAME_MAX_BYTES};
+use super::names;
 use super::pack::PackError;
 use crate::domain::Error;
-use crate::limits;
-
-/// Things of any kind in an output folder, folders and what is passed over included: it bounds the time that a look takes.
-const THINGS_MAX: usize = 10 * limits::OUTPUT_FILES_MAX;
+use crate::limits::{self, OUTPUT_DEPTH_MAX_FOLDERS, OUTPUT_PATH_MAX_BYTES, OUTPUT_THINGS_MAX};
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Without blocking: opening a pipe would wait for its other end.
@@ -125,8 +122,8 @@ struct Walk<'f> {
 impl Walk<'_> {
     /// `at` is the folder's own path, empty for the root; `depth` how many folders it lies below it.
     fn visit(&mut self, folder: BorrowedFd<'_>, at: &Found, depth: usize) -> Result<(), PackError> {
-        if depth > DEPTH_MAX {
-            return Err(PackError::bad(format!("its folders are nested deeper than {DEPTH_MAX}")));
+        if depth > OUTPUT_DEPTH_MAX_FOLDERS {
+            return Err(PackError::bad(format!("its folders are nested deeper than {OUTPUT_DEPTH_MAX_FOLDERS}")));
         }
         let children = self.children(folder, at)?;
         let raw: Vec<Vec<u8>> = children.iter().map(|(raw, _)| raw.clone()).collect();
@@ -143,9 +140,9 @@ impl Walk<'_> {
     }
 
     fn push(&mut self, file: Found) -> Result<(), PackError> {
-        if file.name.len() > FILE_NAME_MAX_BYTES {
+        if file.name.len() > OUTPUT_PATH_MAX_BYTES {
             let start: String = file.name.chars().take(40).collect();
-            return Err(PackError::bad(format!("the name of {start}… is longer than {FILE_NAME_MAX_BYTES} bytes")));
+            return Err(PackError::bad(format!("the name of {start}… is longer than {OUTPUT_PATH_MAX_BYTES} bytes")));
         }
         if self.found.len() >= limits::OUTPUT_FILES_MAX {
             return Err(PackError::bad(format!("it left more than {} files", limits::OUTPUT_FILES_MAX)));
@@ -176,8 +173,8 @@ impl Walk<'_> {
                 continue;
             }
             self.things += 1;
-            if self.things > THINGS_MAX {
-                return Err(PackError::bad(format!("more than {THINGS_MAX} things lie in its output folder")));
+            if self.things > OUTPUT_THINGS_MAX {
+                return Err(PackError::bad(format!("more than {OUTPUT_THINGS_MAX} things lie in its output folder")));
             }
             let kind = match entry.file_type() {
                 FileType::Unknown => {

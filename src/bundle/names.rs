@@ -2,12 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// The longest name of a result's file, in bytes: its path below the output folder.
-pub(super) const FILE_NAME_MAX_BYTES: usize = 1024;
-
-/// How deep below the output folder a file may lie, in folders.
-pub(super) const DEPTH_MAX: usize = 64;
-
 /// One path component with `_` for what is no UTF-8 (each byte), control characters, `/`, `\` and `:` (both mean something on Windows).
 pub(super) fn sanitise(raw: &[u8]) -> String {
     let mut name = String::with_capacity(raw.len());

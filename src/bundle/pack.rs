@@ -11,13 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::deflate::Deflater;
 use super::folder::{self, Folder};
 use crate::domain::{Digest, EntryKind, Error, Outcome, Packed, ResultEntry};
-use crate::limits;
-
-/// Contents of one result, before packing, all together: a sparse file may claim any length.
-const OUTPUT_MAX_BYTES: u64 = 64 << 30;
-
-/// Things that are left out of a result and named, each with its reason.
-const LEFT_OUT_SAID_MAX: usize = 20;
+use crate::limits::{self, OUTPUT_MAX_BYTES};
 
 /// What a description takes for an entry besides its name, at most (a kind, three numbers, a checksum); and what it takes besides entries.
 const ENTRY_HEADER_MAX_BYTES: usize = 40;
@@ -65,10 +59,8 @@ impl PackError {
 pub fn pack(stdout: &Path, stderr: &Path, output: &Path, to: &mut impl Write) -> Result<Packed, PackError> {
     let folder = Folder::list(output)?;
     let mut packer = Packer::new(to);
-    if let Some((file, len)) = folder::open_stream(stdout, "standard output")? {
-        if len > 0 {
-            packer.content(EntryKind::Stdout, file, len)?;
-        }
+    if let Some((file, len)) = folder::open_stream(stdout, "standard output")?.filter(|(_, len)| *len > 0) {
+        packer.content(EntryKind::Stdout, file, len)?;
     }
     packer.stderr(folder::open_stream(stderr, "standard error")?, &said_of(&folder.left_out))?;
     for found in &folder.files {
@@ -81,9 +73,9 @@ pub fn pack(stdout: &Path, stderr: &Path, output: &Path, to: &mut impl Write) ->
 /// The lines that are added to the standard error of a task that left what is no result.
 fn said_of(left_out: &[String]) -> String {
     let mut lines: String =
-        left_out.iter().take(LEFT_OUT_SAID_MAX).map(|line| format!("millpond: left out of the result: {line}\n")).collect();
-    if left_out.len() > LEFT_OUT_SAID_MAX {
-        lines += &format!("millpond: left out of the result: {} more\n", left_out.len() - LEFT_OUT_SAID_MAX);
+        left_out.iter().take(limits::LEFT_OUT_NAMED_MAX).map(|line| format!("millpond: left out of the result: {line}\n")).collect();
+    if left_out.len() > limits::LEFT_OUT_NAMED_MAX {
+        lines += &format!("millpond: left out of the result: {} more\n", left_out.len() - limits::LEFT_OUT_NAMED_MAX);
     }
     lines
 }

@@ -5,14 +5,14 @@
 //! the reports cross the grants.
 //!
 //! A job whose tasks fit no room now holds nobody up; but where it was its turn, and tasks of jobs behind it have taken the room for
-//! [`RESERVE_AFTER`], a worker is kept free of them.
+//! [`limits::RESERVE_AFTER`], a worker is kept free of them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::domain::{DiskRoom, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
+use crate::limits;
 
 use super::fault::Fault;
 use super::rank::{self, RankRules, Rule};
@@ -22,9 +22,6 @@ use super::view::JobView;
 use line::Line;
 
 mod line;
-
-/// How long jobs behind it may take the room from a job whose tasks are larger, before a worker is kept free for it.
-const RESERVE_AFTER: Duration = Duration::from_secs(60);
 
 /// Something the supervisor learned.
 #[derive(Clone, Debug)]
@@ -306,7 +303,7 @@ impl Roster {
             return;
         }
         let (busy, rules) = (&self.busy, self.rules());
-        let long = |since: Instant| now.since(since) >= RESERVE_AFTER;
+        let long = |since: Instant| now.since(since) >= limits::RESERVE_AFTER;
         let mut starved: Vec<&JobView> =
             self.jobs.values().filter(|job| job.overtaken_since.is_some_and(long)).map(|job| &job.view).collect();
         starved.sort_by_key(|view| rank::key(view, busy, rules));

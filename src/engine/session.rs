@@ -13,9 +13,6 @@ use super::fault::Fault;
 use super::now::Now;
 use super::suspicion::{Suspicion, Trust};
 
-/// Jobs remembered as introduced to the worker; beyond it those without a lease here are forgotten, and introduced again when they return.
-const INTRODUCED_MAX: usize = 1024;
-
 /// A run as the job delivers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -243,7 +240,7 @@ impl Session {
     }
 
     fn introduce(&mut self, job: JobId, effects: &mut Vec<SessionEffect>) {
-        if self.introduced.len() >= INTRODUCED_MAX {
+        if self.introduced.len() >= limits::INTRODUCED_JOBS_MAX {
             let jobs = self.jobs();
             self.introduced.retain(|known| jobs.contains(known));
         }

@@ -13,14 +13,15 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::launcher::{KILL_TIMEOUT, LAUNCHER_ARG};
+use super::launcher::LAUNCHER_ARG;
 use super::orphans::{reap_launcher, spawn_launcher};
 use super::protocol::{End, Ended, Event, Frames, Request, Start, encode};
 use super::tree::ended_within;
 use crate::domain::Error;
+use crate::limits;
 
 /// How long a launcher may take to end its task, and itself, once its input ends.
-const EXIT_TIMEOUT: Duration = KILL_TIMEOUT.saturating_add(Duration::from_secs(2));
+const EXIT_TIMEOUT: Duration = limits::KILL_TIMEOUT.saturating_add(Duration::from_secs(2));
 /// One read of events.
 const READ_BYTES: usize = 4096;
 

@@ -20,14 +20,13 @@ use super::orphans::become_subreaper;
 use super::protocol::{Ended, Event, Frames, Request, Start, encode};
 use super::{spawn, tree};
 use crate::domain::{Error, ErrorKind, Instant};
+use crate::limits;
 
 /// The argument that makes a binary of ours a launcher.
 pub const LAUNCHER_ARG: &str = "__launcher";
 
 /// How often the size of the outputs is checked, and ended orphans are reaped, while a task runs.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// How long a process may survive KILL: one in uninterruptible sleep does, until its disk answers.
-pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// One read from the input.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -124,7 +123,7 @@ impl Desk {
             .map_err(|error| Error::internal(format!("process {main:?} can't be watched: {error}")))
             .map(|pidfd| Running { seq, main, pidfd, capture, machine })
             .and_then(|running| self.watch(running));
-        let cleared = tree::clear(main, KILL_TIMEOUT);
+        let cleared = tree::clear(main, limits::KILL_TIMEOUT);
         let running = watched?;
         let ended = running.told(cleared, CpuTime::of_children().since(before));
         self.send(&Event::Ended { seq, ended })

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use rustix::process::{Pid, getpid, set_child_subreaper};
 
-use super::launcher::KILL_TIMEOUT;
 use super::tree;
 use crate::domain::Error;
+use crate::limits;
 
 /// The launchers of this process. Held while one is started, so that it can't be taken for an orphan before it is known.
 static LAUNCHERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
@@ -34,7 +34,7 @@ pub fn become_subreaper() -> Result<(), Error> {
 /// To be called after a launcher died. Blocks, mostly for milliseconds, at most ten seconds. Waits only for the processes it found, so
 /// the standard library's and tokio's children, if named in `except`, are left alone.
 pub fn adopt_and_kill_orphans(except: &[u32]) -> Swept {
-    let deadline = Instant::now() + KILL_TIMEOUT;
+    let deadline = Instant::now() + limits::KILL_TIMEOUT;
     let mut ended = 0;
     loop {
         let orphans = orphans(except);

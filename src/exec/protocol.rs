@@ -8,9 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Error, Outcome};
+use crate::limits::LAUNCHER_FRAME_MAX_BYTES;
 
-/// One frame: a command and an environment, escaped as JSON.
-const FRAME_MAX_BYTES: usize = 4 << 20;
 /// The length before each frame.
 const PREFIX_BYTES: usize = 4;
 
@@ -149,13 +148,13 @@ pub(super) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Error> {
     let mut frame = vec![0; PREFIX_BYTES];
     serde_json::to_writer(&mut frame, message).map_err(|error| Error::invalid(format!("a launcher can't be told: {error}")))?;
     let len = frame.len() - PREFIX_BYTES;
-    let prefix = u32::try_from(len).ok().filter(|_| len <= FRAME_MAX_BYTES).ok_or_else(|| too_long(len))?;
+    let prefix = u32::try_from(len).ok().filter(|_| len <= LAUNCHER_FRAME_MAX_BYTES).ok_or_else(|| too_long(len))?;
     frame.splice(..PREFIX_BYTES, prefix.to_le_bytes());
     Ok(frame)
 }
 
 fn too_long(len: usize) -> Error {
-    Error::exhausted(format!("command and environment take {len} bytes as a message, more than {FRAME_MAX_BYTES}: shorten them"))
+    Error::exhausted(format!("command and environment take {len} bytes as a message, more than {LAUNCHER_FRAME_MAX_BYTES}: shorten them"))
 }
 
 /// Puts frames together from whatever pieces a pipe delivers.
@@ -174,8 +173,8 @@ impl Frames {
     pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
         let Some((prefix, rest)) = self.bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         let len = u32::from_le_bytes(*prefix) as usize;
-        if len > FRAME_MAX_BYTES {
-            return Err(Error::corrupt(format!("a launcher's message of {len} bytes: at most {FRAME_MAX_BYTES} are allowed")));
+        if len > LAUNCHER_FRAME_MAX_BYTES {
+            return Err(Error::corrupt(format!("a launcher's message of {len} bytes: at most {LAUNCHER_FRAME_MAX_BYTES} are allowed")));
         }
         let Some(body) = rest.get(..len) else { return Ok(None) };
         let message = serde_json::from_slice(body).map_err(|error| Error::corrupt(format!("a launcher's message: {error}")))?;
@@ -253,10 +252,10 @@ mod tests {
 
     #[test]
     fn a_frame_that_is_too_long_is_refused_at_both_ends() {
-        let request = "x".repeat(FRAME_MAX_BYTES);
+        let request = "x".repeat(LAUNCHER_FRAME_MAX_BYTES);
         assert!(encode(&request).unwrap_err().message.contains("more than 4194304"));
         let mut frames = Frames::default();
-        frames.push(&(FRAME_MAX_BYTES as u32 + 1).to_le_bytes());
+        frames.push(&(LAUNCHER_FRAME_MAX_BYTES as u32 + 1).to_le_bytes());
         assert!(frames.next::<Request>().is_err());
     }
 

@@ -127,7 +127,7 @@ fn jobs_long_gone_are_not_remembered_for_ever() {
         story.tell(SessionEvent::Pass(ToWorker::Ack(vec![run])));
         story.says(FromWorker::Room { free: 4, last_run_seen: number });
     }
-    assert!(story.session.introduced.len() <= INTRODUCED_MAX && story.session.unacknowledged.is_empty());
+    assert!(story.session.introduced.len() <= limits::INTRODUCED_JOBS_MAX && story.session.unacknowledged.is_empty());
 }
 
 #[test]

@@ -4,10 +4,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use crate::domain::{Digest, Error};
-use crate::limits::NAME_MAX_BYTES;
+use crate::limits::{self, NAME_MAX_BYTES};
 
-/// A sentence for a person that comes from the other side: a refusal, a reason.
-pub(super) const TEXT_MAX_BYTES: usize = 4096;
 /// How much of a refused text its refusal repeats.
 const SHOWN_CHARS: usize = 60;
 
@@ -97,9 +95,9 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-/// A sentence as the other side takes it: one line, at most [`TEXT_MAX_BYTES`]. What was noticed is worth more than its wording.
+/// A sentence as the other side takes it: one line, at most [`limits::TEXT_MAX_BYTES`]. What was noticed is worth more than its wording.
 pub(super) fn sentence(text: &str) -> String {
-    let end = (0..=TEXT_MAX_BYTES).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+    let end = (0..=limits::TEXT_MAX_BYTES).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     // A two-byte control character becomes a one-byte blank: it never grows.
     text.get(..end).unwrap_or_default().chars().map(clean).collect()
@@ -120,7 +118,7 @@ mod tests {
     fn a_sentence_is_cut_between_characters_and_is_one_line() {
         let long = "€\u{85}\n".repeat(3000);
         let text = sentence(&long);
-        assert!(line("reason", &text, TEXT_MAX_BYTES).is_ok());
+        assert!(line("reason", &text, limits::TEXT_MAX_BYTES).is_ok());
         assert_eq!(sentence("no such file\n"), "no such file ");
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::{TEXT_MAX_BYTES, Within, between, line, message, refuse, sentence};
+use super::check::{Within, between, line, message, refuse, sentence};
 use super::lease::{epoch_from_pb, job_from_pb, lease_from_pb, lease_to_pb, leases_from_pb, leases_to_pb, runs_from_pb, runs_to_pb};
-use super::spec::{GRACE_MAX, spec_from_pb, spec_to_pb};
+use super::spec::{spec_from_pb, spec_to_pb};
 use crate::domain::wire::{JobInfo, Lease, ToWorker, Verdict};
 use crate::domain::{Error, FenceId, Instant, JobId, JobSpec, SessionId, SplitRule, WorkerId};
-use crate::limits::{JOB_TASKS_MAX, LEASES_PER_MESSAGE_MAX};
+use crate::limits::{self, JOB_TASKS_MAX, LEASES_PER_MESSAGE_MAX};
 use crate::rpc::pb;
 use crate::rpc::pb::head_message::Body;
 use crate::rpc::pb::job_spec::Input;
@@ -47,7 +47,7 @@ pub fn from_head(message: pb::HeadMessage) -> Result<ToWorker, Error> {
             stamp: Instant(stamp_ms),
         }),
         Some(Body::Refusal(refusal)) => {
-            line("refusal.reason", &refusal.reason, TEXT_MAX_BYTES)?;
+            line("refusal.reason", &refusal.reason, limits::TEXT_MAX_BYTES)?;
             Ok(ToWorker::Refuse(refusal.reason))
         }
         Some(Body::Verdict(verdict)) => verdict_from_pb(verdict).within("verdict"),
@@ -92,7 +92,7 @@ fn stop_to_pb(lease: Lease, grace: Duration) -> pb::Stop {
 
 fn stop_from_pb(stop: pb::Stop) -> Result<ToWorker, Error> {
     let lease = message("lease", stop.lease, lease_from_pb)?;
-    let grace_ms = between("grace_ms", u128::from(stop.grace_ms), 0..=GRACE_MAX.as_millis())?;
+    let grace_ms = between("grace_ms", u128::from(stop.grace_ms), 0..=limits::GRACE_MAX.as_millis())?;
     Ok(ToWorker::Stop(lease, Duration::from_millis(grace_ms as u64)))
 }
 

@@ -5,13 +5,11 @@ use super::lease::{lease_from_pb, lease_to_pb};
 use super::resources::{resources_from_pb, resources_to_pb};
 use crate::domain::wire::{Dial, Held, Hello};
 use crate::domain::{Epoch, Error, Instant};
-use crate::limits::{NAME_MAX_BYTES, WORKER_SLOTS_MAX};
+use crate::limits::{self, NAME_MAX_BYTES, WORKER_SLOTS_MAX};
 use crate::rpc::pb;
 
 /// Of the session between head and worker; any change that an older end would misread bumps it.
 pub const PROTOCOL_VERSION: u32 = 1;
-/// Attempts that a worker may hold when it connects; a Hello can't be sent in parts, and this many fit a message.
-const HELD_MAX: usize = 64 * 1024;
 
 pub(super) fn hello_to_pb(hello: Hello) -> pb::Hello {
     let held_to_pb = |held: Held| pb::Held { lease: Some(lease_to_pb(held.lease)), finished: held.finished };
@@ -40,7 +38,7 @@ pub(super) fn hello_from_pb(hello: pb::Hello) -> Result<Hello, Error> {
         epoch_seen: Epoch(hello.epoch_seen),
         dial: Dial { start: between("start", hello.start, 1..=u64::MAX)?, number: between("connection", hello.connection, 1..=u64::MAX)? },
         stamp: Instant(hello.stamp_ms),
-        held: each("held", hello.held, HELD_MAX, |held| {
+        held: each("held", hello.held, limits::HELD_LEASES_MAX, |held| {
             Ok(Held { lease: message("lease", held.lease, lease_from_pb)?, finished: held.finished })
         })?,
         key: hello.key,
@@ -116,7 +114,7 @@ mod tests {
             epoch_seen: Epoch(u64::MAX),
             dial: Dial { start: u64::MAX, number: u64::MAX },
             stamp: Instant(u64::MAX),
-            held: vec![Held { lease, finished: true }; HELD_MAX],
+            held: vec![Held { lease, finished: true }; limits::HELD_LEASES_MAX],
         };
         let sent = hello_to_pb(hello.clone());
         assert!(sent.encoded_len() + 16 < crate::limits::MESSAGE_MAX_BYTES);

@@ -1,7 +1,8 @@
 //! How an attempt ended.
 
-use super::check::{TEXT_MAX_BYTES, between, line, refuse, sentence};
+use super::check::{between, line, refuse, sentence};
 use crate::domain::{Error, Outcome};
+use crate::limits;
 use crate::rpc::pb;
 use crate::rpc::pb::outcome::Kind;
 
@@ -34,11 +35,11 @@ pub fn outcome_from_pb(outcome: pb::Outcome) -> Result<Outcome, Error> {
         Some(Kind::Signalled(signal)) => Ok(Outcome::Signalled { signal: between("signalled", signal, 1..=SIGNAL_MAX)? }),
         Some(Kind::TimedOut(set)) => flag("timed_out", set, Outcome::TimedOut),
         Some(Kind::SpawnFailed(reason)) => {
-            line("spawn_failed", &reason, TEXT_MAX_BYTES)?;
+            line("spawn_failed", &reason, limits::TEXT_MAX_BYTES)?;
             Ok(Outcome::SpawnFailed { reason })
         }
         Some(Kind::OutputMissing(reason)) => {
-            line("output_missing", &reason, TEXT_MAX_BYTES)?;
+            line("output_missing", &reason, limits::TEXT_MAX_BYTES)?;
             Ok(Outcome::OutputMissing { reason })
         }
         Some(Kind::Lost(set)) => flag("lost", set, Outcome::Lost),

@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 
 use super::check::{Within, at_most, line, name};
 use crate::domain::{Error, Resources};
-use crate::limits::NAME_MAX_BYTES;
+use crate::limits::{self, NAME_MAX_BYTES};
 use crate::rpc::pb;
-
-/// Labels of one worker or one job.
-const LABELS_MAX: usize = 64;
 
 /// To the message.
 pub fn resources_to_pb(resources: &Resources) -> pb::Resources {
@@ -25,7 +22,7 @@ pub fn resources_to_pb(resources: &Resources) -> pb::Resources {
 /// # Errors
 /// `Invalid` for too many labels, an empty name, a name or value over [`NAME_MAX_BYTES`] or with control characters.
 pub fn resources_from_pb(resources: pb::Resources) -> Result<Resources, Error> {
-    at_most("labels", resources.labels.len(), LABELS_MAX)?;
+    at_most("labels", resources.labels.len(), limits::LABELS_MAX)?;
     let labels: BTreeMap<_, _> = resources.labels.into_iter().collect();
     for (label, value) in &labels {
         name("name", label).and_then(|()| line("value", value, NAME_MAX_BYTES)).within("labels")?;

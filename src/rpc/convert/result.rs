@@ -6,16 +6,9 @@ use super::outcome::{outcome_from_pb, outcome_to_pb};
 use super::time::{time_from_pb, time_to_pb};
 use crate::domain::wire::Lease;
 use crate::domain::{Digest, EntryKind, Error, Outcome, Packed, ResultEntry, ResultMeta, ResultRef, Timing, WorkerId};
-use crate::limits::OUTPUT_FILES_MAX;
+use crate::limits::{self, RESULT_NAMES_MAX_BYTES};
 use crate::rpc::pb;
 use crate::rpc::pb::result_entry::Kind;
-
-/// Standard output and error beside the files.
-const ENTRIES_MAX: usize = OUTPUT_FILES_MAX + 2;
-/// One path in an output folder.
-const ENTRY_NAME_MAX_BYTES: usize = 1024;
-/// All paths of one result, so that its description fits a message.
-const ENTRY_NAMES_MAX_BYTES: usize = 2 << 20;
 
 /// To the message.
 pub fn info_to_pb(outcome: &Outcome, timing: Timing, packed: Packed) -> pb::ResultInfo {
@@ -36,7 +29,7 @@ pub fn info_from_pb(info: pb::ResultInfo) -> Result<(Outcome, Timing, Packed), E
     let outcome = message("outcome", info.outcome, outcome_from_pb)?;
     let started = message("started", info.started, time_from_pb)?;
     let ended = message("ended", info.ended, time_from_pb)?;
-    let entries = each("entries", info.entries, ENTRIES_MAX, entry_from_pb)?;
+    let entries = each("entries", info.entries, limits::RESULT_ENTRIES_MAX, entry_from_pb)?;
     let packed = Packed { entries, digest: digest_from_pb(&info.digest)? };
     check_packed(&packed)?;
     Ok((outcome, Timing { started, ended }, packed))
@@ -87,7 +80,7 @@ pub fn upload_header_from_pb(header: pb::upload_result_request::Header) -> Resul
 /// together), and lengths that can't be.
 pub fn check_packed(packed: &Packed) -> Result<(), Error> {
     let entries = &packed.entries;
-    at_most("entries", entries.len(), ENTRIES_MAX)?;
+    at_most("entries", entries.len(), limits::RESULT_ENTRIES_MAX)?;
     for (i, entry) in entries.iter().enumerate() {
         check_entry(entry).within(format_args!("entries[{i}]"))?;
     }
@@ -96,8 +89,8 @@ pub fn check_packed(packed: &Packed) -> Result<(), Error> {
         return Err(refuse(format_args!("entries[{}]", i + 1), problem));
     }
     let names: usize = entries.iter().map(|entry| entry_name(entry).len()).sum();
-    if names > ENTRY_NAMES_MAX_BYTES {
-        return Err(refuse("entries", format_args!("{names} bytes of names, at most {ENTRY_NAMES_MAX_BYTES} are allowed")));
+    if names > RESULT_NAMES_MAX_BYTES {
+        return Err(refuse("entries", format_args!("{names} bytes of names, at most {RESULT_NAMES_MAX_BYTES} are allowed")));
     }
     if packed.packed_len().is_none() {
         return Err(refuse("entries", "the packed lengths add up to more than 64 bits; they must not"));
@@ -118,7 +111,7 @@ fn check_entry(entry: &ResultEntry) -> Result<(), Error> {
 }
 
 fn check_path(path: &str) -> Result<(), Error> {
-    line("name", path, ENTRY_NAME_MAX_BYTES)?;
+    line("name", path, limits::OUTPUT_PATH_MAX_BYTES)?;
     if path.split('/').any(|component| matches!(component, "" | "." | "..")) {
         return Err(refuse(
             "name",
@@ -249,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_longest_description_fits_a_message() {
-        let entries = (0..OUTPUT_FILES_MAX).map(|i| pb::ResultEntry {
+        let entries = (0..limits::OUTPUT_FILES_MAX).map(|i| pb::ResultEntry {
             len: u64::MAX,
             packed_len: 1 << 49,
             crc32: u32::MAX,

@@ -9,15 +9,8 @@ use super::resources::{resources_from_pb, resources_to_pb};
 use super::shared_file::{shared_files_from_pb, shared_files_to_pb};
 use super::time::{duration_from_pb, duration_to_pb};
 use crate::domain::{Error, JobSpec, Merge, SplitRule};
-use crate::limits::{DEFAULT_GRACE, NAME_MAX_BYTES};
+use crate::limits::{self, DEFAULT_GRACE, NAME_MAX_BYTES};
 use crate::rpc::pb;
-
-/// The longest time limit of an attempt: a year.
-const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
-/// The longest time from TERM to KILL.
-pub(super) const GRACE_MAX: Duration = Duration::from_secs(3600);
-/// Failed attempts of one task that are tried again.
-const RETRIES_MAX: u32 = 1000;
 
 /// To the message; everything is spelled out, the split rule and the grace too.
 pub fn spec_to_pb(spec: &JobSpec) -> pb::JobSpec {
@@ -58,7 +51,7 @@ pub fn spec_from_pb(spec: pb::JobSpec, resolve: impl FnOnce(&str) -> SplitRule) 
         needs: resources_from_pb(spec.needs.unwrap_or_default()).within("needs")?,
         timeout: timeout_from_pb(spec.timeout)?,
         grace: grace_from_pb(spec.grace)?,
-        retries: between("retries", spec.retries, 0..=RETRIES_MAX)?,
+        retries: between("retries", spec.retries, 0..=limits::RETRIES_MAX)?,
         merge: merge_from_pb(spec.merge)?,
     })
 }
@@ -66,8 +59,9 @@ pub fn spec_from_pb(spec: pb::JobSpec, resolve: impl FnOnce(&str) -> SplitRule) 
 fn timeout_from_pb(timeout: Option<prost_types::Duration>) -> Result<Option<Duration>, Error> {
     let Some(timeout) = timeout else { return Ok(None) };
     let timeout = duration_from_pb(timeout).within("timeout")?;
-    if timeout.is_zero() || timeout > TIMEOUT_MAX {
-        let problem = format!("{timeout:?} is not allowed: more than 0, at most {} s; leave it out for no limit", TIMEOUT_MAX.as_secs());
+    if timeout.is_zero() || timeout > limits::TASK_TIMEOUT_MAX {
+        let problem =
+            format!("{timeout:?} is not allowed: more than 0, at most {} s; leave it out for no limit", limits::TASK_TIMEOUT_MAX.as_secs());
         return Err(refuse("timeout", problem));
     }
     Ok(Some(timeout))
@@ -76,8 +70,8 @@ fn timeout_from_pb(timeout: Option<prost_types::Duration>) -> Result<Option<Dura
 fn grace_from_pb(grace: Option<prost_types::Duration>) -> Result<Duration, Error> {
     let Some(grace) = grace else { return Ok(DEFAULT_GRACE) };
     let grace = duration_from_pb(grace).within("grace")?;
-    if grace > GRACE_MAX {
-        return Err(refuse("grace", format_args!("{grace:?} is not allowed: at most {} s", GRACE_MAX.as_secs())));
+    if grace > limits::GRACE_MAX {
+        return Err(refuse("grace", format_args!("{grace:?} is not allowed: at most {} s", limits::GRACE_MAX.as_secs())));
     }
     Ok(grace)
 }
