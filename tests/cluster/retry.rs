@@ -38,7 +38,7 @@ fn a_retry_runs_only_what_failed_and_the_bundle_is_that_of_a_run_without_failure
     let other = fails_at_first(&cluster, 1000);
     cluster.ends(&other, 0);
     same_but_for_run_json(&cluster.bundle(&other), &retried);
-    cluster.millpond(&["retry", &job]).refused(4, &["is succeeded: it has no failed tasks to run again"]);
+    cluster.millpond(&["retry", &job]).refused(4, &["has succeeded: it has no failed tasks to run again"]);
 }
 
 #[test]

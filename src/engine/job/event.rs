@@ -145,7 +145,10 @@ impl VerbError {
         crate::domain::Error::conflict(match self.state {
             JobState::Finishing => format!("{job} is ending: `{verb}` comes too late"),
             JobState::Killed if verb == "retry" => format!("{job} was killed: submit it again"),
-            state if verb == "retry" => format!("{job} is {state}: it has no failed tasks to run again"),
+            state if verb == "retry" => {
+                let has = if state.is_final() { "has" } else { "is" };
+                format!("{job} {has} {state}: it has no failed tasks to run again")
+            }
             state => format!("{job} has ended ({state}): `{verb}` comes too late"),
         })
     }
