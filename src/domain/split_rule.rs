@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 
+/// The rules there are, for messages.
+const RULES: &str = "lines:N, bytes:N, chunks:N, fasta:N, fastq:N, mgf:N, and with any of these words fasta/chunks:N, fasta/bytes:N";
+
 /// What may not be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
@@ -16,6 +19,35 @@ pub enum Record {
     Fasta,
     /// An MGF spectrum: `BEGIN IONS` to `END IONS`.
     Mgf,
+    /// A FASTQ record: title, sequence, `+`, and as much quality as sequence.
+    Fastq,
+}
+
+impl Record {
+    /// The word for it in a rule.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Line => "lines",
+            Self::Fasta => "fasta",
+            Self::Mgf => "mgf",
+            Self::Fastq => "fastq",
+        }
+    }
+
+    /// The record of a word.
+    fn of_word(word: &str) -> Option<Self> {
+        [Self::Line, Self::Fasta, Self::Mgf, Self::Fastq].into_iter().find(|record| record.word() == word)
+    }
+
+    /// The record of a file's name, by its ending, in lower case; a line for all others.
+    fn of_name(name: &str) -> Self {
+        match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
+            "mgf" => Self::Mgf,
+            "fasta" | "fa" | "faa" | "fna" | "ffn" => Self::Fasta,
+            "fastq" | "fq" => Self::Fastq,
+            _ => Self::Line,
+        }
+    }
 }
 
 /// How much goes in a chunk.
@@ -40,17 +72,14 @@ pub struct SplitRule {
 
 impl fmt::Display for SplitRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let record = match self.record {
-            Record::Line => "",
-            Record::Fasta => "fasta",
-            Record::Mgf => "mgf",
+        let (name, n) = match self.cut {
+            Cut::Records(n) => return write!(f, "{}:{n}", self.record.word()),
+            Cut::Bytes(n) => ("bytes", n),
+            Cut::Pieces(n) => ("chunks", u64::from(n)),
         };
-        let slash = if record.is_empty() { "" } else { "/" };
-        match self.cut {
-            Cut::Records(n) if record.is_empty() => write!(f, "lines:{n}"),
-            Cut::Records(n) => write!(f, "{record}:{n}"),
-            Cut::Bytes(n) => write!(f, "{record}{slash}bytes:{n}"),
-            Cut::Pieces(n) => write!(f, "{record}{slash}chunks:{n}"),
+        match self.record {
+            Record::Line => write!(f, "{name}:{n}"),
+            record => write!(f, "{}/{name}:{n}", record.word()),
         }
     }
 }
@@ -59,23 +88,14 @@ impl FromStr for SplitRule {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = |why: &str| {
-            Error::invalid(format!(
-                "split rule `{text}`: {why} (rules: lines:N, bytes:N, chunks:N, fasta:N, mgf:N, fasta/chunks:N, mgf/bytes:N)"
-            ))
-        };
+        let bad = |why: &str| Error::invalid(format!("split rule `{text}`: {why} (rules: {RULES})"));
         let (what, number) = text.split_once(':').ok_or_else(|| bad("a number is missing"))?;
         let (record, measure) = match what.split_once('/') {
             Some((record, measure)) => (record, measure),
             None if matches!(what, "bytes" | "chunks") => ("lines", what),
             None => (what, "records"),
         };
-        let record = match record {
-            "lines" => Record::Line,
-            "fasta" => Record::Fasta,
-            "mgf" => Record::Mgf,
-            _ => return Err(bad("unknown")),
-        };
+        let record = Record::of_word(record).ok_or_else(|| bad("unknown"))?;
         let n: u64 = number.parse().ok().filter(|&n| n > 0).ok_or_else(|| bad("a whole number above 0 is needed"))?;
         let cut = match measure {
             "records" => Cut::Records(n),
@@ -90,16 +110,7 @@ impl FromStr for SplitRule {
 impl SplitRule {
     /// The rule for a file of this name when the user states none: by its ending, in `pieces` chunks.
     pub fn for_name(name: &str, pieces: u32) -> Self {
-        let name = name.to_ascii_lowercase();
-        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
-        let record = if ends(&[".mgf"]) {
-            Record::Mgf
-        } else if ends(&[".fasta", ".fa", ".faa", ".fna", ".ffn"]) {
-            Record::Fasta
-        } else {
-            Record::Line
-        };
-        Self { record, cut: Cut::Pieces(pieces.max(1)) }
+        Self { record: Record::of_name(&name.to_ascii_lowercase()), cut: Cut::Pieces(pieces.max(1)) }
     }
 }
 
@@ -109,11 +120,29 @@ mod tests {
 
     #[test]
     fn a_rule_survives_its_text() {
-        for text in ["lines:10", "bytes:1000", "chunks:4", "fasta:3", "mgf:200", "fasta/chunks:8", "mgf/bytes:77"] {
+        for text in
+            ["lines:10", "bytes:1000", "chunks:4", "fasta:3", "mgf:200", "fasta/chunks:8", "mgf/bytes:77", "fastq:4", "fastq/chunks:8"]
+        {
             assert_eq!(text.parse::<SplitRule>().unwrap().to_string(), text);
         }
         for bad in ["", "lines", "lines:", "lines:0", "lines:-1", "foo:1", "fasta/foo:1", "chunks:99999999999", "mgf:x"] {
             assert!(bad.parse::<SplitRule>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_ending_of_a_name_decides() {
+        for (name, rule) in [
+            ("a.fasta", "fasta/chunks:4"),
+            ("A.FA", "fasta/chunks:4"),
+            ("x.y.fq", "fastq/chunks:4"),
+            ("reads.fastq", "fastq/chunks:4"),
+            ("a.mgf", "mgf/chunks:4"),
+            ("a.txt", "chunks:4"),
+            ("fasta", "chunks:4"),
+            ("", "chunks:4"),
+        ] {
+            assert_eq!(SplitRule::for_name(name, 4).to_string(), rule, "{name}");
         }
     }
 }

@@ -99,8 +99,8 @@ impl Scanner for FastaScanner {
         }
     }
 
-    fn nothing_found(&self) -> &'static str {
-        "no FASTA record: no line that begins with \">\""
+    fn nothing_found(&self) -> String {
+        "no FASTA record: no line that begins with \">\"".into()
     }
 }
 

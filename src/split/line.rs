@@ -19,8 +19,8 @@ impl Scanner for LineScanner {
         if cutter.record_start() < end { cutter.record_ends(end) } else { Ok(()) }
     }
 
-    fn nothing_found(&self) -> &'static str {
-        "no line in the data set"
+    fn nothing_found(&self) -> String {
+        "no line in the data set".into()
     }
 }
 

@@ -210,8 +210,8 @@ impl Scanner for MgfScanner {
         )))
     }
 
-    fn nothing_found(&self) -> &'static str {
-        "no spectrum: no line \"BEGIN IONS\""
+    fn nothing_found(&self) -> String {
+        "no spectrum: no line \"BEGIN IONS\"".into()
     }
 }
 

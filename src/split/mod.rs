@@ -13,6 +13,7 @@
 
 mod cutter;
 mod fasta;
+mod fastq;
 mod line;
 mod line_head;
 mod mgf;

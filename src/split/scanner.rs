@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::cutter::Cutter;
 use super::fasta::FastaScanner;
+use super::fastq::FastqScanner;
 use super::line::LineScanner;
 use super::mgf::MgfScanner;
 use crate::domain::{Error, Record};
@@ -20,7 +21,7 @@ pub(super) trait Scanner: fmt::Debug + Send {
     fn finish(&mut self, end: u64, cutter: &mut Cutter) -> Result<(), Error>;
 
     /// What to say of a data set in which there was no record: what was looked for.
-    fn nothing_found(&self) -> &'static str;
+    fn nothing_found(&self) -> String;
 }
 
 /// The scanner of a kind of record.
@@ -29,5 +30,6 @@ pub(super) fn for_record(record: Record) -> Box<dyn Scanner> {
         Record::Line => Box::new(LineScanner),
         Record::Fasta => Box::new(FastaScanner::new()),
         Record::Mgf => Box::new(MgfScanner::new()),
+        Record::Fastq => Box::new(FastqScanner::new()),
     }
 }

@@ -30,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "split_fasta", seeds: data_sets, run: |bytes| split("fasta:2", bytes) },
     Target { name: "split_fasta_chunks", seeds: data_sets, run: |bytes| split("fasta/chunks:3", bytes) },
     Target { name: "split_mgf", seeds: data_sets, run: |bytes| split("mgf:2", bytes) },
+    Target { name: "split_fastq", seeds: data_sets, run: |bytes| split("fastq:2", bytes) },
     Target { name: "split_rule", seeds: rules, run: split_rule },
     Target { name: "array_range", seeds: ranges, run: array_range },
     Target { name: "journal_batch", seeds: seeds::batches, run: journal_batch },
@@ -49,6 +50,7 @@ fn data_sets() -> Vec<Vec<u8>> {
         "a\r\nb\r\n\r\nno end",
         ">P1 one\nMKV\nLLA\n>P2\nMA\n\n>P3\nAAAAAA\n",
         "COM=x\n# note\nBEGIN IONS\nTITLE=1\n100.5 3\nEND IONS\nBEGIN IONS\nTITLE=2\nEND IONS\n\nBEGIN IONS\nEND IONS\n",
+        "@a\nACGT\n+\nII@I\n@b\nAC\nGT\n+b\n@I\nII\n\n@c\nA\n+\nI\n",
     ])
 }
 
@@ -66,7 +68,7 @@ fn split(rule: &str, bytes: &[u8]) -> bool {
 }
 
 fn rules() -> Vec<Vec<u8>> {
-    seeds::texts(&["lines:1000", "bytes:1000", "chunks:8", "fasta:10", "fasta/chunks:8", "mgf:200", "mgf/chunks:4"])
+    seeds::texts(&["lines:1000", "bytes:1000", "chunks:8", "fasta:10", "fasta/chunks:8", "mgf:200", "mgf/chunks:4", "fastq/bytes:9"])
 }
 
 /// A rule that is taken is written as it is read.

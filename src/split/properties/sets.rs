@@ -1,0 +1,89 @@
+//! Random data sets.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::domain::Record;
+
+/// A kind of record and lines that hold such records, in order; a line may hold a line end.
+type Lines = (Record, Vec<String>);
+
+fn text(texts: &[&'static str]) -> impl Strategy<Value = String> + use<> {
+    prop::sample::select(texts.to_vec()).prop_map(str::to_string)
+}
+
+fn blank(max: usize) -> impl Strategy<Value = Vec<String>> {
+    vec(text(&["", "", " \t"]), 0..max)
+}
+
+fn lines() -> impl Strategy<Value = Lines> {
+    vec(prop_oneof!["[a-z>; ]{0,9}", Just(String::new())], 1..20).prop_map(|lines| (Record::Line, lines))
+}
+
+fn fasta() -> impl Strategy<Value = Lines> {
+    let margin = || vec(text(&["; > c", "", " \t"]), 0..3);
+    let record = (">[a-z> ]{0,5}", vec("[A-Z>]{0,9}".prop_map(|text| format!("A{text}")), 0..4), margin())
+        .prop_map(|(title, body, blank)| [vec![title], body, blank].concat());
+    (margin(), vec(record, 1..12)).prop_map(|(margin, records)| (Record::Fasta, [margin, records.concat()].concat()))
+}
+
+fn mgf() -> impl Strategy<Value = Lines> {
+    let between = || vec(text(&["# a=b", "; END IONS", "", "  ", "!c", "/d=e", "COM=x = y", "CHARGE = 2+", "_P[1]="]), 0..4);
+    let body = vec(text(&["TITLE=END IONS", "1 2", "END IONS 3", " BEGIN IONS", ""]), 0..5);
+    let (begin, end) = (text(&["BEGIN IONS", "BEGIN IONS  "]), text(&["END IONS", "END IONS\t "]));
+    let spectrum = (between(), begin, body, end).prop_map(|(between, begin, body, end)| [between, vec![begin], body, vec![end]].concat());
+    (vec(spectrum, 1..12), between()).prop_map(|(spectra, tail)| (Record::Mgf, [spectra.concat(), tail].concat()))
+}
+
+fn fastq() -> impl Strategy<Value = Lines> {
+    let parts =
+        ("@[a-z@+ ]{0,5}", vec("[ACGTN]{0,6}", 0..4), "[+][a-z@]{0,3}", vec(prop::sample::select(b"@+I~ ".to_vec()), 24), 1..8usize);
+    let record = (blank(3), parts).prop_map(|(blank, (title, sequence, plus, quality, width))| {
+        let len = sequence.concat().len();
+        let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
+        let quality = if len == 0 { vec![String::new()] } else { quality[..len].chunks(width).map(text).collect() };
+        [blank, vec![title], sequence, vec![plus], quality].concat()
+    });
+    (vec(record, 1..9), blank(3)).prop_map(|(records, tail)| (Record::Fastq, [records.concat(), tail].concat()))
+}
+
+/// Data sets of all formats, with either line end, the last one at times missing; `in_order`: not shuffled, hence well formed.
+pub(super) fn data_sets(in_order: bool) -> impl Strategy<Value = (Record, Vec<u8>)> {
+    let shuffled = |(record, lines): Lines| (Just(record), Just(lines).prop_shuffle());
+    let sets = prop_oneof![lines(), fasta(), mgf(), fastq()];
+    let sets = if in_order { sets.boxed() } else { sets.prop_flat_map(shuffled).boxed() };
+    (sets, text(&["\n", "\r\n"]), any::<bool>()).prop_map(|((record, lines), line_end, last)| {
+        let text = lines.join(&line_end) + if last { &line_end } else { "" };
+        (record, text.into_bytes())
+    })
+}
+
+/// Every kind of record.
+pub(super) fn records() -> impl Strategy<Value = Record> {
+    prop_oneof![Just(Record::Line), Just(Record::Fasta), Just(Record::Mgf), Just(Record::Fastq)]
+}
+
+/// Bytes that mean something to one of the formats, and others, too.
+pub(super) fn any_data() -> impl Strategy<Value = (Record, Vec<u8>)> {
+    const WORDS: [&[u8]; 17] = [
+        b"BEGIN IONS",
+        b"END IONS",
+        b" IONS",
+        b"BEGIN",
+        b"END",
+        b"\n",
+        b"\n",
+        b"\n",
+        b"\r\n",
+        b">",
+        b";",
+        b"A=",
+        b" ",
+        b"@",
+        b"+",
+        b"II",
+        b"AC",
+    ];
+    let word = prop_oneof![8 => prop::sample::select(WORDS.to_vec()).prop_map(<[u8]>::to_vec), 1 => vec(any::<u8>(), 0..80)];
+    (records(), vec(word, 0..60).prop_map(|words| words.concat()))
+}
