@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::error::Error;
 
 /// The rules there are, for messages.
-const RULES: &str = "lines:N, bytes:N, chunks:N, fasta:N, fastq:N, mgf:N, and with any of these words fasta/chunks:N, fasta/bytes:N";
+const RULES: &str =
+    "lines:N, bytes:N, chunks:N, fasta:N, fastq:N, mgf:N, csv:N, jsonl:N, and with any of these words fasta/chunks:N, fasta/bytes:N";
 
 /// What may not be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,10 @@ pub enum Record {
     Mgf,
     /// A FASTQ record: title, sequence, `+`, and as much quality as sequence.
     Fastq,
+    /// A line that is not blank.
+    Jsonl,
+    /// A row of a CSV table; the header is repeated.
+    Csv,
 }
 
 impl Record {
@@ -31,12 +36,14 @@ impl Record {
             Self::Fasta => "fasta",
             Self::Mgf => "mgf",
             Self::Fastq => "fastq",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
         }
     }
 
     /// The record of a word.
     fn of_word(word: &str) -> Option<Self> {
-        [Self::Line, Self::Fasta, Self::Mgf, Self::Fastq].into_iter().find(|record| record.word() == word)
+        [Self::Line, Self::Fasta, Self::Mgf, Self::Fastq, Self::Jsonl, Self::Csv].into_iter().find(|record| record.word() == word)
     }
 
     /// The record of a file's name, by its ending, in lower case; a line for all others.
@@ -45,6 +52,8 @@ impl Record {
             "mgf" => Self::Mgf,
             "fasta" | "fa" | "faa" | "fna" | "ffn" => Self::Fasta,
             "fastq" | "fq" => Self::Fastq,
+            "jsonl" | "ndjson" => Self::Jsonl,
+            "csv" | "tsv" => Self::Csv,
             _ => Self::Line,
         }
     }
@@ -120,9 +129,21 @@ mod tests {
 
     #[test]
     fn a_rule_survives_its_text() {
-        for text in
-            ["lines:10", "bytes:1000", "chunks:4", "fasta:3", "mgf:200", "fasta/chunks:8", "mgf/bytes:77", "fastq:4", "fastq/chunks:8"]
-        {
+        for text in [
+            "lines:10",
+            "bytes:1000",
+            "chunks:4",
+            "fasta:3",
+            "mgf:200",
+            "fasta/chunks:8",
+            "mgf/bytes:77",
+            "fastq:4",
+            "fastq/chunks:8",
+            "csv:1",
+            "csv/bytes:9",
+            "jsonl:7",
+            "jsonl/chunks:3",
+        ] {
             assert_eq!(text.parse::<SplitRule>().unwrap().to_string(), text);
         }
         for bad in ["", "lines", "lines:", "lines:0", "lines:-1", "foo:1", "fasta/foo:1", "chunks:99999999999", "mgf:x"] {
@@ -137,6 +158,10 @@ mod tests {
             ("A.FA", "fasta/chunks:4"),
             ("x.y.fq", "fastq/chunks:4"),
             ("reads.fastq", "fastq/chunks:4"),
+            ("a.csv", "csv/chunks:4"),
+            ("a.tsv", "csv/chunks:4"),
+            ("a.jsonl", "jsonl/chunks:4"),
+            ("a.ndjson", "jsonl/chunks:4"),
             ("a.mgf", "mgf/chunks:4"),
             ("a.txt", "chunks:4"),
             ("fasta", "chunks:4"),

@@ -11,9 +11,11 @@
 //! Invariant: no I/O, no clock, nothing async; memory does not grow with the data set, a line or a record. What comes out depends only on
 //! the bytes, never on the pieces in which they came. It does not check what is inside a record: that is the command's business.
 
+mod csv;
 mod cutter;
 mod fasta;
 mod fastq;
+mod jsonl;
 mod line;
 mod line_head;
 mod mgf;

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use super::csv::CsvScanner;
 use super::cutter::Cutter;
 use super::fasta::FastaScanner;
 use super::fastq::FastqScanner;
+use super::jsonl::JsonlScanner;
 use super::line::LineScanner;
 use super::mgf::MgfScanner;
 use crate::domain::{Error, Record};
@@ -31,5 +33,7 @@ pub(super) fn for_record(record: Record) -> Box<dyn Scanner> {
         Record::Fasta => Box::new(FastaScanner::new()),
         Record::Mgf => Box::new(MgfScanner::new()),
         Record::Fastq => Box::new(FastqScanner::new()),
+        Record::Jsonl => Box::new(JsonlScanner::new()),
+        Record::Csv => Box::new(CsvScanner::new()),
     }
 }

@@ -31,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "split_fasta_chunks", seeds: data_sets, run: |bytes| split("fasta/chunks:3", bytes) },
     Target { name: "split_mgf", seeds: data_sets, run: |bytes| split("mgf:2", bytes) },
     Target { name: "split_fastq", seeds: data_sets, run: |bytes| split("fastq:2", bytes) },
+    Target { name: "split_jsonl", seeds: data_sets, run: |bytes| split("jsonl:2", bytes) },
+    Target { name: "split_csv", seeds: data_sets, run: |bytes| split("csv:1", bytes) },
     Target { name: "split_rule", seeds: rules, run: split_rule },
     Target { name: "array_range", seeds: ranges, run: array_range },
     Target { name: "journal_batch", seeds: seeds::batches, run: journal_batch },
@@ -51,6 +53,8 @@ fn data_sets() -> Vec<Vec<u8>> {
         ">P1 one\nMKV\nLLA\n>P2\nMA\n\n>P3\nAAAAAA\n",
         "COM=x\n# note\nBEGIN IONS\nTITLE=1\n100.5 3\nEND IONS\nBEGIN IONS\nTITLE=2\nEND IONS\n\nBEGIN IONS\nEND IONS\n",
         "@a\nACGT\n+\nII@I\n@b\nAC\nGT\n+b\n@I\nII\n\n@c\nA\n+\nI\n",
+        "{\"a\": 1}\n\n{\"b\": 2}\n[3]\n",
+        "name;text\r\n1;\"two\r\n\"\"lines\"\"\"\r\n\r\n3;4\"\r\n5;6\r\n",
     ])
 }
 
@@ -68,7 +72,18 @@ fn split(rule: &str, bytes: &[u8]) -> bool {
 }
 
 fn rules() -> Vec<Vec<u8>> {
-    seeds::texts(&["lines:1000", "bytes:1000", "chunks:8", "fasta:10", "fasta/chunks:8", "mgf:200", "mgf/chunks:4", "fastq/bytes:9"])
+    seeds::texts(&[
+        "lines:1000",
+        "bytes:1000",
+        "chunks:8",
+        "fasta:10",
+        "fasta/chunks:8",
+        "mgf:200",
+        "mgf/chunks:4",
+        "fastq/bytes:9",
+        "csv:10",
+        "jsonl/chunks:8",
+    ])
 }
 
 /// A rule that is taken is written as it is read.

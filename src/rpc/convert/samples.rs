@@ -121,7 +121,14 @@ pub fn from_worker() -> impl Strategy<Value = FromWorker> {
 }
 
 fn input() -> impl Strategy<Value = Input> {
-    let record = prop_oneof![Just(Record::Line), Just(Record::Fasta), Just(Record::Mgf), Just(Record::Fastq)];
+    let record = prop_oneof![
+        Just(Record::Line),
+        Just(Record::Fasta),
+        Just(Record::Mgf),
+        Just(Record::Fastq),
+        Just(Record::Jsonl),
+        Just(Record::Csv)
+    ];
     let cut = prop_oneof![(1u64..).prop_map(Cut::Records), (1u64..).prop_map(Cut::Bytes), (1u32..=10_000_000).prop_map(Cut::Pieces)];
     let array = (any::<u32>(), 0u32..10_000_000, 1u32..9)
         .prop_map(|(first, more, step)| Input::Array(ArrayRange { first, last: first.saturating_add(more), step }));

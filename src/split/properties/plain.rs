@@ -13,6 +13,8 @@ pub(super) fn plain_records(record: &Record, data: &[u8]) -> Option<Ends> {
         Record::Fasta => fasta(&lines)?,
         Record::Mgf => mgf(&lines)?,
         Record::Fastq => (fastq(&lines)?, 0),
+        Record::Jsonl => (jsonl(&lines), 0),
+        Record::Csv => csv(data)?,
     };
     *ends.last_mut()? = data.len() as u64;
     Some((ends, header))
@@ -89,12 +91,74 @@ fn fastq(lines: &[&[u8]]) -> Option<Vec<u64>> {
             quality += content(line);
             end += 1;
         }
-        if quality != sequence {
+        // The quality may be the empty line behind the last line end, but not less.
+        if quality != sequence || !lines[plus].ends_with(b"\n") {
             return None;
         }
         ends.push(at[end]);
         i = end;
     }
+}
+
+fn jsonl(lines: &[&[u8]]) -> Vec<u64> {
+    lines.iter().zip(&offsets(lines)[1..]).filter(|(line, _)| !is_blank(line)).map(|(_, end)| *end).collect()
+}
+
+fn csv(data: &[u8]) -> Option<Ends> {
+    let (header, separator) = header_row(data)?;
+    let (mut ends, mut from) = (Vec::new(), header);
+    while from < data.len() {
+        let row = &data[from..];
+        let (len, _) = row_len(row, &[separator], false)?;
+        from += len;
+        ends.extend((!is_blank_row(&row[..len])).then_some(from as u64));
+    }
+    Some((ends, header as u64))
+}
+
+/// How long the header is, with the blank lines before it, and what separates its fields.
+fn header_row(data: &[u8]) -> Option<(usize, u8)> {
+    let mut from = 0;
+    loop {
+        let row = data.get(from..).filter(|row| !row.is_empty())?;
+        let has_mark = from == 0 && row.starts_with(b"\xef\xbb\xbf");
+        let (len, separators) = row_len(row, b",;\t", has_mark)?;
+        from += len;
+        if !is_blank_row(&row[..len]) {
+            let count = |separator| separators.iter().filter(|byte| **byte == separator).count();
+            // The last of equal ones, so the comma stands last. A separator that is nowhere harms nothing: NUL.
+            let most = *b"\t;,".iter().max_by_key(|separator| count(**separator)).unwrap();
+            return Some((from, if separators.is_empty() { 0 } else { most }));
+        }
+    }
+}
+
+/// How long the first row is, with its line end, and the separators in it, byte by byte; none if a quote is not closed.
+fn row_len(row: &[u8], separators: &[u8], has_mark: bool) -> Option<(usize, Vec<u8>)> {
+    let (mut found, mut i) = (Vec::new(), if has_mark { 3 } else { 0 });
+    let mut at_field_start = true;
+    while i < row.len() {
+        match row[i] {
+            b'"' if at_field_start => {
+                let mut end = i + 1;
+                while *row.get(end)? != b'"' || row.get(end + 1) == Some(&b'"') {
+                    end += if row[end] == b'"' { 2 } else { 1 };
+                }
+                i = end;
+            }
+            b'\n' => return Some((i + 1, found)),
+            byte if separators.contains(&byte) => found.push(byte),
+            _ => {}
+        }
+        at_field_start = separators.contains(&row[i]);
+        i += 1;
+    }
+    Some((i, found))
+}
+
+/// Tabs are no blanks where they separate.
+fn is_blank_row(row: &[u8]) -> bool {
+    row.iter().all(|byte| b" \r\n".contains(byte))
 }
 
 /// The chunks by the letter of the rules.

@@ -47,10 +47,32 @@ fn fastq() -> impl Strategy<Value = Lines> {
     (vec(record, 1..9), blank(3)).prop_map(|(records, tail)| (Record::Fastq, [records.concat(), tail].concat()))
 }
 
+fn jsonl() -> impl Strategy<Value = Lines> {
+    vec(text(&["{\"a\": 1}", "[1, 2]", "null", "not JSON", "", " \t"]), 0..12)
+        .prop_map(|lines| (Record::Jsonl, [lines, vec!["0".into()]].concat()))
+}
+
+fn csv() -> impl Strategy<Value = Lines> {
+    let field = || {
+        let quoted = vec(text(&["\"\"", "\n", "\r\n", ",", ";", "\t", "a", " "]), 0..6).prop_map(|parts| format!("\"{}\"", parts.concat()));
+        prop_oneof![2 => "[a-z][a-z\" ]{0,4}", 1 => Just(String::new()), 2 => quoted, 1 => Just("\"a\" b\"".to_owned())]
+    };
+    let row = move || (vec(field(), 2..5), blank_rows());
+    let rows = move |separator: String| {
+        let joined = move |(fields, blank): (Vec<String>, Vec<String>)| [vec![fields.join(&separator)], blank].concat();
+        (blank_rows(), vec(row().prop_map(joined), 2..9)).prop_map(|(blank, rows)| (Record::Csv, [blank, rows.concat()].concat()))
+    };
+    text(&[",", ";", "\t"]).prop_flat_map(rows)
+}
+
+fn blank_rows() -> impl Strategy<Value = Vec<String>> {
+    vec(text(&["", "", " "]), 0..2)
+}
+
 /// Data sets of all formats, with either line end, the last one at times missing; `in_order`: not shuffled, hence well formed.
 pub(super) fn data_sets(in_order: bool) -> impl Strategy<Value = (Record, Vec<u8>)> {
     let shuffled = |(record, lines): Lines| (Just(record), Just(lines).prop_shuffle());
-    let sets = prop_oneof![lines(), fasta(), mgf(), fastq()];
+    let sets = prop_oneof![lines(), fasta(), mgf(), fastq(), jsonl(), csv()];
     let sets = if in_order { sets.boxed() } else { sets.prop_flat_map(shuffled).boxed() };
     (sets, text(&["\n", "\r\n"]), any::<bool>()).prop_map(|((record, lines), line_end, last)| {
         let text = lines.join(&line_end) + if last { &line_end } else { "" };
@@ -60,12 +82,12 @@ pub(super) fn data_sets(in_order: bool) -> impl Strategy<Value = (Record, Vec<u8
 
 /// Every kind of record.
 pub(super) fn records() -> impl Strategy<Value = Record> {
-    prop_oneof![Just(Record::Line), Just(Record::Fasta), Just(Record::Mgf), Just(Record::Fastq)]
+    prop::sample::select(vec![Record::Line, Record::Fasta, Record::Mgf, Record::Fastq, Record::Jsonl, Record::Csv])
 }
 
 /// Bytes that mean something to one of the formats, and others, too.
 pub(super) fn any_data() -> impl Strategy<Value = (Record, Vec<u8>)> {
-    const WORDS: [&[u8]; 17] = [
+    const WORDS: [&[u8]; 23] = [
         b"BEGIN IONS",
         b"END IONS",
         b" IONS",
@@ -83,6 +105,12 @@ pub(super) fn any_data() -> impl Strategy<Value = (Record, Vec<u8>)> {
         b"+",
         b"II",
         b"AC",
+        b"\"",
+        b"\"",
+        b"\"\"",
+        b",",
+        b"\t",
+        b"\xef\xbb\xbf",
     ];
     let word = prop_oneof![8 => prop::sample::select(WORDS.to_vec()).prop_map(<[u8]>::to_vec), 1 => vec(any::<u8>(), 0..80)];
     (records(), vec(word, 0..60).prop_map(|words| words.concat()))
