@@ -32,6 +32,12 @@ pub const TEXT_MAX_BYTES: usize = 4096;
 pub const RECORD_MAX_BYTES: u64 = 1 << 30;
 /// What stands before the first record and is repeated in every chunk.
 pub const HEADER_MAX_BYTES: u64 = 1 << 20;
+/// The pattern of a `records` rule.
+pub const PATTERN_MAX_BYTES: usize = 200;
+/// What a pattern is compiled to, and the states that it keeps while it looks at a line.
+pub const PATTERN_PROGRAM_MAX_BYTES: usize = 1 << 20;
+/// One line that a pattern looks at.
+pub const PATTERN_LINE_MAX_BYTES: usize = 16 << 20;
 
 /// One piece of an upload or download.
 pub const PIECE_MAX_BYTES: usize = 1 << 20;

@@ -133,7 +133,7 @@ fn chunks_of(data_dir: &Path, job: &JobSnapshot) -> Result<Option<Arc<ChunkIndex
     match (&job.chunks, &job.record.spec.input) {
         (Some(chunks), _) => Ok(Some(chunks.clone())),
         (None, Input::Dataset { digest, rule, .. }) if job.record.total.is_some() => {
-            let path = data_dir.join(super::ingest::CHUNKS_DIR).join(ChunkIndex::file_name(*digest, *rule));
+            let path = data_dir.join(super::ingest::CHUNKS_DIR).join(ChunkIndex::file_name(*digest, rule));
             ChunkIndex::open(&path).map(Arc::new).map(Some)
         }
         _ => Ok(None),

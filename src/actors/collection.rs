@@ -53,7 +53,7 @@ fn unknown_jobs(data_dir: &Path, ledger: &Ledger) -> Result<Vec<JobFiles>, Error
 /// Splits that no job asked for, and those that were never finished.
 fn unknown_chunks(folder: &Path, ledger: &Ledger) -> Result<Vec<PathBuf>, Error> {
     let rules = ledger.jobs.values().filter_map(|job| match &job.spec.input {
-        Input::Dataset { digest, rule, .. } => Some(ChunkIndex::file_name(*digest, *rule)),
+        Input::Dataset { digest, rule, .. } => Some(ChunkIndex::file_name(*digest, rule)),
         Input::Array(_) => None,
     });
     let known: BTreeSet<String> = rules.collect();
@@ -112,15 +112,15 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.apply(&Entry::DatasetAdded { digest: known, name: "in.txt".into(), len: 5, at: WallTime(0) });
         ledger.apply(&submitted(1, Input::Array(ArrayRange { first: 0, last: 9, step: 1 })));
-        ledger.apply(&submitted(2, Input::Dataset { digest: known, name: "in.txt".into(), rule }));
+        ledger.apply(&submitted(2, Input::Dataset { digest: known, name: "in.txt".into(), rule: rule.clone() }));
         for job in 1..=4 {
             JobStore::open(root, JobId(job)).unwrap();
         }
         fs::write(JobFiles::new(root, JobId(4)).segment(), "results").unwrap();
         fs::create_dir_all(root.join("chunks")).unwrap();
-        let name = ChunkIndex::file_name(known, rule);
+        let name = ChunkIndex::file_name(known, &rule);
         let rubbish =
-            [format!("{name}.tmp"), ChunkIndex::file_name(unknown, rule), ChunkIndex::file_name(known, SplitRule::for_name("in.txt", 5))];
+            [format!("{name}.tmp"), ChunkIndex::file_name(unknown, &rule), ChunkIndex::file_name(known, &SplitRule::for_name("in.txt", 5))];
         for name in rubbish.iter().chain([&name, &"notes".to_owned(), &"notes.txt".to_owned()]) {
             fs::write(root.join("chunks").join(name), "x").unwrap();
         }

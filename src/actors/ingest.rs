@@ -84,10 +84,10 @@ impl Actor for Ingest {
     async fn handle(&self, _: ActorRef<IngestMsg>, message: IngestMsg, state: &mut IngestState) -> Result<(), ActorProcessingErr> {
         match message {
             IngestMsg::Split { digest, rule, job } => {
-                let path = state.args.chunks_dir.join(ChunkIndex::file_name(digest, rule));
+                let path = state.args.chunks_dir.join(ChunkIndex::file_name(digest, &rule));
                 let (datasets, splits, disk) = (state.args.datasets.clone(), state.splits.clone(), state.args.disk.clone());
                 tokio::spawn(async move {
-                    let split = split_with_room(&datasets, digest, rule, &path, &splits, &disk).await;
+                    let split = split_with_room(&datasets, digest, &rule, &path, &splits, &disk).await;
                     let _ = job.cast(JobMsg::Split(split.map(Arc::new)));
                 });
             }
@@ -110,7 +110,7 @@ fn add(journal: &JournalRef, stored: &Stored, name: String, reply: RpcReplyPort<
 async fn split_with_room(
     datasets: &Arc<DatasetStore>,
     digest: Digest,
-    rule: SplitRule,
+    rule: &SplitRule,
     path: &Path,
     splits: &Semaphore,
     disk: &Disk,
@@ -118,8 +118,8 @@ async fn split_with_room(
     loop {
         disk.has_room().await;
         let permit = splits.acquire().await;
-        let (datasets, path) = (datasets.clone(), path.to_owned());
-        let split = tokio::task::spawn_blocking(move || chunk_index(&datasets, digest, rule, &path)).await;
+        let (datasets, rule, path) = (datasets.clone(), rule.clone(), path.to_owned());
+        let split = tokio::task::spawn_blocking(move || chunk_index(&datasets, digest, &rule, &path)).await;
         drop(permit);
         let split = split.unwrap_or_else(|_| Err(Error::internal("the split broke off: this is a mistake in Millpond")));
         // A limit of the rule's is `Exhausted` too: that is an answer, once the disk is not the cause.
@@ -132,7 +132,7 @@ async fn split_with_room(
 }
 
 /// The chunks of a data set by a rule: split now, or before.
-fn chunk_index(datasets: &DatasetStore, digest: Digest, rule: SplitRule, path: &Path) -> Result<ChunkIndex, Error> {
+fn chunk_index(datasets: &DatasetStore, digest: Digest, rule: &SplitRule, path: &Path) -> Result<ChunkIndex, Error> {
     if let Ok(index) = ChunkIndex::open(path) {
         return Ok(index);
     }
@@ -142,8 +142,8 @@ fn chunk_index(datasets: &DatasetStore, digest: Digest, rule: SplitRule, path: &
     writer.finish()
 }
 
-fn split(dataset: &Dataset, rule: SplitRule, writer: &mut ChunkIndexWriter) -> Result<(), Error> {
-    let mut splitter = Splitter::new(rule, dataset.len());
+fn split(dataset: &Dataset, rule: &SplitRule, writer: &mut ChunkIndexWriter) -> Result<(), Error> {
+    let mut splitter = Splitter::new(rule.clone(), dataset.len());
     let mut buffer = vec![0; READ_BYTES];
     let mut chunks = Vec::new();
     let mut offset = 0;

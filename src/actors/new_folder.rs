@@ -28,7 +28,7 @@ impl NewFolder<'_> {
     /// Copies a job's files, durably: of its results those that are named, each at the place that it has.
     pub fn copy_job(self, job: &JobRecord, results: &[(TaskNo, ResultRef)]) -> Result<(), Error> {
         if let Input::Dataset { digest, rule, .. } = &job.spec.input {
-            self.copy_chunks(*digest, *rule)?;
+            self.copy_chunks(*digest, rule)?;
         }
         let Some(len) = segment_len(results) else { return Ok(()) };
         let files = JobFiles::new(self.to, job.id);
@@ -41,7 +41,7 @@ impl NewFolder<'_> {
         index.sync()
     }
 
-    fn copy_chunks(self, digest: Digest, rule: SplitRule) -> Result<(), Error> {
+    fn copy_chunks(self, digest: Digest, rule: &SplitRule) -> Result<(), Error> {
         let name = Path::new(CHUNKS_DIR).join(ChunkIndex::file_name(digest, rule));
         // Of one that is damaged or not there another is made of the data set.
         match ChunkIndex::open(&self.from.join(&name)) {

@@ -11,6 +11,8 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::domain::{Chunk, Digest, Error, SplitRule, TaskNo};
 use crate::limits;
 
@@ -102,8 +104,15 @@ impl ChunkIndex {
     }
 
     /// The index's file name for a data set and a rule, to be put in one folder.
-    pub fn file_name(dataset: Digest, rule: SplitRule) -> String {
-        format!("{dataset}.{}", rule.to_string().replace(['/', ':'], "-"))
+    pub fn file_name(dataset: Digest, rule: &SplitRule) -> String {
+        let rule = rule.to_string();
+        let (words, pattern) = rule.split_once('=').map_or((&*rule, None), |(words, pattern)| (words, Some(pattern)));
+        let words = words.replace(['/', ':'], "-");
+        match pattern {
+            None => format!("{dataset}.{words}"),
+            // Anything may stand in a pattern: its digest, or what fits of it, stands in for it.
+            Some(pattern) => format!("{dataset}.{words}-{:.32}", Digest(Sha256::digest(pattern).into()).to_string()),
+        }
     }
 
     /// How many chunks.

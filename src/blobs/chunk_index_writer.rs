@@ -165,8 +165,12 @@ mod tests {
 
     #[test]
     fn a_file_name_is_one_path_component() {
-        let name = ChunkIndex::file_name(Digest([1; 32]), "fasta/chunks:8".parse().unwrap());
-        assert!(name.ends_with(".fasta-chunks-8") && !name.contains(['/', ':']));
+        let name = |rule: &str| ChunkIndex::file_name(Digest([1; 32]), &rule.parse().unwrap());
+        assert!(name("fasta/chunks:8").ends_with(".fasta-chunks-8"));
+        let names =
+            ["a/b:c", "a-b-c", "a/b:d", &"x".repeat(200)].map(|pattern| name(&format!("records/bytes:{}/start={pattern}", u64::MAX)));
+        assert!(names.iter().all(|name| !name.contains(['/', ':']) && name.len() < 200), "{names:?}");
+        assert!(names.iter().enumerate().all(|(i, name)| !names[..i].contains(name)), "a name for each pattern");
     }
 
     proptest! {

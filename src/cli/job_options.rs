@@ -14,6 +14,22 @@ use crate::limits::SHARED_FILES_MAX;
 use crate::rpc::client::Client;
 use crate::rpc::pb;
 
+/// All of the split rules.
+pub(crate) const SPLIT_HELP: &str = "\
+What may not be cut, and how much goes in a chunk. WHAT:N puts N records in a chunk, WHAT/bytes:N at least N bytes, WHAT/chunks:N makes N
+chunks of about equal size. WHAT is one of
+
+  lines     a line; may be left out: bytes:N, chunks:N
+  fasta     from one line that begins with > to the next
+  fastq     title, sequence, +, quality, over as many lines as they take
+  mgf       BEGIN IONS to END IONS; the parameters before the first are repeated in every chunk
+  csv       a row, with line ends between quotes; the header is repeated in every chunk
+  jsonl     a line that is not blank
+  records   records:N/start=REGEX, from one line that matches to the next; what stands before the first is repeated in every chunk;
+            records:N/end=REGEX, up to a line that matches; the pattern stands last: records/chunks:8/start=^LOCUS
+
+[default: by the input's ending, a few chunks per slot]";
+
 /// How the standard outputs come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Merge {
@@ -35,9 +51,9 @@ pub(crate) struct JobOptions {
     /// Whose job it is [default: you]
     #[arg(long, value_name = "NAME", help_heading = "Job")]
     owner: Option<String>,
-    /// What may not be cut, and how much goes in a chunk: lines:N, bytes:N, chunks:N, fasta:N, mgf:N, fasta/chunks:N…
+    /// What may not be cut, and how much goes in a chunk: fasta:N, fasta/chunks:N, bytes:N… (--help lists all)
     /// [default: by the input's ending, a few chunks per slot]
-    #[arg(long, value_name = "RULE", help_heading = "Job")]
+    #[arg(long, long_help = SPLIT_HELP, value_name = "RULE", help_heading = "Job")]
     split: Option<SplitRule>,
     /// No data: one task per number of 1-100 or 0-90:10
     #[arg(long, value_name = "RANGE", help_heading = "Job")]
@@ -116,7 +132,7 @@ impl JobOptions {
             (None, Some(_)) if self.split.is_some() => return Err(Error::invalid("--split needs an INPUT; an --array has nothing to cut")),
             (None, Some(array)) => CheckedInput::Array(array),
             (Some(path), None) => {
-                let split = self.split.map(|rule| rule.to_string()).unwrap_or_default();
+                let split = self.split.as_ref().map(SplitRule::to_string).unwrap_or_default();
                 CheckedInput::Data { source: Source::of_input(path)?, split }
             }
         };

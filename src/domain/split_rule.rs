@@ -6,13 +6,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::pattern::Pattern;
 
 /// The rules there are, for messages.
-const RULES: &str =
-    "lines:N, bytes:N, chunks:N, fasta:N, fastq:N, mgf:N, csv:N, jsonl:N, and with any of these words fasta/chunks:N, fasta/bytes:N";
+const RULES: &str = "lines:N, bytes:N, chunks:N, fasta:N, fastq:N, mgf:N, csv:N, jsonl:N, records:N/start=REGEX, records:N/end=REGEX, \
+                     and with each of these words fasta/chunks:N, fasta/bytes:N";
 
-/// What may not be cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What may not be cut. Persisted: a new kind comes last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// A line, with its line end (LF or CRLF).
     Line,
@@ -26,11 +27,15 @@ pub enum Record {
     Jsonl,
     /// A row of a CSV table; the header is repeated.
     Csv,
+    /// The lines from one that matches to the next.
+    Start(Pattern),
+    /// The lines up to one that matches.
+    End(Pattern),
 }
 
 impl Record {
     /// The word for it in a rule.
-    fn word(self) -> &'static str {
+    fn word(&self) -> &'static str {
         match self {
             Self::Line => "lines",
             Self::Fasta => "fasta",
@@ -38,12 +43,36 @@ impl Record {
             Self::Fastq => "fastq",
             Self::Jsonl => "jsonl",
             Self::Csv => "csv",
+            Self::Start(_) | Self::End(_) => "records",
         }
     }
 
-    /// The record of a word.
-    fn of_word(word: &str) -> Option<Self> {
-        [Self::Line, Self::Fasta, Self::Mgf, Self::Fastq, Self::Jsonl, Self::Csv].into_iter().find(|record| record.word() == word)
+    /// The record of a word, and of the pattern that belongs to one of them: `start=…` or `end=…`.
+    fn of_word(word: &str, pattern: Option<&str>) -> Result<Self, Error> {
+        if word == "records" {
+            let pattern = pattern.ok_or_else(|| Error::invalid("a pattern is missing, as in records:1/start=REGEX"))?;
+            return match pattern.split_once('=') {
+                Some(("start", text)) => Pattern::new(text).map(Self::Start),
+                Some(("end", text)) => Pattern::new(text).map(Self::End),
+                _ => Err(Error::invalid("behind the number start=REGEX or end=REGEX is needed")),
+            };
+        }
+        if pattern.is_some() {
+            return Err(Error::invalid("only `records` has something behind its number"));
+        }
+        [Self::Line, Self::Fasta, Self::Mgf, Self::Fastq, Self::Jsonl, Self::Csv]
+            .into_iter()
+            .find(|record| record.word() == word)
+            .ok_or_else(|| Error::invalid("unknown"))
+    }
+
+    /// The pattern, as it stands behind the number.
+    fn pattern(&self) -> Option<(&'static str, &Pattern)> {
+        match self {
+            Self::Start(pattern) => Some(("start", pattern)),
+            Self::End(pattern) => Some(("end", pattern)),
+            Self::Line | Self::Fasta | Self::Mgf | Self::Fastq | Self::Jsonl | Self::Csv => None,
+        }
     }
 
     /// The record of a file's name, by its ending, in lower case; a line for all others.
@@ -70,8 +99,10 @@ pub enum Cut {
     Pieces(u32),
 }
 
-/// `lines:N`, `bytes:N`, `chunks:N`, `fasta:N`, `mgf:N`, `fasta/chunks:N`, `mgf/bytes:N`…
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `WHAT[/MEASURE]:N[/start=REGEX]`: `lines:N`, `bytes:N`, `chunks:N`, `fasta:N`, `csv/chunks:N`, `records:N/end=REGEX`…
+///
+/// A pattern always stands last, so that anything may stand in it: `records/chunks:8/start=^a/b:c`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitRule {
     /// What may not be cut.
     pub record: Record,
@@ -81,15 +112,15 @@ pub struct SplitRule {
 
 impl fmt::Display for SplitRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, n) = match self.cut {
-            Cut::Records(n) => return write!(f, "{}:{n}", self.record.word()),
-            Cut::Bytes(n) => ("bytes", n),
-            Cut::Pieces(n) => ("chunks", u64::from(n)),
-        };
-        match self.record {
-            Record::Line => write!(f, "{name}:{n}"),
-            record => write!(f, "{}/{name}:{n}", record.word()),
+        let what = self.record.word();
+        match (&self.record, self.cut) {
+            (_, Cut::Records(n)) => write!(f, "{what}:{n}")?,
+            (Record::Line, Cut::Bytes(n)) => write!(f, "bytes:{n}")?,
+            (Record::Line, Cut::Pieces(n)) => write!(f, "chunks:{n}")?,
+            (_, Cut::Bytes(n)) => write!(f, "{what}/bytes:{n}")?,
+            (_, Cut::Pieces(n)) => write!(f, "{what}/chunks:{n}")?,
         }
+        self.record.pattern().map_or(Ok(()), |(side, pattern)| write!(f, "/{side}={pattern}"))
     }
 }
 
@@ -98,13 +129,17 @@ impl FromStr for SplitRule {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let bad = |why: &str| Error::invalid(format!("split rule `{text}`: {why} (rules: {RULES})"));
-        let (what, number) = text.split_once(':').ok_or_else(|| bad("a number is missing"))?;
-        let (record, measure) = match what.split_once('/') {
-            Some((record, measure)) => (record, measure),
+        let (what, rest) = text.split_once(':').ok_or_else(|| bad("a number is missing"))?;
+        if what.contains('=') {
+            return Err(bad("a pattern stands last, as in records/chunks:8/start=REGEX"));
+        }
+        let (number, pattern) = rest.split_once('/').map_or((rest, None), |(number, pattern)| (number, Some(pattern)));
+        let (word, measure) = match what.split_once('/') {
+            Some((word, measure)) => (word, measure),
             None if matches!(what, "bytes" | "chunks") => ("lines", what),
             None => (what, "records"),
         };
-        let record = Record::of_word(record).ok_or_else(|| bad("unknown"))?;
+        let record = Record::of_word(word, pattern).map_err(|error| bad(&error.message))?;
         let n: u64 = number.parse().ok().filter(|&n| n > 0).ok_or_else(|| bad("a whole number above 0 is needed"))?;
         let cut = match measure {
             "records" => Cut::Records(n),
@@ -146,8 +181,38 @@ mod tests {
         ] {
             assert_eq!(text.parse::<SplitRule>().unwrap().to_string(), text);
         }
-        for bad in ["", "lines", "lines:", "lines:0", "lines:-1", "foo:1", "fasta/foo:1", "chunks:99999999999", "mgf:x"] {
+        for bad in [
+            "",
+            "lines",
+            "lines:",
+            "lines:0",
+            "lines:-1",
+            "foo:1",
+            "fasta/foo:1",
+            "chunks:99999999999",
+            "mgf:x",
+            "records:1",
+            "records:1/start",
+            "records:1/start=",
+            "records:1/stop=a",
+            "lines:1/start=a",
+            "records:1/start=[",
+        ] {
             assert!(bad.parse::<SplitRule>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_rule_is_told_what_is_wrong() {
+        for (rule, says) in [
+            ("records/start=^a/chunks:8", "a pattern stands last, as in records/chunks:8/start=REGEX"),
+            ("records:8", "a pattern is missing, as in records:1/start=REGEX"),
+            ("records:8/start=(", "the pattern `(` is no regular expression: unclosed group"),
+            ("csv:8/start=a", "only `records` has something behind its number"),
+            ("csv:8/chunks", "only `records` has something behind its number"),
+        ] {
+            let message = rule.parse::<SplitRule>().unwrap_err().message;
+            assert!(message.starts_with(&format!("split rule `{rule}`: {says} (rules: ")), "{message}");
         }
     }
 

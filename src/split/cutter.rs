@@ -9,6 +9,8 @@ use crate::limits;
 pub(super) struct Bounds {
     /// One record, in bytes, with what stands between it and the one before.
     pub(super) record_bytes: u64,
+    /// One line, in bytes, where lines have to be whole.
+    pub(super) line_bytes: usize,
     /// What is repeated in every chunk, in bytes.
     pub(super) header_bytes: u64,
     /// Chunks, all together.
@@ -17,7 +19,12 @@ pub(super) struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { record_bytes: limits::RECORD_MAX_BYTES, header_bytes: limits::HEADER_MAX_BYTES, chunks: limits::JOB_TASKS_MAX }
+        Self {
+            record_bytes: limits::RECORD_MAX_BYTES,
+            line_bytes: limits::PATTERN_LINE_MAX_BYTES,
+            header_bytes: limits::HEADER_MAX_BYTES,
+            chunks: limits::JOB_TASKS_MAX,
+        }
     }
 }
 
@@ -105,6 +112,11 @@ impl Cutter {
         }
         self.header = len;
         Ok(())
+    }
+
+    /// The longest line, where lines have to be whole.
+    pub(super) fn line_bytes(&self) -> usize {
+        self.bounds.line_bytes
     }
 
     /// How many records have ended: the number of the one that is open.
@@ -226,7 +238,7 @@ mod tests {
 
     #[test]
     fn each_limit_is_named_with_its_value() {
-        let bounds = Bounds { record_bytes: 10, header_bytes: 3, chunks: 1 };
+        let bounds = Bounds { record_bytes: 10, header_bytes: 3, chunks: 1, ..Bounds::default() };
         let mut cutter = Cutter::new(Cut::Records(1), 30, bounds);
         let message = |error: Error| {
             assert_eq!(error.kind, ErrorKind::Exhausted);

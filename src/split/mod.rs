@@ -8,7 +8,8 @@
 //!
 //! In messages lines count from 1, bytes and records from 0 (as in a bundle's manifest).
 //!
-//! Invariant: no I/O, no clock, nothing async; memory does not grow with the data set, a line or a record. What comes out depends only on
+//! Invariant: no I/O, no clock, nothing async; memory does not grow with the data set or a record; with a line only where
+//! a pattern looks at it, up to a limit. What comes out depends only on
 //! the bytes, never on the pieces in which they came. It does not check what is inside a record: that is the command's business.
 
 mod csv;
@@ -19,6 +20,7 @@ mod jsonl;
 mod line;
 mod line_head;
 mod mgf;
+mod pattern;
 #[cfg(test)]
 mod properties;
 mod scanner;

@@ -16,7 +16,7 @@ type Split = (Vec<Chunk>, Result<Summary, Error>);
 
 /// Feeds the data set in pieces that end at these offsets.
 fn split_at(rule: &SplitRule, data: &[u8], offsets: &[usize], bounds: Bounds) -> Split {
-    let mut splitter = Splitter::with_bounds(*rule, data.len() as u64, bounds);
+    let mut splitter = Splitter::with_bounds(rule.clone(), data.len() as u64, bounds);
     let mut chunks = Vec::new();
     let mut from = 0;
     for &to in offsets.iter().chain([&data.len()]) {
@@ -84,7 +84,12 @@ fn covers(chunks: &[Chunk], summary: &Summary, total: u64) {
 
 /// Small enough that random data sets meet them.
 fn small_bounds() -> impl Strategy<Value = Bounds> {
-    (1..60u64, 1..40u64, 1..6u32).prop_map(|(record_bytes, header_bytes, chunks)| Bounds { record_bytes, header_bytes, chunks })
+    (1..60u64, 1..40usize, 1..40u64, 1..6u32).prop_map(|(record_bytes, line_bytes, header_bytes, chunks)| Bounds {
+        record_bytes,
+        line_bytes,
+        header_bytes,
+        chunks,
+    })
 }
 
 /// `PROPTEST_CASES=100000` tries more.
@@ -98,7 +103,7 @@ proptest! {
     #[test]
     fn a_data_set_in_order_is_cut_by_the_letter_of_the_rule((record, data, offsets) in with_offsets(data_sets(true)), cut in cuts()) {
         prop_assume!(!data.is_empty());
-        let (chunks, summary) = split_at(&SplitRule { record, cut }, &data, &offsets, Bounds::default());
+        let (chunks, summary) = split_at(&SplitRule { record: record.clone(), cut }, &data, &offsets, Bounds::default());
         let (ends, header) = plain_records(&record, &data).expect("the data set is in order");
         let expected = plain_chunks(cut, &ends, header);
         covers(&chunks, &summary.clone().unwrap(), data.len() as u64);
@@ -108,7 +113,7 @@ proptest! {
 
     #[test]
     fn lines_in_any_order_are_cut_or_refused_alike_by_the_plain_splitter((record, data, offsets) in with_offsets(data_sets(false)), cut in cuts()) {
-        let (chunks, summary) = split_at(&SplitRule { record, cut }, &data, &offsets, Bounds::default());
+        let (chunks, summary) = split_at(&SplitRule { record: record.clone(), cut }, &data, &offsets, Bounds::default());
         match plain_records(&record, &data) {
             Some((ends, header)) => prop_assert_eq!(chunks, plain_chunks(cut, &ends, header)),
             None => prop_assert!(summary.is_err()),

@@ -9,6 +9,7 @@ use super::fastq::FastqScanner;
 use super::jsonl::JsonlScanner;
 use super::line::LineScanner;
 use super::mgf::MgfScanner;
+use super::pattern::{PatternScanner, Side};
 use crate::domain::{Error, Record};
 
 /// Finds the ends of records in a data set that streams past.
@@ -26,14 +27,16 @@ pub(super) trait Scanner: fmt::Debug + Send {
     fn nothing_found(&self) -> String;
 }
 
-/// The scanner of a kind of record.
-pub(super) fn for_record(record: Record) -> Box<dyn Scanner> {
-    match record {
+/// The scanner of a kind of record. `Invalid` for a pattern that does not compile.
+pub(super) fn for_record(record: &Record) -> Result<Box<dyn Scanner>, Error> {
+    Ok(match record {
         Record::Line => Box::new(LineScanner),
         Record::Fasta => Box::new(FastaScanner::new()),
         Record::Mgf => Box::new(MgfScanner::new()),
         Record::Fastq => Box::new(FastqScanner::new()),
         Record::Jsonl => Box::new(JsonlScanner::new()),
         Record::Csv => Box::new(CsvScanner::new()),
-    }
+        Record::Start(pattern) => Box::new(PatternScanner::new(pattern, Side::Start)?),
+        Record::End(pattern) => Box::new(PatternScanner::new(pattern, Side::End)?),
+    })
 }

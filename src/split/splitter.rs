@@ -1,6 +1,7 @@
 //! The splitter: bytes in, chunks out.
 
 use super::cutter::{Bounds, Cutter};
+use super::line::LineScanner;
 use super::scanner::{self, Scanner};
 use crate::domain::{Chunk, Error, SplitRule};
 
@@ -39,7 +40,11 @@ impl Splitter {
 
     pub(super) fn with_bounds(rule: SplitRule, total_len: u64, bounds: Bounds) -> Self {
         let cutter = Cutter::new(rule.cut, total_len, bounds);
-        Self { scanner: scanner::for_record(rule.record), cutter, total_len, fed: 0, refused: None }
+        let (scanner, refused) = match scanner::for_record(&rule.record) {
+            Ok(scanner) => (scanner, None),
+            Err(error) => (Box::new(LineScanner) as Box<dyn Scanner>, Some(error)),
+        };
+        Self { scanner, cutter, total_len, fed: 0, refused }
     }
 
     /// Takes the next bytes and adds the chunks that are now known, to their last byte, to `out`.
@@ -122,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_empty_data_set_is_refused() {
-        for rule in ["lines:1", "fasta:1", "mgf:1"] {
+        for rule in ["lines:1", "fasta:1", "mgf:1", "fastq:1", "jsonl:1", "csv:1", "records:1/start=a", "records:1/end=a"] {
             let error = splitter(rule, 0).finish(&mut Vec::new()).unwrap_err();
             assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Invalid, "the data set is empty"));
         }

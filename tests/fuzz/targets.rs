@@ -33,6 +33,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "split_fastq", seeds: data_sets, run: |bytes| split("fastq:2", bytes) },
     Target { name: "split_jsonl", seeds: data_sets, run: |bytes| split("jsonl:2", bytes) },
     Target { name: "split_csv", seeds: data_sets, run: |bytes| split("csv:1", bytes) },
+    Target { name: "split_starts", seeds: data_sets, run: |bytes| split("records:2/start=^[>@B]", bytes) },
+    Target { name: "split_ends", seeds: data_sets, run: |bytes| split("records/chunks:3/end=S$", bytes) },
     Target { name: "split_rule", seeds: rules, run: split_rule },
     Target { name: "array_range", seeds: ranges, run: array_range },
     Target { name: "journal_batch", seeds: seeds::batches, run: journal_batch },
@@ -83,6 +85,8 @@ fn rules() -> Vec<Vec<u8>> {
         "fastq/bytes:9",
         "csv:10",
         "jsonl/chunks:8",
+        "records:2/start=^>",
+        "records/chunks:8/end=^(//|--)$",
     ])
 }
 

@@ -12,8 +12,8 @@ use millpond::codec;
 use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
 use millpond::domain::verb::{KillMode, Verb};
 use millpond::domain::{
-    Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, Merge, Outcome, Packed, Record, Resources, ResultEntry,
-    ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
+    Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, Merge, Outcome, Packed, Pattern, Record, Resources,
+    ResultEntry, ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::JobRecord;
 use millpond::engine::ledger::{DatasetRecord, LedgerPart};
@@ -161,6 +161,21 @@ fn entries_of_every_kind() {
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
     assert_eq!(names.len(), 12, "an entry of every kind");
+}
+
+/// The kinds of record that came after version 1's first files.
+#[test]
+fn jobs_by_every_later_split_rule() {
+    let pattern = |text| Pattern::new(text).unwrap();
+    let inputs = [
+        dataset(Record::Fastq, Cut::Records(40_000)),
+        dataset(Record::Jsonl, Cut::Bytes(1 << 20)),
+        dataset(Record::Csv, Cut::Pieces(40)),
+        dataset(Record::Start(pattern("^LOCUS ")), Cut::Records(7)),
+        dataset(Record::End(pattern("^//$")), Cut::Pieces(300)),
+    ];
+    let entries = (1..).zip(inputs).map(|(no, input)| Entry::JobSubmitted(Box::new(submitted(no, input))));
+    same("entry-job-submitted-later-rules", &entries.collect::<Vec<_>>());
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl SupervisorState {
                 let _ = actor.cast(JobMsg::Event(JobEvent::SplitDone(u32::try_from(array.count()).unwrap_or(u32::MAX))));
             }
             Input::Dataset { digest, rule, .. } => {
-                let _ = self.ingest.cast(IngestMsg::Split { digest: *digest, rule: *rule, job: actor.clone() });
+                let _ = self.ingest.cast(IngestMsg::Split { digest: *digest, rule: rule.clone(), job: actor.clone() });
             }
         }
         self.views.insert(id, view.clone());

@@ -9,8 +9,8 @@ use proptest::sample::Index;
 
 use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use crate::domain::{
-    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Merge, Outcome, Packed, Record,
-    Resources, ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime, WorkerId,
+    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Merge, Outcome, Packed, Pattern,
+    Record, Resources, ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime, WorkerId,
 };
 
 const NAME: &str = "[a-zé][a-z0-9 ._=é-]{0,20}";
@@ -121,14 +121,10 @@ pub fn from_worker() -> impl Strategy<Value = FromWorker> {
 }
 
 fn input() -> impl Strategy<Value = Input> {
-    let record = prop_oneof![
-        Just(Record::Line),
-        Just(Record::Fasta),
-        Just(Record::Mgf),
-        Just(Record::Fastq),
-        Just(Record::Jsonl),
-        Just(Record::Csv)
-    ];
+    let pattern = || "[a-z/:=.^|é]{0,20}x".prop_map(|text| Pattern::new(&text).unwrap_or_else(|_| Pattern::new("x").unwrap()));
+    let words = vec![Record::Line, Record::Fasta, Record::Mgf, Record::Fastq, Record::Jsonl, Record::Csv];
+    let record =
+        prop_oneof![3 => prop::sample::select(words), 1 => pattern().prop_map(Record::Start), 1 => pattern().prop_map(Record::End)];
     let cut = prop_oneof![(1u64..).prop_map(Cut::Records), (1u64..).prop_map(Cut::Bytes), (1u32..=10_000_000).prop_map(Cut::Pieces)];
     let array = (any::<u32>(), 0u32..10_000_000, 1u32..9)
         .prop_map(|(first, more, step)| Input::Array(ArrayRange { first, last: first.saturating_add(more), step }));

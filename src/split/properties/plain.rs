@@ -1,5 +1,7 @@
 //! The second splitter, by the letter of the rules.
 
+use regex::bytes::Regex;
+
 use crate::domain::{Chunk, Cut, Record};
 
 /// Where the records end, and how long the header is.
@@ -15,9 +17,17 @@ pub(super) fn plain_records(record: &Record, data: &[u8]) -> Option<Ends> {
         Record::Fastq => (fastq(&lines)?, 0),
         Record::Jsonl => (jsonl(&lines), 0),
         Record::Csv => csv(data)?,
+        Record::Start(pattern) => starts(&lines, &pattern.compile().unwrap())?,
+        Record::End(pattern) => (ends(&lines, &pattern.compile().unwrap())?, 0),
     };
     *ends.last_mut()? = data.len() as u64;
     Some((ends, header))
+}
+
+/// A line without its end.
+fn content(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Where the lines begin, and where the last one ends.
@@ -69,10 +79,6 @@ fn mgf(lines: &[&[u8]]) -> Option<Ends> {
 
 fn fastq(lines: &[&[u8]]) -> Option<Vec<u64>> {
     let at = offsets(lines);
-    let content = |line: &[u8]| {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        line.strip_suffix(b"\r").unwrap_or(line).len()
-    };
     let (mut ends, mut i) = (Vec::new(), 0);
     loop {
         while lines.get(i).is_some_and(|line| is_blank(line)) {
@@ -83,12 +89,12 @@ fn fastq(lines: &[&[u8]]) -> Option<Vec<u64>> {
         if title[0] != b'@' || lines[i + 1..plus].iter().any(|line| line[0] == b'@') {
             return None;
         }
-        let sequence: usize = lines[i + 1..plus].iter().map(|line| content(line)).sum();
+        let sequence: usize = lines[i + 1..plus].iter().map(|line| content(line).len()).sum();
         let (mut quality, mut end) = (0, plus + 1);
         while let Some(line) = lines.get(end)
             && (end == plus + 1 || quality < sequence)
         {
-            quality += content(line);
+            quality += content(line).len();
             end += 1;
         }
         // The quality may be the empty line behind the last line end, but not less.
@@ -159,6 +165,22 @@ fn row_len(row: &[u8], separators: &[u8], has_mark: bool) -> Option<(usize, Vec<
 /// Tabs are no blanks where they separate.
 fn is_blank_row(row: &[u8]) -> bool {
     row.iter().all(|byte| b" \r\n".contains(byte))
+}
+
+fn starts(lines: &[&[u8]], regex: &Regex) -> Option<Ends> {
+    let at = offsets(lines);
+    let starts: Vec<usize> = (0..lines.len()).filter(|&i| regex.is_match(content(lines[i]))).collect();
+    let first = *starts.first()?;
+    let header = if lines[..first].iter().all(|line| is_blank(line)) { 0 } else { at[first] };
+    Some((starts.iter().skip(1).map(|&i| at[i]).chain(at.last().copied()).collect(), header))
+}
+
+fn ends(lines: &[&[u8]], regex: &Regex) -> Option<Vec<u64>> {
+    let at = offsets(lines);
+    let matching: Vec<usize> = (0..lines.len()).filter(|&i| regex.is_match(content(lines[i]))).collect();
+    let rest = &lines[matching.last()? + 1..];
+    let last = rest.iter().any(|line| !is_blank(line)).then(|| at[lines.len()]);
+    Some(matching.iter().map(|&i| at[i + 1]).chain(last).collect())
 }
 
 /// The chunks by the letter of the rules.

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::domain::Record;
+use crate::domain::{Pattern, Record};
 
 /// A kind of record and lines that hold such records, in order; a line may hold a line end.
 type Lines = (Record, Vec<String>);
@@ -65,6 +65,17 @@ fn csv() -> impl Strategy<Value = Lines> {
     text(&[",", ";", "\t"]).prop_flat_map(rows)
 }
 
+fn patterns() -> impl Strategy<Value = Record> {
+    let pattern = prop::sample::select(vec!["^>", "END$", "[0-9]+ ?$", "^(BEGIN|@)", "a.*b"]).prop_map(|text| Pattern::new(text).unwrap());
+    (pattern, any::<bool>()).prop_map(|(pattern, start)| if start { Record::Start(pattern) } else { Record::End(pattern) })
+}
+
+fn by_pattern() -> impl Strategy<Value = Lines> {
+    let line = text(&["> x", ">", "BEGIN", "THE END", "END ", "12", "3 ", "@", "abab", "b a", "", " ", "x"]);
+    // The last one matches all.
+    (patterns(), vec(line, 0..20)).prop_map(|(record, lines)| (record, [lines, vec![">END".into(), "@ab0".into()]].concat()))
+}
+
 fn blank_rows() -> impl Strategy<Value = Vec<String>> {
     vec(text(&["", "", " "]), 0..2)
 }
@@ -72,7 +83,7 @@ fn blank_rows() -> impl Strategy<Value = Vec<String>> {
 /// Data sets of all formats, with either line end, the last one at times missing; `in_order`: not shuffled, hence well formed.
 pub(super) fn data_sets(in_order: bool) -> impl Strategy<Value = (Record, Vec<u8>)> {
     let shuffled = |(record, lines): Lines| (Just(record), Just(lines).prop_shuffle());
-    let sets = prop_oneof![lines(), fasta(), mgf(), fastq(), jsonl(), csv()];
+    let sets = prop_oneof![lines(), fasta(), mgf(), fastq(), jsonl(), csv(), by_pattern()];
     let sets = if in_order { sets.boxed() } else { sets.prop_flat_map(shuffled).boxed() };
     (sets, text(&["\n", "\r\n"]), any::<bool>()).prop_map(|((record, lines), line_end, last)| {
         let text = lines.join(&line_end) + if last { &line_end } else { "" };
@@ -82,7 +93,8 @@ pub(super) fn data_sets(in_order: bool) -> impl Strategy<Value = (Record, Vec<u8
 
 /// Every kind of record.
 pub(super) fn records() -> impl Strategy<Value = Record> {
-    prop::sample::select(vec![Record::Line, Record::Fasta, Record::Mgf, Record::Fastq, Record::Jsonl, Record::Csv])
+    let plain = prop::sample::select(vec![Record::Line, Record::Fasta, Record::Mgf, Record::Fastq, Record::Jsonl, Record::Csv]);
+    prop_oneof![3 => plain, 1 => patterns()]
 }
 
 /// Bytes that mean something to one of the formats, and others, too.
