@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::wire::{JobInfo, Lease};
-use crate::domain::{Chunk, Error, ErrorKind, Input};
+use crate::domain::{Chunk, Error, ErrorKind, Input, Packing};
 use crate::engine::slot_table::Preparation;
 
 use super::cache::{Cache, Piece, Pinned};
@@ -32,8 +32,9 @@ pub async fn prepare(cache: Arc<Cache>, info: Arc<JobInfo>, lease: Lease, chunk:
     Ok(inputs)
 }
 
-/// `spectra-000042.mgf`: the data set's own ending stays, since programs look at it.
+/// `spectra-000042.mgf`: the data set's own ending stays, since programs look at it; but a chunk is never compressed.
 fn chunk_name(name: &str, index: u64) -> String {
+    let name = Packing::plain_name(name);
     match name.rsplit_once('.') {
         Some((stem, ending)) if !stem.is_empty() => format!("{stem}-{index:06}.{ending}"),
         _ => format!("{name}-{index:06}"),
@@ -57,6 +58,7 @@ mod tests {
     #[test]
     fn a_chunk_keeps_the_ending_of_its_data_set() {
         assert_eq!(chunk_name("a.b.mgf", 7), "a.b-000007.mgf");
+        assert_eq!(chunk_name("a.fasta.gz", 7), "a-000007.fasta");
         assert_eq!(chunk_name("words", 1_234_567), "words-1234567");
         assert_eq!(chunk_name(".hidden", 0), ".hidden-000000");
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::packing::Packing;
 use super::pattern::Pattern;
 
 /// The rules there are, for messages.
@@ -152,9 +153,9 @@ impl FromStr for SplitRule {
 }
 
 impl SplitRule {
-    /// The rule for a file of this name when the user states none: by its ending, in `pieces` chunks.
+    /// The rule for a file of this name when the user states none: by its ending, but for that of a compressed one, in `pieces` chunks.
     pub fn for_name(name: &str, pieces: u32) -> Self {
-        Self { record: Record::of_name(&name.to_ascii_lowercase()), cut: Cut::Pieces(pieces.max(1)) }
+        Self { record: Record::of_name(&Packing::plain_name(name).to_ascii_lowercase()), cut: Cut::Pieces(pieces.max(1)) }
     }
 }
 
@@ -228,6 +229,10 @@ mod tests {
             ("a.jsonl", "jsonl/chunks:4"),
             ("a.ndjson", "jsonl/chunks:4"),
             ("a.mgf", "mgf/chunks:4"),
+            ("a.fasta.gz", "fasta/chunks:4"),
+            ("a.CSV.Bz2", "csv/chunks:4"),
+            ("a.fq.zst", "fastq/chunks:4"),
+            ("a.gz", "chunks:4"),
             ("a.txt", "chunks:4"),
             ("fasta", "chunks:4"),
             ("", "chunks:4"),
