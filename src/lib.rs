@@ -1,6 +1,6 @@
 //! Millpond runs one command over every piece of a data set, on many machines, and stays steerable while it does.
 //!
-//! `ARCHITECTURE.md` has the map. Floors: [`domain`] and [`limits`] < [`engine`], [`split`], [`codec`], [`failpoint`] < [`store`], [`blobs`],
+//! `ARCHITECTURE.md` has the map. Floors: [`domain`] and [`limits`] < [`engine`], [`split`], [`unpack`], [`codec`], [`failpoint`] < [`store`], [`blobs`],
 //! [`bundle`], [`exec`] < [`actors`] < [`rpc`] < [`cli`] < [`daemon`] < the binaries. A module uses only what stands below it.
 
 pub mod actors;
@@ -17,3 +17,4 @@ pub mod limits;
 pub mod rpc;
 pub mod split;
 pub mod store;
+pub mod unpack;

@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("engine", 1),
     ("split", 1),
     ("codec", 1),
+    ("unpack", 1),
     // Below all that touches a disk or a connection; nothing in a release build.
     ("failpoint", 1),
     ("store", 2),

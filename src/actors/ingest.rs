@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::blobs::{ChunkIndex, ChunkIndexWriter, Dataset, DatasetStore, Stored};
 use crate::domain::entry::Entry;
-use crate::domain::{Digest, Error, ErrorKind, SplitRule, WallTime};
+use crate::domain::{Digest, Error, ErrorKind, Packing, SplitRule, WallTime};
 use crate::engine::ledger::DatasetRecord;
 use crate::limits;
 use crate::split::Splitter;
@@ -152,10 +152,30 @@ fn split(dataset: &Dataset, rule: &SplitRule, writer: &mut ChunkIndexWriter) -> 
         if read == 0 {
             break;
         }
+        if let Some(packing) = Packing::of(&buffer[..read]).filter(|_| offset == 0) {
+            return Err(Error::invalid(format!("the data set is {packing} data, stored as it is: upload it unpacked")));
+        }
         offset += read as u64;
         splitter.feed(&buffer[..read], &mut chunks)?;
         chunks.drain(..).try_for_each(|chunk| writer.push(&chunk))?;
     }
     splitter.finish(&mut chunks)?;
     chunks.iter().try_for_each(|chunk| writer.push(chunk))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compressed_data_is_not_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let datasets = DatasetStore::open(&folder.path().join("datasets")).unwrap();
+        let mut upload = datasets.begin_upload().unwrap();
+        upload.write(b"\x1f\x8b\x08\0\n\n\n").unwrap();
+        let stored = upload.finish(None).unwrap();
+        let rule = SplitRule::for_name("x.txt", 2);
+        let error = chunk_index(&datasets, stored.digest, &rule, &folder.path().join("index")).unwrap_err();
+        assert_eq!((error.kind, &*error.message), (ErrorKind::Invalid, "the data set is gzip data, stored as it is: upload it unpacked"));
+    }
 }

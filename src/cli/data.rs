@@ -18,7 +18,7 @@ const COLUMNS: &[Column] = &[("DIGEST", false), ("NAME", false), ("SIZE", true),
 
 #[derive(clap::Subcommand, Debug)]
 pub(crate) enum DataCommand {
-    /// Store a file, and print its digest
+    /// Store a file, and print its digest; gzip, zstd and bzip2 are unpacked
     Add {
         /// A file, or - for standard input
         #[arg(value_name = "FILE")]

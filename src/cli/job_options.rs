@@ -9,9 +9,10 @@ use super::controlled::request_id;
 use super::exit::Stop;
 use super::progress::Progress;
 use super::units::{parse_duration, parse_pair, parse_size, wire_duration};
-use crate::domain::{ArrayRange, Error, SplitRule};
+use crate::domain::{ArrayRange, Error, Packing, SplitRule};
 use crate::limits::SHARED_FILES_MAX;
 use crate::rpc::client::Client;
+use crate::rpc::hashed::Form;
 use crate::rpc::pb;
 
 /// All of the split rules.
@@ -39,7 +40,7 @@ pub(crate) enum Merge {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct JobOptions {
-    /// The data set: a file, or - for standard input
+    /// The data set: a file, or - for standard input; gzip, zstd and bzip2 are unpacked
     #[arg(value_name = "INPUT")]
     input: Option<PathBuf>,
     /// The command and its arguments, run once per chunk; {input} {output} {index} {count} {job} {with:NAME} are replaced
@@ -179,14 +180,14 @@ impl CheckedJob {
         let mut with = Vec::new();
         for (name, path) in self.with {
             let what = format!("uploading {name}");
-            let data = client.upload_file(&path, &name, |done, total| progress.bytes(&what, done, total)).await?;
+            let data = client.upload_file(&path, &name, Form::AsIs, |done, total| progress.bytes(&what, done, total)).await?;
             with.push(pb::SharedFile { name, digest: data.digest, len: data.len });
         }
         let input = match self.input {
             CheckedInput::Array(ArrayRange { first, last, step }) => pb::job_spec::Input::Array(pb::ArrayInput { first, last, step }),
             CheckedInput::Data { source, split } => {
-                let name = source.file_name();
-                let digest = source.upload(&name, client, progress).await?.digest;
+                // Without the ending of a compressed file, once it is stored plain.
+                let pb::Dataset { digest, name, .. } = source.upload(&source.file_name(), client, progress).await?;
                 pb::job_spec::Input::Dataset(pb::DatasetInput { digest, split, name })
             }
         };
@@ -246,7 +247,7 @@ impl Source {
     pub(crate) async fn upload(&self, name: &str, client: &Client, progress: &mut Progress) -> Result<pb::Dataset, Error> {
         let what = format!("uploading {name}");
         match self {
-            Self::File(path) => client.upload_file(path, name, |done, total| progress.bytes(&what, done, total)).await,
+            Self::File(path) => client.upload_file(path, name, Form::Plain, |done, total| progress.bytes(&what, done, total)).await,
             Self::Stdin => {
                 let stdin = std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| Error::io("standard input", &error))?;
                 let stdin = tokio::fs::File::from_std(stdin.into());
@@ -281,6 +282,10 @@ fn shared_files(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, Error> {
 }
 
 fn stem(path: &Path, without_ending: bool) -> String {
-    let stem = if without_ending { path.file_stem() } else { path.file_name() };
-    stem.map_or_else(|| "job".into(), |stem| stem.to_string_lossy().into_owned())
+    let name = path.file_name().map_or_else(|| "job".into(), |name| name.to_string_lossy());
+    if !without_ending {
+        return name.into_owned();
+    }
+    let plain = Path::new(Packing::plain_name(&name));
+    plain.file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy().into_owned())
 }

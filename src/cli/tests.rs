@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::fake_head::{FakeHead, Script, job};
 use crate::domain::{Error, ErrorKind};
 use crate::rpc::client::Client;
+use crate::rpc::hashed::Form;
 use crate::rpc::pb::{
     ControlReply, DataPiece, Dataset, Job, JobEvent, JobState, Resources, Task, TaskCounts, TaskState, Worker, WorkerState,
 };
@@ -444,5 +445,5 @@ async fn an_upload_whose_source_breaks_is_not_taken_for_complete() {
     assert_eq!((data.len, shell.asked()), (3, vec!["upload y of 3 bytes in 1 pieces".to_owned()]));
     assert_eq!(client.upload_reader(&b""[..], "z", |_| {}).await.unwrap_err().kind, ErrorKind::Invalid);
     let missing = PathBuf::from("/nowhere/x");
-    assert_eq!(client.upload_file(&missing, "x", |_, _| {}).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(client.upload_file(&missing, "x", Form::AsIs, |_, _| {}).await.unwrap_err().kind, ErrorKind::NotFound);
 }

@@ -2,12 +2,10 @@
 //!
 //! Verbs and data have connections of their own, so that a gigabyte of results can't delay a kill.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -15,12 +13,13 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
+use super::hashed::{Form, Hashed};
 use super::pb;
 use super::pb::cluster_service_client::ClusterServiceClient;
 use super::pb::dataset_service_client::DatasetServiceClient;
 use super::pb::job_service_client::JobServiceClient;
 use super::status::{from_status, own_kind};
-use crate::domain::{Digest, Error, ErrorKind};
+use crate::domain::{Error, ErrorKind, Packing};
 use crate::limits::{MESSAGE_MAX_BYTES, PIECE_BYTES};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -111,24 +110,29 @@ impl Client {
         }
     }
 
-    /// Stores a file, unless the head has it; `progress` hears how many bytes are sent, of how many.
+    /// Stores a file, unless the head has it; `progress` hears how many bytes are sent, of how many. `form`: whether a compressed one is
+    /// stored plain. The name that is answered is the one that the file then has, though the head may know it under another.
     ///
-    /// Errors: `NotFound` for a missing file; `Invalid` for a folder; `Invalid` when the file changes meanwhile.
-    pub async fn upload_file(&self, path: &Path, name: &str, mut progress: impl FnMut(u64, u64)) -> Result<pb::Dataset, Error> {
-        let (digest, len) = digest_of(path.to_owned()).await?;
+    /// Errors: `NotFound` for a missing file; `Invalid` for a folder, or damaged compressed data; `Invalid` when the file changes meanwhile.
+    pub async fn upload_file(&self, path: &Path, name: &str, form: Form, mut progress: impl FnMut(u64, u64)) -> Result<pb::Dataset, Error> {
+        let Hashed { digest, len, packing } = Hashed::of_file(path.to_owned(), form).await?;
         let request = pb::GetDatasetRequest { digest: digest.to_string() };
         match self.repeat(async || self.datasets().get_dataset(request.clone()).await).await {
             Err(error) if error.kind == ErrorKind::NotFound => {}
-            known_or_failed => return known_or_failed,
+            Ok(known) => {
+                let name = packing.map_or(name, |_| Packing::plain_name(name));
+                return Ok(pb::Dataset { name: name.to_owned(), ..known });
+            }
+            failed => return failed,
         }
         let file = File::open(path).await.map_err(|error| Error::io(path, &error))?;
-        let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: digest.to_string() };
+        let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: digest.to_string(), unpack: form == Form::Plain };
         self.upload(file, header, |sent| progress(sent, len)).await.map_err(|error| error.context(path.display()))
     }
 
-    /// Stores what a reader gives; its length and digest are not known before.
+    /// Stores what a reader gives, plain; its length and digest are not known before.
     pub async fn upload_reader(&self, reader: impl AsyncRead + Unpin, name: &str, progress: impl FnMut(u64)) -> Result<pb::Dataset, Error> {
-        let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: String::new() };
+        let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: String::new(), unpack: true };
         self.upload(reader, header, progress).await
     }
 
@@ -376,28 +380,6 @@ async fn read_piece(reader: &mut (impl AsyncRead + Unpin)) -> std::io::Result<By
     let mut reader = reader.take(PIECE_BYTES as u64);
     while data.len() < PIECE_BYTES && reader.read_buf(&mut data).await? > 0 {}
     Ok(data.freeze())
-}
-
-async fn digest_of(path: PathBuf) -> Result<(Digest, u64), Error> {
-    let hashing = tokio::task::spawn_blocking(move || hash_file(&path));
-    hashing.await.map_err(|error| Error::internal(format!("hashing stopped: {error}")))?
-}
-
-fn hash_file(path: &Path) -> Result<(Digest, u64), Error> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::IsADirectory => Error::invalid(format!("{}: is a folder; a file is needed", path.display())),
-        _ => Error::io(path, &error),
-    };
-    let mut file = std::fs::File::open(path).map_err(failed)?;
-    let mut buffer = vec![0; PIECE_BYTES];
-    let (mut hash, mut len) = (Sha256::new(), 0);
-    loop {
-        let n = file.read(&mut buffer).map_err(failed)?;
-        let Some(data) = buffer.get(..n).filter(|data| !data.is_empty()) else { break };
-        hash.update(data);
-        len += n as u64;
-    }
-    Ok((Digest(hash.finalize().into()), len))
 }
 
 /// What went wrong below gRPC, in a person's words.

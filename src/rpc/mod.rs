@@ -5,6 +5,7 @@
 pub mod client;
 pub mod convert;
 pub mod data_client;
+pub mod hashed;
 pub mod link;
 pub mod server;
 pub mod services;

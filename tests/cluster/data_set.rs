@@ -99,3 +99,53 @@ fn a_client_that_dies_in_mid_upload_leaves_nothing() {
     let job = cluster.submit(&[&input, "--split", "chunks:2", "--", "wc", "-l"]);
     cluster.ends(&job, 0);
 }
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_compressed_data_set_is_stored_plain_and_once() {
+    let cluster = Cluster::start(&[2]);
+    let fasta: String = (0..50_000).map(|no| format!(">protein {no}\nMKVLLA\n")).collect();
+    let members = [gzip(&fasta[..300_000]), gzip(&fasta[300_000..])].concat();
+    let packed = cluster.write("x.fasta.gz", &members);
+    let job = cluster.submit(&[&packed, "--merge", "concat", "--", "sh", "-c", "echo ${MILLPOND_INPUT##*.}; cat {input}"]);
+    cluster.ends(&job, 0);
+    let shown = cluster.json(&["show", &job]);
+    let input = &shown["input"]["dataset"];
+    assert!(shown["name"] == "x" && input["name"] == "x.fasta" && input["split"].as_str().unwrap().starts_with("fasta/chunks:"), "{shown}");
+    assert!(cluster.bundle(&job).text("merged").replace("fasta\n", "") == fasta, "the chunks are plain, and called so");
+
+    // The plain file is the same content; so is one through a pipe, and one that is compressed in another way.
+    let digest = cluster.ok(&["data", "add", &cluster.write("x.fasta", &fasta)]);
+    assert_eq!(input["digest"], digest.as_str());
+    let bzip2 = cluster.write("y.fasta.bz2", {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, fasta.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    });
+    assert_eq!(cluster.ok(&["data", "add", &bzip2]), digest);
+    let piped = cluster.client(&["data", "add", "-"]).stdin(std::fs::File::open(&packed).unwrap()).output().unwrap();
+    assert_eq!(String::from_utf8(piped.stdout).unwrap().trim(), digest);
+    assert_eq!(cluster.json(&["data", "list"])["datasets"].as_array().unwrap().len(), 1);
+
+    // A shared file stays as it is.
+    let job = cluster.submit(&["--array", "1", "--with", &packed, "--", "sh", "-c", "gzip -dc {with:x.fasta.gz} | wc -l"]);
+    cluster.ends(&job, 0);
+    assert_eq!(cluster.bundle(&job).text("000001/stdout").trim(), "100000");
+}
+
+#[test]
+fn damaged_compressed_data_is_refused_with_its_place() {
+    let cluster = Cluster::start(&[1]);
+    let packed = gzip(&large());
+    let cut = cluster.write("cut.gz", &packed[..1_000_000]);
+    cluster.millpond(&["submit", &cut, "--", "cat"]).refused(2, &["cut.gz", "the gzip data breaks off, at byte 1000000"]);
+    let piped = cluster.client(&["data", "add", "-"]).stdin(std::fs::File::open(&cut).unwrap()).output().unwrap();
+    let said = String::from_utf8_lossy(&piped.stderr).into_owned();
+    assert!(piped.status.code() == Some(2) && said.contains("breaks off, at byte 1000000"), "{said}");
+    assert_eq!(cluster.json(&["data", "list"])["datasets"], serde_json::json!([]));
+}

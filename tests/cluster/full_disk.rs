@@ -152,6 +152,21 @@ fn an_upload_larger_than_the_disk_fails_in_one_line_and_leaves_nothing() {
 }
 
 #[test]
+fn a_compressed_upload_that_is_small_only_on_the_way_fails_like_a_large_one() {
+    let Some(ground) = Ground::new(1) else { return };
+    let (cluster, disk) = (&ground.cluster, &ground.disk);
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    bomb.write_all(&vec![7; 100 << 20]).unwrap();
+    let bomb = cluster.write("bomb.gz", bomb.finish().unwrap());
+    let before = disk.free();
+    cluster.millpond(&["data", "add", &bomb]).refused(1, &["bomb.gz"]);
+    assert_eq!(cluster.json(&["data", "list"])["datasets"], serde_json::json!([]));
+    until("its bytes are gone", || disk.free() + 2 * MIB > before);
+    ground.uploads_have_code(0);
+    ground.ends();
+}
+
+#[test]
 fn a_journal_without_room_stops_the_head_in_one_line_and_nothing_acknowledged_is_lost() {
     let Some(mut ground) = Ground::new(1) else { return };
     let job = ground.cluster.submit_array("0-99", &["--hold"], "echo {index}");

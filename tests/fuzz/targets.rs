@@ -1,17 +1,19 @@
 //! The targets: each takes any bytes, and says whether they were in order.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use millpond::blobs::{ChunkIndex, ChunkIndexWriter, IndexedResult, ResultIndex, Segment};
 use millpond::domain::entry::Entry;
-use millpond::domain::{ArrayRange, ResultRef, SplitRule, TaskNo};
+use millpond::domain::{ArrayRange, Error, ResultRef, SplitRule, TaskNo};
 use millpond::engine::Ledger;
 use millpond::engine::ledger::LedgerPart;
 use millpond::rpc::{convert, pb};
 use millpond::split::Splitter;
 use millpond::store::BATCH_MAX_BYTES;
+use millpond::unpack::Unpacker;
 use millpond::{bundle, cli, codec};
 use prost::Message;
 
@@ -36,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "split_starts", seeds: data_sets, run: |bytes| split("records:2/start=^[>@B]", bytes) },
     Target { name: "split_ends", seeds: data_sets, run: |bytes| split("records/chunks:3/end=S$", bytes) },
     Target { name: "split_rule", seeds: rules, run: split_rule },
+    Target { name: "unpack", seeds: packed, run: unpack },
     Target { name: "array_range", seeds: ranges, run: array_range },
     Target { name: "journal_batch", seeds: seeds::batches, run: journal_batch },
     Target { name: "snapshot_part", seeds: seeds::parts, run: snapshot_part },
@@ -95,6 +98,36 @@ fn split_rule(bytes: &[u8]) -> bool {
     let Ok(rule) = String::from_utf8_lossy(bytes).parse::<SplitRule>() else { return false };
     assert_eq!(rule.to_string().parse::<SplitRule>().ok(), Some(rule));
     true
+}
+
+fn packed() -> Vec<Vec<u8>> {
+    let text = b">a\nACGT\n".repeat(30);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&text).unwrap();
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    bzip2.write_all(&text).unwrap();
+    let (gzip, bzip2, zstd) = (gzip.finish().unwrap(), bzip2.finish().unwrap(), zstd::encode_all(&text[..], 3).unwrap());
+    vec![[&gzip[..], &gzip].concat(), zstd.repeat(2), bzip2, gzip, zstd]
+}
+
+/// What comes out does not depend on the pieces. It is broken off where it grows out of bounds.
+fn unpack(bytes: &[u8]) -> bool {
+    let plain = |piece: usize| {
+        let (mut unpacker, mut plain) = (Unpacker::default(), Vec::new());
+        let mut sink = |bytes: &[u8]| {
+            plain.extend_from_slice(bytes);
+            if plain.len() > 1 << 24 { Err(Error::exhausted("a bomb")) } else { Ok(()) }
+        };
+        bytes
+            .chunks(piece)
+            .try_for_each(|piece| unpacker.feed(piece, &mut sink))
+            .and_then(|()| unpacker.finish(&mut sink))
+            .is_ok()
+            .then_some(plain)
+    };
+    let whole = plain(usize::MAX);
+    assert!(plain(7) == whole);
+    whole.is_some()
 }
 
 fn ranges() -> Vec<Vec<u8>> {

@@ -7,12 +7,13 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::actors::Head;
 use crate::actors::ingest::DatasetEntry;
 use crate::blobs::{Dataset, Stored};
-use crate::domain::{Digest, Error};
+use crate::domain::{Digest, Error, Packing};
 use crate::limits::{NAME_MAX_BYTES, PIECE_BYTES};
 use crate::rpc::convert::time_to_pb;
 use crate::rpc::pb;
 use crate::rpc::pb::dataset_service_server::DatasetService;
 use crate::rpc::status::to_status;
+use crate::unpack::Unpacker;
 
 use super::jobs::{page_size, page_token};
 use super::pieces::{self, PieceStream, Transfers};
@@ -45,18 +46,24 @@ impl Datasets {
         let permit = self.transfers.begin().await.map_err(wrong)?;
         let store = self.head.datasets.clone();
         let rest = requests.map(|request| request.map(|request| request.data));
-        let stored: Stored = pieces::receive(permit, first.data, rest, move |inflow| {
+        let (stored, name): (Stored, String) = pieces::receive(permit, first.data, rest, move |inflow| {
             let mut upload = disk.noting(store.begin_upload())?;
             // One that has begun goes on at yellow; at red the room is for what the tasks leave behind.
-            let mut write = |piece: Bytes| disk.gauge().lets_uploads_go_on().and_then(|()| disk.noting(upload.write(&piece)));
-            inflow.by_ref().try_for_each(&mut write)?;
+            let mut write = |piece: &[u8]| disk.gauge().lets_uploads_go_on().and_then(|()| disk.noting(upload.write(piece)));
+            let mut unpacker = header.unpack.then(Unpacker::default);
+            inflow.by_ref().try_for_each(|piece: Bytes| match &mut unpacker {
+                Some(unpacker) => unpacker.feed(&piece, &mut write),
+                None => write(&piece),
+            })?;
             if !inflow.is_whole() {
                 return Err(pieces::broke_off());
             }
-            disk.noting(upload.finish(expected))
+            let packing = unpacker.map_or(Ok(None), |unpacker| unpacker.finish(&mut write))?;
+            let name = packing.map_or(&*header.name, |_| Packing::plain_name(&header.name)).to_owned();
+            Ok((disk.noting(upload.finish(expected))?, name))
         })
         .await?;
-        self.head.add_dataset(stored, header.name).await.map(message).map_err(wrong)
+        self.head.add_dataset(stored, name).await.map(message).map_err(wrong)
     }
 
     async fn read(&self, request: pb::ReadDatasetRequest) -> Result<PieceStream<pb::ReadDatasetResponse>, Error> {
