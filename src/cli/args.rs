@@ -13,6 +13,7 @@ use super::priority::PriorityArgs;
 use super::results::ResultsArgs;
 use super::run::{self, RunArgs};
 use super::show::ShowArgs;
+use super::split::SplitArgs;
 use super::submit::{self, SubmitArgs};
 use super::tasks::TasksArgs;
 use super::ui::Format;
@@ -31,6 +32,7 @@ Start jobs:
   run       Run a command over a data set, and fetch the results
   submit    Submit a job, and print its id
   up        Start a cluster on this machine
+  split     Show how a file would be cut into chunks
 
 Look:
   list      List the jobs, newest first
@@ -109,6 +111,8 @@ pub(crate) enum Verb {
     Submit(Box<SubmitArgs>),
     /// Start a cluster on this machine, which stays until Ctrl-C
     Up(UpArgs),
+    /// Show how a file would be cut into chunks; needs no head
+    Split(SplitArgs),
     /// List the jobs, newest first
     List(ListArgs),
     /// Show a job

@@ -14,7 +14,7 @@ use super::exit::{Ending, Exit, Stop};
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
-    data, explain, kill, limit, list, logs, pause, priority, results, resume, retry, run, show, submit, tasks, up, wait, watch, worker,
+    data, explain, kill, limit, list, logs, pause, priority, results, resume, retry, run, show, split, submit, tasks, up, wait, watch, worker,
 };
 use crate::domain::Error;
 use crate::rpc::client::Client;
@@ -119,11 +119,14 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Run(args) => return run::run(*args, world, ui).await,
         Verb::Submit(args) => return submit::run(*args, world, ui).await,
         Verb::Up(args) => return up::run(args, world, ui).await,
+        Verb::Split(args) => return split::run(args, &world.around, ui).await,
         verb => verb,
     };
     let client = Client::connect(&world.head()?).await?;
     match verb {
-        Verb::Run(_) | Verb::Submit(_) | Verb::Up(_) => Err(Error::internal("this verb makes its own connection").into()),
+        Verb::Run(_) | Verb::Submit(_) | Verb::Up(_) | Verb::Split(_) => {
+            Err(Error::internal("this verb makes its own connection, or none").into())
+        }
         Verb::List(args) => list::run(args, &client, ui).await,
         Verb::Show(args) => show::run(args, &client, ui).await,
         Verb::Tasks(args) => tasks::run(args, &client, ui).await,

@@ -13,7 +13,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   millpond submit spectra.mgf --split mgf:500 --with human.fasta -- search --db {with:human.fasta} {input}
   millpond submit --array 1-100 --mem 2G --timeout 1h -- simulate --seed {index} --out {output}
-  zcat reads.fa.gz | millpond submit - --split fasta/chunks:64 --name reads -- sh -c 'grep -c \">\"'
+  millpond submit reads.fastq.gz --split fastq/chunks:64 -- sh -c 'grep -c \"^+\"'
   millpond wait $(millpond submit big.txt -- wc -l)";
 
 #[derive(clap::Args, Debug)]

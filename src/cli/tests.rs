@@ -447,3 +447,32 @@ async fn an_upload_whose_source_breaks_is_not_taken_for_complete() {
     let missing = PathBuf::from("/nowhere/x");
     assert_eq!(client.upload_file(&missing, "x", Form::AsIs, |_, _| {}).await.unwrap_err().kind, ErrorKind::NotFound);
 }
+
+#[tokio::test]
+async fn a_dry_split_needs_no_head_and_says_what_each_task_would_get() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.csv");
+    std::fs::write(&path, "a,b\n1,one\n2,\"two\n2\"\n3,three\n").unwrap();
+    let path = path.to_str().unwrap();
+    let mut shell = Shell::with(Script::default()).await;
+    shell.configured = false;
+    let ran = shell.run(&["split", "--dry-run", path, "--split", "csv:2"]).await;
+    let want = "x.csv: 28 B, by csv:2\nchunks: 2, of 3 records, a header of 4 B repeated in each\n\
+                size of a chunk: 12 B to 20 B, median 12 B\n\
+                CHUNK  RECORDS  SIZE  FIRST RECORD\n    0        2  20 B  1,one\n    1        1  12 B  3,three\n";
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), (want, ""));
+    let ran = shell.run(&["split", "--dry-run", path, "--format", "json"]).await;
+    let want = r#"{"version":1,"file":"x.csv","packing":null,"split":"csv/chunks:8","bytes":28,"records":3,"chunks":3,"header_bytes":4,"chunk_bytes":{"min":10,"median":12,"max":14},"first":[{"chunk":0,"records":1,"bytes":10,"line":"1,one"},{"chunk":1,"records":1,"bytes":14,"line":"2,\"two"},{"chunk":2,"records":1,"bytes":12,"line":"3,three"}]}"#;
+    assert_eq!(ran.out, format!("{want}\n"));
+    assert_eq!(shell.run(&["-q", "split", "--dry-run", path]).await.out, "3\n");
+    for (args, exit, says) in [
+        (vec!["split", path], Exit::Usage, "--dry-run"),
+        (vec!["split", "--dry-run", "-"], Exit::Usage, "needs a file"),
+        (vec!["split", "--dry-run", "/nonexistent.csv"], Exit::NotFound, "/nonexistent.csv"),
+        (vec!["split", "--dry-run", path, "--split", "fastq:1"], Exit::Usage, "x.csv: line 1 (byte 0): found \"a\""),
+    ] {
+        let ran = shell.run(&args).await;
+        assert!(ran.exit == exit && ran.err.contains(says), "{args:?}: {}", ran.err);
+    }
+    assert!(shell.asked().is_empty());
+}

@@ -266,6 +266,7 @@ fn command_lines() -> Vec<Vec<u8>> {
         "limit\nj7\n--max-running\n9",
         "worker\ndrain\nw3",
         "data\nadd\nx.txt",
+        "split\n--dry-run\nx.csv\n--split\nrecords/chunks:4/end=^//$",
     ])
 }
 

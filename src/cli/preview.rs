@@ -1,0 +1,204 @@
+//! How a file would be cut by a rule: the head's splitter, run here, without a head.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::domain::{Chunk, Error, Packing, SplitRule};
+use crate::limits::PIECE_BYTES;
+use crate::split::{Splitter, Summary};
+use crate::unpack::Unpacker;
+
+/// Chunks that are shown.
+const FIRST_CHUNKS: usize = 3;
+/// How much of a chunk is looked at for its first line, in bytes; and how much of that is shown, in characters.
+const LOOK_BYTES: usize = 4096;
+const SHOWN_CHARS: usize = 60;
+
+/// What splitting a file would make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Preview {
+    /// How it is compressed.
+    pub(crate) packing: Option<Packing>,
+    /// Its length, plain, in bytes.
+    pub(crate) bytes: u64,
+    pub(crate) summary: Summary,
+    /// What a task gets in bytes, with the header: least, median, most.
+    pub(crate) sizes: [u64; 3],
+    /// The first chunks.
+    pub(crate) first: Vec<FirstRecord>,
+}
+
+/// A chunk, and what its first record begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FirstRecord {
+    pub(crate) chunk: Chunk,
+    pub(crate) line: String,
+}
+
+impl Preview {
+    /// Reads a file, more than once. The errors are those that a job would end with, and `NotFound`.
+    pub(crate) fn of(path: &Path, rule: &SplitRule) -> Result<Self, Error> {
+        let input = Input::open(path)?;
+        let mut splitter = Splitter::new(rule.clone(), input.bytes);
+        let (mut chunks, mut first, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut take = |chunks: &mut Vec<Chunk>| {
+            sizes.extend(chunks.iter().map(|chunk| chunk.header + chunk.len));
+            first.extend(chunks.drain(..).take(FIRST_CHUNKS.saturating_sub(first.len())));
+        };
+        input.read(|piece| {
+            splitter.feed(piece, &mut chunks)?;
+            take(&mut chunks);
+            Ok(())
+        })?;
+        let summary = splitter.finish(&mut chunks).map_err(|error| input.about(error))?;
+        take(&mut chunks);
+        sizes.sort_unstable();
+        let size = |at: usize| sizes.get(at).copied().unwrap_or_default();
+        let sizes = [size(0), size((sizes.len().saturating_sub(1)) / 2), size(sizes.len().saturating_sub(1))];
+        // The first chunk has the header itself, before its first record.
+        let starts: Vec<u64> = first.iter().map(|chunk| if chunk.offset == 0 { summary.header_len } else { chunk.offset }).collect();
+        let lines = input.look_at(&starts)?.iter().map(|bytes| first_line(bytes)).collect::<Vec<_>>();
+        let first = first.into_iter().zip(lines).map(|(chunk, line)| FirstRecord { chunk, line }).collect();
+        Ok(Self { packing: input.packing, bytes: input.bytes, summary, sizes, first })
+    }
+}
+
+/// The first line that is not blank, shortened.
+fn first_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes.trim_ascii_start());
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(SHOWN_CHARS) {
+        None => line.to_owned(),
+        Some((at, _)) => format!("{}…", &line[..at]),
+    }
+}
+
+/// A file that can be read again.
+struct Input {
+    path: PathBuf,
+    packing: Option<Packing>,
+    bytes: u64,
+}
+
+impl Input {
+    fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |error| Error::io(path, &error);
+        let mut file = File::open(path).map_err(failed)?;
+        let bytes = file.metadata().map_err(failed)?.len();
+        let mut head = Vec::new();
+        file.by_ref().take(Packing::HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
+        let mut input = Self { path: path.to_owned(), packing: Packing::of(&head), bytes };
+        if input.packing.is_some() {
+            // The splitter has to know before.
+            let mut bytes = 0;
+            input.read(|piece| {
+                bytes += piece.len() as u64;
+                Ok(())
+            })?;
+            input.bytes = bytes;
+        }
+        Ok(input)
+    }
+
+    /// All of it, plain, piece by piece.
+    fn read(&self, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        let failed = |error| Error::io(&self.path, &error);
+        let mut file = File::open(&self.path).map_err(failed)?;
+        let mut unpacker = Unpacker::default();
+        let mut buffer = vec![0; PIECE_BYTES];
+        loop {
+            let n = file.read(&mut buffer).map_err(failed)?;
+            let Some(piece) = buffer.get(..n).filter(|piece| !piece.is_empty()) else { break };
+            unpacker.feed(piece, &mut take).map_err(|error| self.about(error))?;
+        }
+        unpacker.finish(&mut take).map(drop).map_err(|error| self.about(error))
+    }
+
+    /// What stands at these offsets, which grow.
+    fn look_at(&self, offsets: &[u64]) -> Result<Vec<Vec<u8>>, Error> {
+        let mut found = vec![vec![0; LOOK_BYTES]; offsets.len()];
+        if self.packing.is_none() {
+            let failed = |error| Error::io(&self.path, &error);
+            let file = File::open(&self.path).map_err(failed)?;
+            for (bytes, offset) in found.iter_mut().zip(offsets) {
+                let n = file.read_at(bytes, *offset).map_err(failed)?;
+                bytes.truncate(n);
+            }
+            return Ok(found);
+        }
+        found.iter_mut().for_each(Vec::clear);
+        let end = offsets.last().map_or(0, |last| last.saturating_add(LOOK_BYTES as u64));
+        let mut at = 0;
+        let read = self.read(|piece| {
+            for (bytes, offset) in found.iter_mut().zip(offsets) {
+                // Where the next byte that is wanted stands in this piece, if it does.
+                let from = (offset + bytes.len() as u64).checked_sub(at).and_then(|from| usize::try_from(from).ok());
+                let part = from.and_then(|from| piece.get(from..)).unwrap_or_default();
+                bytes.extend(part.iter().take(LOOK_BYTES - bytes.len()));
+            }
+            at += piece.len() as u64;
+            // Not to be read to its end for that.
+            if at >= end { Err(Error::internal("enough")) } else { Ok(()) }
+        });
+        if at >= end { Ok(found) } else { read.map(|()| found) }
+    }
+
+    fn about(&self, error: Error) -> Error {
+        error.context(self.path.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_compressed_file_is_seen_like_a_plain_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, packed) = (folder.path().join("x.csv"), folder.path().join("x.csv.gz"));
+        let rows: String = (0..400_000).map(|no| format!("{no},\"two\nlines\"\n")).collect();
+        let text = format!("a,b\n{rows}");
+        std::fs::write(&plain, &text).unwrap();
+        std::fs::write(&packed, gzip(text.as_bytes())).unwrap();
+        let rule = "csv/chunks:4".parse().unwrap();
+        let preview = Preview::of(&plain, &rule).unwrap();
+        assert_eq!(
+            (preview.bytes, preview.summary.chunks, preview.summary.records, preview.summary.header_len),
+            (text.len() as u64, 4, 400_000, 4)
+        );
+        assert!(preview.sizes.is_sorted() && preview.sizes[2] - preview.sizes[0] < 100, "{preview:?}");
+        let lines = preview.first.iter().map(|first| &*first.line).collect::<Vec<_>>();
+        assert!(lines.len() == 3 && lines[0] == "0,\"two" && lines.iter().all(|line| line.ends_with(",\"two")), "{preview:?}");
+        assert_eq!(Preview::of(&packed, &rule).unwrap(), Preview { packing: Some(Packing::Gzip), ..preview });
+    }
+
+    #[test]
+    fn a_line_is_shortened_and_a_blank_one_is_passed_over() {
+        assert_eq!(first_line(b"\n \r\n>a b\r\nAC"), ">a b");
+        assert_eq!(first_line(&[b'x'; 61]), format!("{}…", "x".repeat(60)));
+        assert_eq!(first_line(b"\n"), "");
+    }
+
+    #[test]
+    fn what_a_job_would_end_with_is_said_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.fa");
+        let refused = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            Preview::of(&path, &"fasta:1".parse().unwrap()).unwrap_err().message
+        };
+        assert!(refused(b"AC\n").contains("x.fa: line 1 (byte 0): found \"A\""));
+        assert!(refused(b"").contains("x.fa: the data set is empty"));
+        assert!(refused(&gzip(b">a\n")[..12]).contains("x.fa: the gzip data breaks off, at byte 12"));
+    }
+}
