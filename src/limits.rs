@@ -34,8 +34,10 @@ pub const RECORD_MAX_BYTES: u64 = 1 << 30;
 pub const HEADER_MAX_BYTES: u64 = 1 << 20;
 /// The pattern of a `records` rule.
 pub const PATTERN_MAX_BYTES: usize = 200;
-/// What a pattern is compiled to, and the states that it keeps while it looks at a line.
-pub const PATTERN_PROGRAM_MAX_BYTES: usize = 1 << 20;
+/// What a pattern is compiled to: the time for a byte grows with it, to a few microseconds at worst.
+pub const PATTERN_PROGRAM_MAX_BYTES: usize = 64 * 1024;
+/// The states that it keeps while it looks at lines.
+pub const PATTERN_STATES_MAX_BYTES: usize = 1 << 20;
 /// One line that a pattern looks at.
 pub const PATTERN_LINE_MAX_BYTES: usize = 16 << 20;
 

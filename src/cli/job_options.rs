@@ -28,6 +28,7 @@ chunks of about equal size. WHAT is one of
   jsonl     a line that is not blank
   records   records:N/start=REGEX, from one line that matches to the next; what stands before the first is repeated in every chunk;
             records:N/end=REGEX, up to a line that matches; the pattern stands last: records/chunks:8/start=^LOCUS
+            (for the syntax see docs.rs/regex; . is any byte, \\w and \\d are ASCII, (?u) asks for Unicode)
 
 [default: by the input's ending, a few chunks per slot]";
 

@@ -6,9 +6,10 @@ use regex::bytes::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
-use crate::limits::{PATTERN_MAX_BYTES, PATTERN_PROGRAM_MAX_BYTES};
+use crate::limits::{PATTERN_MAX_BYTES, PATTERN_PROGRAM_MAX_BYTES, PATTERN_STATES_MAX_BYTES};
 
-/// A regular expression in the syntax of crate `regex`: it looks at a line without its end, in time linear in the line's length.
+/// A regular expression in the syntax of crate `regex`, for bytes: it looks at a line without its end, in time linear in the line's length.
+/// `.` is any byte, `\w` and the like are ASCII, unless `(?u)` asks for characters.
 ///
 /// One that was read from the disk was checked when it was stated, maybe by another version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,11 +34,11 @@ impl Pattern {
     /// The program that finds it. `Invalid` if there is none.
     pub fn compile(&self) -> Result<Regex, Error> {
         let mut builder = RegexBuilder::new(&self.0);
-        builder.size_limit(PATTERN_PROGRAM_MAX_BYTES).dfa_size_limit(PATTERN_PROGRAM_MAX_BYTES);
+        builder.unicode(false).size_limit(PATTERN_PROGRAM_MAX_BYTES).dfa_size_limit(PATTERN_STATES_MAX_BYTES);
         builder.build().map_err(|error| {
             let text = error.to_string();
             // A syntax error comes as a picture, its last line says what is wrong.
-            let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_ascii_lowercase();
+            let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").trim_end_matches('.').to_ascii_lowercase();
             Error::invalid(format!("the pattern `{}` is no regular expression: {why}", self.0))
         })
     }
@@ -57,7 +58,8 @@ mod tests {
     fn a_pattern_is_refused_for_one_clear_reason() {
         for (text, says) in [
             ("[a", "the pattern `[a` is no regular expression: unclosed character class"),
-            ("a{9999}{9999}", "the pattern `a{9999}{9999}` is no regular expression: compiled regex exceeds size limit of 1048576 bytes."),
+            ("a{9999}{9999}", "the pattern `a{9999}{9999}` is no regular expression: compiled regex exceeds size limit of 65536 bytes"),
+            ("[é]", "the pattern `[é]` is no regular expression: unicode not allowed here"),
             ("", "the pattern `` matches an empty line: name something that stands in the line"),
             ("^$", "the pattern `^$` matches an empty line: name something that stands in the line"),
             ("a|b*", "the pattern `a|b*` matches an empty line: name something that stands in the line"),
@@ -65,6 +67,9 @@ mod tests {
             (&"a".repeat(201), "a pattern of 201 bytes: at most 200 are allowed"),
         ] {
             assert_eq!(Pattern::new(text).unwrap_err().message, says);
+        }
+        for text in ["(?u)^[é]", "é", "(?u)\\w", "^.\\xff"] {
+            Pattern::new(text).unwrap();
         }
         assert!(Pattern::new("^LOCUS\\b").unwrap().compile().unwrap().is_match(b"LOCUS x"));
     }
