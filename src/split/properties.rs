@@ -111,6 +111,27 @@ proptest! {
         prop_assert_eq!(chunks, expected);
     }
 
+    /// No record is cut, lost or doubled: what a task gets is in order by itself, and has as many records as were counted for it.
+    #[test]
+    fn a_chunk_with_its_header_is_a_data_set_of_its_own((record, data) in data_sets(true), cut in cuts()) {
+        prop_assume!(!data.is_empty());
+        let rule = SplitRule { record: record.clone(), cut };
+        let (chunks, summary) = split_at(&rule, &data, &[], Bounds::default());
+        let header = &data[..summary.unwrap().header_len as usize];
+        let mut whole = Vec::new();
+        for (no, chunk) in chunks.iter().enumerate() {
+            let own = &data[chunk.offset as usize..][..chunk.len as usize];
+            whole.extend_from_slice(own);
+            let got = [&header[..chunk.header as usize], own].concat();
+            // What follows the last end has none.
+            if !matches!(record, Record::End(_)) || no + 1 < chunks.len() {
+                let (_, alone) = split_at(&SplitRule { record: record.clone(), cut: Cut::Records(1) }, &got, &[], Bounds::default());
+                prop_assert_eq!(alone.map(|summary| summary.records), Ok(chunk.records));
+            }
+        }
+        prop_assert_eq!(whole, data);
+    }
+
     #[test]
     fn lines_in_any_order_are_cut_or_refused_alike_by_the_plain_splitter((record, data, offsets) in with_offsets(data_sets(false)), cut in cuts()) {
         let (chunks, summary) = split_at(&SplitRule { record: record.clone(), cut }, &data, &offsets, Bounds::default());

@@ -27,6 +27,12 @@ fn records_are_cut_where_the_rule_says_and_nowhere_else() {
     let mgf = "USER=me\nBEGIN IONS\nTITLE=1\n1 2\nEND IONS\nBEGIN IONS\nTITLE=2\n1 2\nEND IONS\n";
     let two = chunks(&cluster, "a.mgf", mgf, "mgf:1");
     assert!(two.len() == 2 && two.iter().all(|chunk| chunk.starts_with("USER=me\nBEGIN IONS\n")), "{two:?}");
+    assert_eq!(chunks(&cluster, "a.fq", "@a\nAC\n+\n@I\n@b\nA\nC\n+\nII", "fastq:1"), ["@a\nAC\n+\n@I\n", "@b\nA\nC\n+\nII"]);
+    assert_eq!(chunks(&cluster, "a.csv", "h,i\n1,\"a\nb\"\n2,c\n", "csv:1"), ["h,i\n1,\"a\nb\"\n", "h,i\n2,c\n"]);
+    assert_eq!(chunks(&cluster, "a.jsonl", "{}\n\n[1]\n", "jsonl:1"), ["{}\n", "\n[1]\n"]);
+    assert_eq!(chunks(&cluster, "a.gb", "a\n//\nb/c:d\n//\n", "records:1/end=^//$"), ["a\n//\n", "b/c:d\n//\n"]);
+    let two = chunks(&cluster, "b.gb", "head\nID a/b:1\nx\nID a/b:2\ny\n", "records/chunks:2/start=^ID a/b:\\d");
+    assert_eq!(two, ["head\nID a/b:1\nx\n", "head\nID a/b:2\ny\n"]);
     let whole: String = chunks(&cluster, "many.txt", &"line\n".repeat(1000), "chunks:7").concat();
     assert_eq!(whole, "line\n".repeat(1000));
 }
