@@ -32,6 +32,8 @@ pub const TEXT_MAX_BYTES: usize = 4096;
 pub const RECORD_MAX_BYTES: u64 = 1 << 30;
 /// What stands before the first record and is repeated in every chunk.
 pub const HEADER_MAX_BYTES: u64 = 1 << 20;
+/// One field of a CSV table between quotes: more is a quote that is never closed.
+pub const QUOTED_FIELD_MAX_BYTES: u64 = 64 << 20;
 /// The pattern of a `records` rule.
 pub const PATTERN_MAX_BYTES: usize = 200;
 /// What a pattern is compiled to: the time for a byte grows with it, to a few microseconds at worst.

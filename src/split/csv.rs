@@ -75,6 +75,19 @@ impl CsvScanner {
         self.before.is_none_or(|before| self.separators.contains(&before) || (before == 0xbf && offset == 3))
     }
 
+    /// A field between quotes goes at least up to this offset. Said early, since a quote that is never closed takes in all that follows.
+    fn check_quoted(&self, offset: u64, cutter: &Cutter) -> Result<(), Error> {
+        let ((line, start), max) = (self.quote, cutter.quoted_bytes());
+        if offset - start <= max {
+            return Ok(());
+        }
+        cutter.reach(start + max + 1)?;
+        Err(Error::exhausted(format!(
+            "the quoted field that begins at line {line} (byte {start}) has no end within {max} bytes (QUOTED_FIELD_MAX_BYTES): is a closing \
+             quote missing?"
+        )))
+    }
+
     /// A line end outside quotes, or the data set's, at `end`.
     fn row_ends(&mut self, end: u64, cutter: &mut Cutter) -> Result<(), Error> {
         self.before = None;
@@ -124,6 +137,7 @@ impl Scanner for CsvScanner {
                 }
                 At::Quoted => {
                     let len = memchr(b'"', rest).unwrap_or(rest.len());
+                    self.check_quoted(at + (pos + len) as u64, cutter)?;
                     self.line += memchr_iter(b'\n', &rest[..len]).count() as u64;
                     if len < rest.len() {
                         self.at = At::QuoteInQuoted;
@@ -162,6 +176,8 @@ impl Scanner for CsvScanner {
 
 #[cfg(test)]
 mod tests {
+    use crate::split::Splitter;
+    use crate::split::cutter::Bounds;
     use crate::split::properties::{pieces, refusal, split};
 
     #[test]
@@ -208,6 +224,20 @@ mod tests {
             assert_eq!(refusal("csv:1", data.as_bytes()), "a CSV header without a row below it: there is nothing to run on", "{data}");
         }
         assert_eq!(refusal("csv:1", b"\r\n \n"), "no CSV header: every line is blank");
+    }
+
+    #[test]
+    fn a_quoted_field_without_end_is_named_before_it_takes_in_everything() {
+        let bounds = Bounds { quoted_bytes: 4, ..Bounds::default() };
+        let data = b"a\n\"123\"\n\"1234\n";
+        for cut in 0..data.len() {
+            let (mut splitter, mut out) = (Splitter::with_bounds("csv:1".parse().unwrap(), 100, bounds), Vec::new());
+            let fed = splitter.feed(&data[..cut], &mut out).and_then(|()| splitter.feed(&data[cut..], &mut out));
+            assert_eq!(
+                fed.unwrap_err().message,
+                "the quoted field that begins at line 3 (byte 8) has no end within 4 bytes (QUOTED_FIELD_MAX_BYTES): is a closing quote missing?"
+            );
+        }
     }
 
     #[test]

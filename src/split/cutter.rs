@@ -9,6 +9,8 @@ use crate::limits;
 pub(super) struct Bounds {
     /// One record, in bytes, with what stands between it and the one before.
     pub(super) record_bytes: u64,
+    /// What stands between two quotes, in bytes.
+    pub(super) quoted_bytes: u64,
     /// One line, in bytes, where lines have to be whole.
     pub(super) line_bytes: usize,
     /// What is repeated in every chunk, in bytes.
@@ -21,6 +23,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             record_bytes: limits::RECORD_MAX_BYTES,
+            quoted_bytes: limits::QUOTED_FIELD_MAX_BYTES,
             line_bytes: limits::PATTERN_LINE_MAX_BYTES,
             header_bytes: limits::HEADER_MAX_BYTES,
             chunks: limits::JOB_TASKS_MAX,
@@ -112,6 +115,11 @@ impl Cutter {
         }
         self.header = len;
         Ok(())
+    }
+
+    /// The longest field between quotes.
+    pub(super) fn quoted_bytes(&self) -> u64 {
+        self.bounds.quoted_bytes
     }
 
     /// The longest line, where lines have to be whole.

@@ -84,8 +84,9 @@ fn covers(chunks: &[Chunk], summary: &Summary, total: u64) {
 
 /// Small enough that random data sets meet them.
 fn small_bounds() -> impl Strategy<Value = Bounds> {
-    (1..60u64, 1..40usize, 1..40u64, 1..6u32).prop_map(|(record_bytes, line_bytes, header_bytes, chunks)| Bounds {
+    (1..60u64, 1..20u64, 1..40usize, 1..40u64, 1..6u32).prop_map(|(record_bytes, quoted_bytes, line_bytes, header_bytes, chunks)| Bounds {
         record_bytes,
+        quoted_bytes,
         line_bytes,
         header_bytes,
         chunks,
