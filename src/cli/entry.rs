@@ -14,7 +14,8 @@ use super::exit::{Ending, Exit, Stop};
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
-    data, explain, kill, limit, list, logs, pause, priority, results, resume, retry, run, show, split, submit, tasks, up, wait, watch, worker,
+    data, explain, kill, limit, list, logs, pause, priority, results, resume, retry, run, show, split, submit, tasks, up, wait, watch,
+    worker,
 };
 use crate::domain::Error;
 use crate::rpc::client::Client;

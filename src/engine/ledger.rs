@@ -45,7 +45,7 @@ pub enum LedgerPart {
     /// One worker, and whether it is attached.
     Worker(WorkerInfo, bool),
     /// What a job has behind it of failures and retries; behind the job.
-    Rounds(JobId, Rounds),
+    Rounds(JobId, Box<Rounds>),
 }
 
 impl Ledger {
@@ -85,7 +85,8 @@ impl Ledger {
 
     /// The parts of a snapshot.
     pub fn parts(&self) -> impl Iterator<Item = LedgerPart> + '_ {
-        let rounds = |job: &JobRecord| (job.rounds != Rounds::default()).then_some(LedgerPart::Rounds(job.id, job.rounds));
+        let rounds =
+            |job: &JobRecord| (job.rounds != Rounds::default()).then_some(LedgerPart::Rounds(job.id, Box::new(job.rounds.clone())));
         let jobs = self.jobs.values().flat_map(move |job| [LedgerPart::Job(Box::new(job.clone()))].into_iter().chain(rounds(job)));
         let datasets = self.datasets.iter().map(|(digest, record)| LedgerPart::Dataset(*digest, record.clone()));
         let workers = self.workers.values().map(|info| LedgerPart::Worker(info.clone(), self.attached.contains(&info.id)));
@@ -96,7 +97,11 @@ impl Ledger {
     pub fn put(&mut self, part: LedgerPart) {
         match part {
             LedgerPart::Job(job) => self.put_job(*job),
-            LedgerPart::Rounds(job, rounds) => self.jobs.get_mut(&job).into_iter().for_each(|job| job.rounds = rounds),
+            LedgerPart::Rounds(job, rounds) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.rounds = *rounds;
+                }
+            }
             LedgerPart::Dataset(digest, record) => {
                 self.datasets.insert(digest, record);
             }

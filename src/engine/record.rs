@@ -22,16 +22,32 @@ pub struct Failures {
 }
 
 /// What came of `retry`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rounds {
     /// How often the failed tasks were let run again.
     pub retried: u32,
     /// The wish that did it last.
     pub request: u128,
-    /// Attempts up to this one are of earlier rounds.
-    pub floor: Attempt,
     /// The highest attempt of a task that failed for good, ever.
     pub last_failed: Attempt,
+    /// Tasks that were let run again: their attempts up to this one are of earlier rounds. No task is in two.
+    pub freed: Vec<(IndexSet, Attempt)>,
+}
+
+impl Rounds {
+    /// The attempts of a task up to this one are of earlier rounds.
+    pub fn floor(&self, no: TaskNo) -> Attempt {
+        self.freed.iter().find(|(tasks, _)| tasks.contains(no)).map_or(Attempt(0), |(_, floor)| *floor)
+    }
+
+    /// These may run again.
+    fn free(&mut self, tasks: IndexSet, request: u128) {
+        self.retried += 1;
+        self.request = request;
+        self.freed.iter_mut().for_each(|(earlier, _)| earlier.subtract(&tasks));
+        self.freed.retain(|(earlier, _)| !earlier.is_empty());
+        self.freed.push((tasks, self.last_failed));
+    }
 }
 
 /// How a job ended.
@@ -169,9 +185,7 @@ impl JobRecord {
             Verb::SetPriority(priority) => self.priority = priority,
             Verb::SetLimit(max_running) => self.max_running = max_running,
             Verb::Retry { request } => {
-                let Rounds { retried, last_failed, .. } = self.rounds;
-                self.rounds = Rounds { retried: retried + 1, request, floor: last_failed, last_failed };
-                self.failed = IndexSet::default();
+                self.rounds.free(std::mem::take(&mut self.failed), request);
                 self.ended = None;
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! The disk is a tmpfs. Needs root; without it, it says so.
 
+use std::io::Write;
+
 use super::cluster::Cluster;
 use super::process::until;
 use super::small_disk::{MIB, SmallDisk};

@@ -198,8 +198,9 @@ fn parts_of_a_snapshot_of_every_kind() {
     same("part-job-ended", &LedgerPart::Job(Box::new(job)));
     same("part-dataset", &LedgerPart::Dataset(Digest([0xab; 32]), DatasetRecord { name: "in.txt".into(), len: 1 << 40, at }));
     same("part-worker-attached", &LedgerPart::Worker(worker(), true));
-    let rounds = Rounds { retried: 2, request: 1 << 100, floor: Attempt(3), last_failed: Attempt(70_000) };
-    same("part-rounds", &LedgerPart::Rounds(JobId(300), rounds));
+    let freed = vec![(IndexSet::range(3, 5), Attempt(3)), (IndexSet::range(70, 71), Attempt(70_000))];
+    let rounds = Rounds { retried: 2, request: 1 << 100, last_failed: Attempt(70_000), freed };
+    same("part-rounds", &LedgerPart::Rounds(JobId(300), Box::new(rounds)));
     same("part-worker-away", &LedgerPart::Worker(worker(), false));
 }
 

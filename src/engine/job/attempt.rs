@@ -213,7 +213,8 @@ impl JobMachine {
         // Its failure is counted, or that of a later attempt, or it is of an earlier round: it is not held again, so that nothing is counted
         // twice.
         let failures = self.record.failures.get(&lease.no);
-        let counted = lease.attempt <= self.record.rounds.floor || failures.is_some_and(|failures| lease.attempt <= failures.last);
+        let counted =
+            lease.attempt <= self.record.rounds.floor(lease.no) || failures.is_some_and(|failures| lease.attempt <= failures.last);
         if finished {
             // A result is always asked for while it can count: the first valid completion wins.
             if open {

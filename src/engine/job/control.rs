@@ -68,7 +68,7 @@ impl JobMachine {
 
     /// The failed tasks wait again, also if the job had ended; a wish that comes again changes nothing.
     fn retry(&mut self, ticket: u64, request: u128, reason: String, now: Now, fx: &mut Vec<JobEffect>) {
-        let rounds = self.record.rounds;
+        let rounds = &self.record.rounds;
         let changed = !(rounds.retried > 0 && rounds.request == request);
         let nothing = self.record.killing.is_some() || self.record.failed.is_empty() || self.ending;
         if changed && nothing {

@@ -291,7 +291,7 @@ impl JobMachine {
         let failed = self.record.failures.get(&no).map_or(Attempt(0), |failures| failures.last);
         let handed = self.handed.get(&no).copied().unwrap_or(Attempt(0));
         let step = u32::from(self.fault != Some(Fault::AttemptReused) || handed == Attempt(0));
-        Attempt(failed.max(handed).max(self.record.rounds.floor).0.max(self.attempt_floor).saturating_add(step))
+        Attempt(failed.max(handed).max(self.record.rounds.floor(no)).0.max(self.attempt_floor).saturating_add(step))
     }
 
     /// Reserves task numbers ahead of the hand-out, so that it need not wait for the disk: more when the last reservation went within a

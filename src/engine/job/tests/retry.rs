@@ -87,6 +87,21 @@ fn a_failure_of_an_earlier_round_does_not_count_in_the_next() {
     assert_eq!(story.counts()[3], 2);
 }
 
+/// The job goes on while some of its tasks are let run again: what runs is not of an earlier round.
+#[test]
+fn a_retry_leaves_what_runs_alone() {
+    let mut story = Story::of(3);
+    let leases = story.grant(S1, 2);
+    story.tell(JobEvent::Started(S1, leases.clone()));
+    story.finishes(S1, leases[1], FAILED);
+    story.verb(AGAIN);
+    story.disk_catches_up();
+    story.loses(S1);
+    let back = SessionId(11);
+    assert_eq!(story.claims(back, leases[0], false), Some(Verdict::Adopt));
+    assert_eq!(story.grant(S2, 9), [lease(1, 2), lease(2, 1)]);
+}
+
 #[test]
 fn the_rounds_come_back_with_a_snapshot() {
     let mut story = failed();
