@@ -318,7 +318,7 @@ impl World {
         }
         // Failed tasks run again, once while everything else goes wrong, and once after.
         for number in 1..=jobs {
-            for at in [self.rng.between(1_000, self.quiet_from), self.quiet_from + self.rng.between(0, 40_000)] {
+            for at in [self.rng.between(1_000, self.quiet_from), self.quiet_from + self.rng.between(0, 20_000)] {
                 let request = u128::from(self.rng.next());
                 self.at(at, Addr::World, Mail::Person(JobId(number), Verb::Retry { request }));
             }
