@@ -61,7 +61,7 @@ fn parse(text: &str) -> Option<Plan> {
     NAMES.contains(&place).then(|| Plan { name: place.to_owned(), at })
 }
 
-#[cfg(test)]
+#[cfg(all(test, debug_assertions))]
 mod tests {
     use super::*;
 
