@@ -86,7 +86,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What `pause`, `resume`, `kill`, `priority` and `limit` answer: exactly the fields of the contract.
+/// What `pause`, `resume`, `kill`, `priority` and `limit` answer: exactly the fields of the contract; `retry` says how many it lets run again.
 #[derive(Serialize)]
 pub(crate) struct Controlled<'a> {
     version: u32,
@@ -97,6 +97,8 @@ pub(crate) struct Controlled<'a> {
     undispatched: u32,
     running: u32,
     unconfirmed: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retried: Option<u32>,
 }
 
 impl<'a> Controlled<'a> {
@@ -110,6 +112,7 @@ impl<'a> Controlled<'a> {
             undispatched: reply.undispatched,
             running: reply.running,
             unconfirmed: &reply.unconfirmed,
+            retried: (reply.retried > 0).then_some(reply.retried),
         }
     }
 }

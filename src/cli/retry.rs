@@ -15,7 +15,7 @@ pub(crate) async fn run(args: ControlArgs, client: &Client, ui: &mut Ui) -> Endi
     };
     control(&args.jobs, client, ui, call, |job, reply| {
         let held = if job.held { ", once it is resumed" } else { "" };
-        format!("{} goes on in round {}: {} to run{held}", job.id, job.round, counted(u64::from(reply.undispatched), "task"))
+        format!("{} goes on in round {}: {} to run again{held}", job.id, job.round, counted(u64::from(reply.retried), "task"))
     })
     .await
 }

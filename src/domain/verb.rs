@@ -82,6 +82,8 @@ pub struct VerbReply {
     pub changed: bool,
     /// Tasks that will never start.
     pub dropped: u32,
+    /// Tasks that a retry lets run again; 0 for other verbs.
+    pub retried: u32,
     /// All tasks, after the verb.
     pub counts: Counts,
     /// Workers that did not answer in time: their Sent leases count as running.

@@ -40,6 +40,11 @@ impl Rounds {
         self.freed.iter().find(|(tasks, _)| tasks.contains(no)).map_or(Attempt(0), |(_, floor)| *floor)
     }
 
+    /// How many tasks the last retry let run again, and no later one has.
+    pub fn last_freed(&self) -> u32 {
+        self.freed.last().map_or(0, |(tasks, _)| tasks.len())
+    }
+
     /// These may run again.
     fn free(&mut self, tasks: IndexSet, request: u128) {
         self.retried += 1;

@@ -26,7 +26,7 @@ fn a_retry_runs_only_what_failed_and_the_bundle_is_that_of_a_run_without_failure
 
     cluster.write("good", "");
     let said = cluster.ok(&["retry", &job]);
-    assert_eq!(said, format!("{job} goes on in round 3: 50 tasks to run"));
+    assert_eq!(said, format!("{job} goes on in round 3: 50 tasks to run again"));
     // A head that dies meanwhile forgets nothing of it.
     cluster.has_lines("log", 1060);
     cluster.head_dies();
@@ -51,7 +51,7 @@ fn a_retry_comes_to_a_job_that_runs_and_to_one_that_is_held() {
     let job = cluster.submit_array("0-1", &[], &shell);
     until("a task has failed", || cluster.count(&job, "failed") == 1);
     cluster.ok(&["pause", &job]);
-    assert!(cluster.ok(&["retry", &job]).ends_with("1 task to run, once it is resumed"));
+    assert!(cluster.ok(&["retry", &job]).ends_with("1 task to run again, once it is resumed"));
     cluster.millpond(&["retry", &job]).refused(4, &["it has no failed tasks to run again"]);
     cluster.write("good", "");
     cluster.ok(&["resume", &job]);

@@ -235,6 +235,7 @@ impl JobMachine {
             dropped: counts.killed.saturating_sub(self.stopped),
             counts,
             unconfirmed: if stops { unconfirmed.into_iter().collect() } else { Vec::new() },
+            retried: if matches!(pending.verb, Verb::Retry { .. }) { self.record.rounds.last_freed() } else { 0 },
             superseded_by: pending.superseded_by,
         }
     }

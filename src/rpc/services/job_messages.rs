@@ -54,6 +54,7 @@ pub fn control_reply(answer: VerbAnswer, status: Option<&JobStatus>) -> Result<p
         undispatched: reply.counts.undispatched,
         running: reply.counts.running,
         unconfirmed: reply.unconfirmed.iter().map(ToString::to_string).collect(),
+        retried: reply.retried,
         superseded_by: reply.superseded_by.unwrap_or_default().into(),
     })
 }

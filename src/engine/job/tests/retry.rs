@@ -27,7 +27,7 @@ fn the_failed_tasks_of_a_job_that_has_ended_run_again() {
     assert_eq!(story.answer(retry), None, "not durable yet");
     story.disk_catches_up();
     let reply = story.reply(retry);
-    assert_eq!((reply.changed, reply.counts.undispatched, reply.counts.failed), (true, 2, 0));
+    assert_eq!((reply.changed, reply.retried, reply.counts.undispatched, reply.counts.failed), (true, 2, 2, 0));
     assert_eq!(story.grant(S2, 9), [lease(0, 2), lease(2, 2)], "no number of an attempt comes twice");
     story.finishes(S2, lease(0, 2), DONE);
     story.finishes(S2, lease(2, 2), DONE);
