@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use super::completions::{self, CompletionsArgs};
 use super::controlled::ControlArgs;
 use super::data::DataCommand;
 use super::explain::ExplainArgs;
@@ -55,6 +56,7 @@ Fetch and administer:
   results   Fetch a job's bundle, at any time
   data      Stored data sets: add, list
   worker    Workers: list, show, drain, resume
+  completions  Print what a shell needs to complete verbs and options
 
 Options:
 {options}{after-help}";
@@ -147,6 +149,9 @@ pub(crate) enum Verb {
     /// Workers
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// Print what a shell needs to complete verbs and options; needs no head
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(CompletionsArgs),
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use super::exit::{Ending, Exit, Stop};
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
-    data, explain, kill, limit, list, logs, pause, priority, results, resume, retry, run, show, split, submit, tasks, up, wait, watch,
-    worker,
+    completions, data, explain, kill, limit, list, logs, pause, priority, results, resume, retry, run, show, split, submit, tasks, up,
+    wait, watch, worker,
 };
 use crate::domain::Error;
 use crate::rpc::client::Client;
@@ -121,11 +121,12 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Submit(args) => return submit::run(*args, world, ui).await,
         Verb::Up(args) => return up::run(args, world, ui).await,
         Verb::Split(args) => return split::run(args, &world.around, ui).await,
+        Verb::Completions(args) => return completions::run(&args, ui),
         verb => verb,
     };
     let client = Client::connect(&world.head()?).await?;
     match verb {
-        Verb::Run(_) | Verb::Submit(_) | Verb::Up(_) | Verb::Split(_) => {
+        Verb::Run(_) | Verb::Submit(_) | Verb::Up(_) | Verb::Split(_) | Verb::Completions(_) => {
             Err(Error::internal("this verb makes its own connection, or none").into())
         }
         Verb::List(args) => list::run(args, &client, ui).await,

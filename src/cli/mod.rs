@@ -4,6 +4,7 @@
 //! so that the command line need not know how. Output goes through [`ui`] only: a closed pipe must end a verb quietly.
 
 mod args;
+mod completions;
 mod config;
 mod controlled;
 mod data;

@@ -476,3 +476,14 @@ async fn a_dry_split_needs_no_head_and_says_what_each_task_would_get() {
     }
     assert!(shell.asked().is_empty());
 }
+
+#[tokio::test]
+async fn a_shell_learns_the_verbs_and_needs_no_head_for_it() {
+    let mut shell = Shell::with(Script::default()).await;
+    shell.configured = false;
+    for name in ["bash", "zsh", "fish"] {
+        let ran = shell.run(&["completions", name]).await;
+        assert!(ran.exit == Exit::Done && ran.out.contains("max-running") && ran.out.contains("retry"), "{name}");
+    }
+    assert_eq!(shell.run(&["completions", "tcsh"]).await.exit, Exit::Usage);
+}
