@@ -104,4 +104,9 @@ pub enum JobEntry {
         /// When.
         at: WallTime,
     },
+    /// A task that failed for good had more attempts than the one that counted: the next round numbers its own from above.
+    AttemptsUsed {
+        /// The highest.
+        up_to: Attempt,
+    },
 }

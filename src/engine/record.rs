@@ -28,7 +28,7 @@ pub struct Rounds {
     pub retried: u32,
     /// The wish that did it last.
     pub request: u128,
-    /// The highest attempt of a task that failed for good, ever.
+    /// The highest attempt that was handed out of a task that failed for good, ever.
     pub last_failed: Attempt,
     /// Tasks that were let run again: their attempts up to this one are of earlier rounds. No task is in two.
     pub freed: Vec<(IndexSet, Attempt)>,
@@ -158,6 +158,7 @@ impl JobRecord {
                     };
                 }
             }
+            JobEntry::AttemptsUsed { up_to } => self.rounds.last_failed = self.rounds.last_failed.max(*up_to),
             JobEntry::Began { at } => self.began = self.began.or(Some(*at)),
             JobEntry::Ended { state, reason, at } => {
                 if self.ended.is_none() {

@@ -98,6 +98,7 @@ fn entry_file(entry: &Entry) -> &'static str {
             JobEntry::TaskEnded(_) => "entry-job-task-ended",
             JobEntry::Began { .. } => "entry-job-began",
             JobEntry::Ended { .. } => "entry-job-ended",
+            JobEntry::AttemptsUsed { .. } => "entry-job-attempts-used",
         },
         Entry::WorkerAttached(_) => "entry-worker-attached",
         Entry::WorkerLeft(_) => "entry-worker-left",
@@ -143,6 +144,7 @@ fn entries() -> Vec<Entry> {
         end(true),
         end(false),
         job(JobEntry::Began { at }),
+        job(JobEntry::AttemptsUsed { up_to: Attempt(70_000) }),
         Entry::WorkerAttached(worker()),
         Entry::WorkerLeft(WorkerId(3)),
     ];
@@ -160,7 +162,7 @@ fn entries_of_every_kind() {
         // As a batch holds them.
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
-    assert_eq!(names.len(), 12, "an entry of every kind");
+    assert_eq!(names.len(), 13, "an entry of every kind");
 }
 
 /// The kinds of record that came after version 1's first files.

@@ -3,7 +3,7 @@
 use crate::domain::entry::JobEntry;
 use crate::domain::verb::KillMode;
 use crate::domain::wire::{Lease, Verdict};
-use crate::domain::{FenceId, Instant, JobState, Outcome, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WorkerId};
+use crate::domain::{Attempt, FenceId, Instant, JobState, Outcome, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WorkerId};
 use crate::engine::fault::Fault;
 use crate::engine::now::Now;
 use crate::limits;
@@ -142,8 +142,11 @@ impl JobMachine {
         }
         self.waiting.remove(no);
         self.limbo.remove(no);
-        self.handed.remove(&no);
         let success = outcome.is_success();
+        let handed = self.handed.remove(&no).unwrap_or(Attempt(0)).max(Attempt(self.attempt_floor()));
+        if !success && handed > lease.attempt.max(self.record.rounds.last_failed) {
+            self.persist(JobEntry::AttemptsUsed { up_to: handed }, None, fx);
+        }
         let end = TaskEnd { no, attempt: lease.attempt, worker, success, result };
         if success {
             self.durations.add(timing.ended.0.saturating_sub(timing.started.0).max(0) as f64 / 1e6);

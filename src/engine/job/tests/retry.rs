@@ -87,6 +87,28 @@ fn a_failure_of_an_earlier_round_does_not_count_in_the_next() {
     assert_eq!(story.counts()[3], 2);
 }
 
+/// A failure that was given up for lost counts when it comes, and another attempt had come to nothing meanwhile.
+#[test]
+fn no_number_comes_twice_even_if_an_earlier_attempt_is_the_one_that_failed() {
+    let mut story = Story::of(1);
+    let first = story.grant(S1, 1)[0];
+    story.tell(JobEvent::Started(S1, vec![first]));
+    story.loses(S1);
+    story.after(limits::STARTED_GONE_AFTER);
+    assert_eq!(story.grant(S2, 1), [lease(0, 2)]);
+    story.finishes(S2, lease(0, 2), Outcome::Lost);
+    let back = SessionId(11);
+    assert_eq!(story.claims(back, first, true), Some(Verdict::Send));
+    story.finishes(back, first, FAILED);
+    story.disk_catches_up();
+    assert_eq!(story.job.state(), JobState::Failed);
+    // Whoever goes on knows only what is durable.
+    let mut story = Story::new(story.job.record().clone(), &[]);
+    story.verb(AGAIN);
+    story.disk_catches_up();
+    assert_eq!(story.grant(S2, 1), [lease(0, 3)]);
+}
+
 /// The job goes on while some of its tasks are let run again: what runs is not of an earlier round.
 #[test]
 fn a_retry_leaves_what_runs_alone() {
