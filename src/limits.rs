@@ -105,6 +105,8 @@ pub const PAGE_MAX_ITEMS: usize = 1000;
 pub const SESSION_QUEUE_MAX: usize = 1024;
 /// Events that a watcher may be behind before it is cut.
 pub const WATCH_QUEUE_MAX: usize = 256;
+/// The window that compressed data may ask for while it is unpacked: that of `zstd -19`. As many may be unpacked at once as are transferred.
+pub const UNPACK_WINDOW_MAX_BYTES: u64 = 8 << 20;
 /// Uploads and downloads at once.
 pub const TRANSFERS_MAX: usize = 64;
 /// Leases in one message to or from a worker.

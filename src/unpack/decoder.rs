@@ -3,7 +3,8 @@
 use flate2::{FlushDecompress, Status as GzipStatus};
 use zstd::stream::raw::Operation as _;
 
-use crate::domain::Packing;
+use crate::domain::{Packing, short_size};
+use crate::limits::UNPACK_WINDOW_MAX_BYTES;
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,11 @@ impl Decoder {
         Ok(match packing {
             // 2^15 bytes is the largest window there is.
             Packing::Gzip => Self::Gzip(flate2::Decompress::new_gzip(15)),
-            Packing::Zstd => Self::Zstd(zstd::stream::raw::Decoder::new()?),
+            Packing::Zstd => {
+                let mut decoder = zstd::stream::raw::Decoder::new()?;
+                decoder.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(UNPACK_WINDOW_MAX_BYTES.ilog2()))?;
+                Self::Zstd(decoder)
+            }
             Packing::Bzip2 => Self::Bzip2(bzip2::Decompress::new(false)),
         })
     }
@@ -56,7 +61,7 @@ impl Decoder {
             }
             Self::Zstd(zstd) => match zstd.run_on_buffers(input, output) {
                 Ok(status) => Ok(Step { taken: status.bytes_read, made: status.bytes_written, ended: status.remaining == 0 }),
-                Err(error) => Err(Damage { taken: 0, why: error.to_string().to_lowercase() }),
+                Err(error) => Err(Damage { taken: 0, why: said_of_zstd(&error) }),
             },
             Self::Bzip2(bzip2) => {
                 let (taken, made) = (bzip2.total_in(), bzip2.total_out());
@@ -70,4 +75,14 @@ impl Decoder {
             }
         }
     }
+}
+
+/// What zstd says; of a window that is too large, also what to do about it.
+fn said_of_zstd(error: &std::io::Error) -> String {
+    let why = error.to_string().to_lowercase();
+    if why.contains("memory") || why.contains("window") {
+        let max = short_size(UNPACK_WINDOW_MAX_BYTES);
+        return format!("{why}: it asks for a window of more than {max}: compress it without --ultra and --long");
+    }
+    why
 }

@@ -5,7 +5,7 @@
 //! ```
 //! What comes in decides, never a name. Data that is compressed twice is unpacked once.
 //!
-//! Invariant: no I/O, no clock, nothing async; memory does not grow with the data (zstd may ask for a window of 128 MiB, not more). How far the
+//! Invariant: no I/O, no clock, nothing async; memory does not grow with the data (zstd may ask for a window of 8 MiB, not more). How far the
 //! data grows is the sink's business: it sees each piece before the next one is made.
 
 mod decoder;
