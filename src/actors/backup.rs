@@ -9,14 +9,10 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{self, StoredResults};
-use crate::domain::{DiskRoom, Epoch, Error, ResultRef, TaskNo, short_size};
+use crate::domain::{DiskRoom, Epoch, Error, IndexSet, ResultRef, TaskNo, short_size};
 use crate::engine::{DiskGauge, JobRecord, Ledger};
 
 use super::new_folder::{NewFolder, segment_len};
-
-/// So far ahead of the head that it was made of is the epoch of a backup: the head may be started again and again, and workers that obeyed
-/// it still take a head on the backup for a later one.
-const EPOCHS_AHEAD: u64 = 1 << 32;
 
 /// What a backup holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,8 +44,9 @@ pub fn backup(mut source: Source<'_>, to: &Path, stop: &CancellationToken) -> Re
     let folder = NewFolder { from: source.data_dir, to };
     let mut done = BackedUp::default();
     let mut jobs = Vec::new();
-    for record in source.ledger.jobs.values() {
-        let results = results_of(source.data_dir, record)?;
+    for record in source.ledger.jobs.values_mut() {
+        let (results, changed) = results_of(source.data_dir, record)?;
+        record.take_back(&changed);
         done.results += results.len() as u64;
         done.bytes += segment_len(&results).unwrap_or(0);
         jobs.push(results);
@@ -69,24 +66,29 @@ pub fn backup(mut source: Source<'_>, to: &Path, stop: &CancellationToken) -> Re
         // What the head has handed out since may run at workers: they are asked before it goes out again.
         record.doubt_mark();
     }
-    folder.write_journal(&source.ledger, Epoch(source.epoch.0.saturating_add(EPOCHS_AHEAD)), "a backup")?;
+    folder.write_journal(&source.ledger, source.epoch.of_backup(), "a backup")?;
     Ok(done)
 }
 
-/// Where the results of all final tasks lie.
-fn results_of(data_dir: &Path, job: &JobRecord) -> Result<Vec<(TaskNo, ResultRef)>, Error> {
+/// Where the results of all final tasks lie, and the tasks whose result is by now another one: a retry came since the moment of the backup.
+fn results_of(data_dir: &Path, job: &JobRecord) -> Result<(Vec<(TaskNo, ResultRef)>, IndexSet), Error> {
     let mut done = job.succeeded.clone();
     done.extend(&job.failed);
     if done.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), done));
     }
     let stored = StoredResults::open(data_dir, job.id)?;
     let task = |no| format!("{}.{}", job.id, job.spec.index_of(no));
-    let place = |no| {
+    let (mut results, mut changed) = (Vec::new(), IndexSet::default());
+    for no in done.iter() {
         let indexed = stored.find(no)?.ok_or_else(|| Error::corrupt(format!("{} is done, but has no result", task(no))))?;
-        Ok((no, indexed.result))
-    };
-    done.iter().map(place).collect()
+        if indexed.success == job.succeeded.contains(no) {
+            results.push((no, indexed.result));
+        } else {
+            changed.insert(no);
+        }
+    }
+    Ok((results, changed))
 }
 
 /// A backup never takes the room that the head itself needs.

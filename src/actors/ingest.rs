@@ -133,7 +133,10 @@ async fn split_with_room(
 
 /// The chunks of a data set by a rule: split now, or before.
 fn chunk_index(datasets: &DatasetStore, digest: Digest, rule: &SplitRule, path: &Path) -> Result<ChunkIndex, Error> {
-    if let Ok(index) = ChunkIndex::open(path) {
+    // One that is damaged is made again.
+    if let Ok(index) = ChunkIndex::open(path)
+        && index.verify().is_ok()
+    {
         return Ok(index);
     }
     let dataset = datasets.open_dataset(digest)?;

@@ -20,9 +20,14 @@ pub struct JobStore {
 impl JobStore {
     /// Opens, or makes, the files of a job.
     pub fn open(data_dir: &Path, job: JobId) -> Result<Arc<Self>, Error> {
+        Self::open_again(data_dir, job, None)
+    }
+
+    /// The same; `segment` is the job's if somebody still writes to it: two of one file would give out the same range.
+    pub fn open_again(data_dir: &Path, job: JobId, segment: Option<Arc<Segment>>) -> Result<Arc<Self>, Error> {
         let files = JobFiles::new(data_dir, job);
         files.create()?;
-        let segment = Arc::new(Segment::open(&files.segment())?);
+        let segment = segment.map_or_else(|| Segment::open(&files.segment()).map(Arc::new), Ok)?;
         let index = ResultIndex::open(&files.result_index())?;
         Ok(Arc::new(Self { job, segment, index }))
     }

@@ -135,13 +135,9 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, 
 /// Writes a snapshot of the ledger and drops the batches that it covers.
 pub fn snapshot(store: &mut dyn Store, epoch: Epoch, seq: u64, ledger: &Ledger) -> Result<(), Error> {
     failpoint::hit("snapshot.before_write");
-    let mut failed = None;
-    let mut parts = ledger.parts().map_while(|part| codec::encode(ENTRY_VERSION, &part).map_err(|error| failed = Some(error)).ok());
-    let taken = store.snapshot(epoch, seq, &mut parts)?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    fenced(taken)?;
+    // All of it before the first goes out: a snapshot that lacks a part would take the place of a whole one.
+    let parts: Vec<Vec<u8>> = ledger.parts().map(|part| codec::encode(ENTRY_VERSION, &part)).collect::<Result<_, Error>>()?;
+    fenced(store.snapshot(epoch, seq, &mut parts.into_iter())?)?;
     failpoint::hit("snapshot.before_truncate");
     fenced(store.truncate(epoch, seq)?)
 }

@@ -43,8 +43,9 @@ impl NewFolder<'_> {
 
     fn copy_chunks(self, digest: Digest, rule: &SplitRule) -> Result<(), Error> {
         let name = Path::new(CHUNKS_DIR).join(ChunkIndex::file_name(digest, rule));
-        // Of one that is damaged or not there another is made of the data set.
+        // Jobs may share one. Of one that is damaged or not there another is made of the data set.
         match ChunkIndex::open(&self.from.join(&name)) {
+            Ok(_) if self.to.join(&name).exists() => Ok(()),
             Ok(_) => blobs::copy(&self.from.join(&name), &self.to.join(&name)),
             Err(_) => Ok(()),
         }

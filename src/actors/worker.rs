@@ -193,8 +193,12 @@ impl Actor for WorkerActor {
                 let _ = reply.send(hello);
             }
             WorkerMsg::Welcomed { session, welcome, out } => {
-                if let ToWorker::Welcome { worker, .. } = &welcome {
+                if let ToWorker::Welcome { worker, epoch, .. } = &welcome {
                     state.worker = *worker;
+                    if !epoch.is_of_same_files(state.table.epoch()) {
+                        // A head on a backup: what the other head had stored of ours may not be there.
+                        state.results.values_mut().for_each(|kept| kept.receipt = None);
+                    }
                 }
                 // The head of this session introduces its jobs anew.
                 state.jobs.clear();

@@ -88,7 +88,8 @@ fn make_dir(dir: &Path) -> Result<(), Error> {
 }
 
 fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToken) -> Result<WorkerArgs, Error> {
-    let dir = std::path::absolute(&options.dir).map_err(|error| Error::io(&options.dir, &error))?;
+    // As its tasks see it, who ask the system where they are: a link that they make by that name leads into their own folder.
+    let dir = std::fs::canonicalize(&options.dir).map_err(|error| Error::io(&options.dir, &error))?;
     let epoch_file = dir.join("epoch");
     let results_dir = dir.join("results");
     if results_dir.exists() {

@@ -4,11 +4,15 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::chunk_index::{ChunkIndex, HEAD_BYTES, Head, Mark};
 use super::folder;
 use crate::domain::{Chunk, Error};
 use crate::limits;
+
+/// For temporary names: jobs over the same data set may be split at once.
+static WRITERS: AtomicU64 = AtomicU64::new(0);
 
 /// An index being written, beside its final place. Dropping it removes it.
 #[derive(Debug)]
@@ -23,11 +27,12 @@ pub struct ChunkIndexWriter {
 }
 
 impl ChunkIndexWriter {
-    /// Begins the index that will lie at `path`, in a folder that is made if it is not there. One writer for a path at a time.
+    /// Begins the index that will lie at `path`, in a folder that is made if it is not there. Of two writers for one path the last to finish
+    /// counts; they don't meet.
     pub fn create(path: &Path) -> Result<Self, Error> {
         path.parent().map_or(Ok(()), folder::create)?;
         let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".tmp");
+        temporary.push(format!(".{}.tmp", WRITERS.fetch_add(1, Ordering::Relaxed)));
         let temporary = PathBuf::from(temporary);
         let file = File::create(&temporary).map_err(|error| Error::io(&temporary, &error))?;
         let mut writer = Self {
@@ -113,6 +118,23 @@ mod tests {
         chunks.iter().for_each(|chunk| writer.push(chunk).unwrap());
         assert!(!path.exists());
         writer.finish().unwrap()
+    }
+
+    /// Two jobs over the same data set by the same rule.
+    #[test]
+    fn two_writers_of_one_index_do_not_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index");
+        let chunks = chunks(&[(3, 1); 9000], 0);
+        let mut writers = [&path, &path].map(|path| ChunkIndexWriter::create(path).unwrap());
+        for chunk in &chunks {
+            writers.iter_mut().for_each(|writer| writer.push(chunk).unwrap());
+        }
+        for writer in writers {
+            let index = writer.finish().unwrap();
+            index.verify().unwrap();
+            assert_eq!(index.get(TaskNo(8999)).unwrap(), chunks[8999]);
+        }
     }
 
     #[test]

@@ -125,7 +125,8 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
 pub fn copy_first(from: &Path, to: &Path, len: u64) -> Result<(), Error> {
     to.parent().map_or(Ok(()), folder::create)?;
     let source = File::open(from).map_err(|error| Error::io(from, &error))?;
-    let mut copy = File::create(to).map_err(|error| Error::io(to, &error))?;
+    // Never over anything that is there.
+    let mut copy = File::create_new(to).map_err(|error| Error::io(to, &error))?;
     io::copy(&mut source.take(len), &mut copy).and_then(|_| copy.sync_all()).map_err(|error| Error::io(to, &error))?;
     folder::sync_parent(to)
 }

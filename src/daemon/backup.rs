@@ -27,7 +27,7 @@ pub async fn run(args: BackupArgs) -> Result<(), Error> {
     let mut cluster = client.cluster();
     let made = tokio::select! {
         made = cluster.create_backup(pb::CreateBackupRequest { directory, key }) => made.map_err(|status| client.error(&status))?.into_inner(),
-        () = signals.next() => return Err(Error::unavailable("broken off: nothing is left of the backup")),
+        () = signals.next() => return Err(Error::unavailable("broken off: what there is of the backup is removed")),
     };
     std::fs::remove_file(&key_file).map_err(|error| Error::io(&key_file, &error))?;
     std::fs::rename(&unfinished.0, &dir).map_err(|error| Error::io(&dir, &error))?;

@@ -94,6 +94,22 @@ impl FromStr for Digest {
     }
 }
 
+impl Epoch {
+    /// So far ahead of the head that it is made of is the epoch of a backup, so that workers take a head on it for a later one, however often
+    /// the other starts.
+    const LINEAGE: u64 = 1 << 32;
+
+    /// That of a backup of a head.
+    pub fn of_backup(self) -> Self {
+        Self(self.0.saturating_add(Self::LINEAGE))
+    }
+
+    /// Whether one head may have come of the other by starting again, on the same files.
+    pub fn is_of_same_files(self, other: Self) -> bool {
+        self.0 / Self::LINEAGE == other.0 / Self::LINEAGE
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,8 @@ pub struct Rounds {
     pub request: u128,
     /// The highest attempt that was handed out of a task that failed for good, ever.
     pub last_failed: Attempt,
+    /// How many tasks the last one let run again.
+    pub last_freed: u32,
     /// Tasks that were let run again: their attempts up to this one are of earlier rounds. No task is in two.
     pub freed: Vec<(IndexSet, Attempt)>,
 }
@@ -40,18 +42,17 @@ impl Rounds {
         self.freed.iter().find(|(tasks, _)| tasks.contains(no)).map_or(Attempt(0), |(_, floor)| *floor)
     }
 
-    /// How many tasks the last retry let run again, and no later one has.
-    pub fn last_freed(&self) -> u32 {
-        self.freed.last().map_or(0, |(tasks, _)| tasks.len())
-    }
-
     /// These may run again.
     fn free(&mut self, tasks: IndexSet, request: u128) {
         self.retried += 1;
         self.request = request;
+        self.last_freed = tasks.len();
         self.freed.iter_mut().for_each(|(earlier, _)| earlier.subtract(&tasks));
         self.freed.retain(|(earlier, _)| !earlier.is_empty());
-        self.freed.push((tasks, self.last_failed));
+        match self.freed.iter_mut().find(|(_, floor)| *floor == self.last_failed) {
+            Some((earlier, _)) => earlier.extend(&tasks),
+            None => self.freed.push((tasks, self.last_failed)),
+        }
     }
 }
 

@@ -280,6 +280,10 @@ impl SlotTable {
             ToWorker::Verdict(lease, verdict) => self.verdict(&lease, verdict, fx),
             ToWorker::Drain(drain) => {
                 self.draining = drain;
+                // A person who lets it back has seen to the machine.
+                if !drain {
+                    self.rest = Rest::None;
+                }
                 self.announce(fx);
             }
             ToWorker::Welcome { .. } | ToWorker::Refuse(_) | ToWorker::Heartbeat(_) => {}

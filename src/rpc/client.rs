@@ -382,8 +382,7 @@ async fn read_piece(reader: &mut (impl AsyncRead + Unpin)) -> std::io::Result<By
     Ok(data.freeze())
 }
 
-/// What went wrong below gRPC, in a person's words.
-/// The error of a connection that could not be made.
+/// The error of a connection that could not be made, in a person's words.
 pub(super) fn unreachable(url: &str, error: &(dyn std::error::Error + 'static)) -> Error {
     let mut io = None;
     let mut last = error;

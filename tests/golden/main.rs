@@ -201,7 +201,7 @@ fn parts_of_a_snapshot_of_every_kind() {
     same("part-dataset", &LedgerPart::Dataset(Digest([0xab; 32]), DatasetRecord { name: "in.txt".into(), len: 1 << 40, at }));
     same("part-worker-attached", &LedgerPart::Worker(worker(), true));
     let freed = vec![(IndexSet::range(3, 5), Attempt(3)), (IndexSet::range(70, 71), Attempt(70_000))];
-    let rounds = Rounds { retried: 2, request: 1 << 100, last_failed: Attempt(70_000), freed };
+    let rounds = Rounds { retried: 2, request: 1 << 100, last_failed: Attempt(70_000), last_freed: 1, freed };
     same("part-rounds", &LedgerPart::Rounds(JobId(300), Box::new(rounds)));
     same("part-worker-away", &LedgerPart::Worker(worker(), false));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -15,6 +15,7 @@ use crate::actors::job_store::JobStore;
 use crate::actors::journal::JournalRef;
 use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
+use crate::blobs::Segment;
 use crate::domain::{Epoch, Error, JobId, SessionId, WallTime, WorkerId, WorkerInfo};
 use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent};
 use crate::limits;
@@ -81,6 +82,8 @@ pub struct SupervisorState {
     /// Who waits for a job to be durable, by ticket.
     pub(super) submitters: BTreeMap<u64, RpcReplyPort<Result<JobStatus, Error>>>,
     pub(super) last_ticket: u64,
+    /// Of jobs that were started: an upload may hold it longer than the job does.
+    pub(super) segments: BTreeMap<JobId, Weak<Segment>>,
     /// Of jobs whose actor has failed since the start: from above what its attempts are numbered.
     pub(super) attempt_floors: BTreeMap<JobId, u32>,
     pub(super) sessions: BTreeMap<SessionId, Seat>,
@@ -120,6 +123,7 @@ impl Actor for JobSupervisor {
             submitting: BTreeMap::new(),
             submitters: BTreeMap::new(),
             last_ticket: 0,
+            segments: BTreeMap::new(),
             attempt_floors: BTreeMap::new(),
             sessions: BTreeMap::new(),
             last_session: 0,

@@ -14,7 +14,7 @@ use crate::blobs::JobFiles;
 use crate::domain::entry::{Entry, Submitted};
 use crate::domain::verb::Verb;
 use crate::domain::wire::{Finished, ToWorker};
-use crate::domain::{Error, ErrorKind, Input, JobId, SessionId, WorkerId};
+use crate::domain::{Error, ErrorKind, Input, Instant, JobId, SessionId, WorkerId};
 use crate::engine::explain::{self, Explanation};
 use crate::engine::session::SessionEvent;
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Repeated, RosterEvent};
@@ -131,6 +131,7 @@ impl SupervisorState {
         files: Arc<JobStore>,
     ) -> Result<(), ActorProcessingErr> {
         let (id, spec) = (machine.record().id, machine.record().spec.clone());
+        self.segments.insert(id, Arc::downgrade(&files.segment));
         // The job itself says what it wants, once it is ready.
         let view = JobView { wanted: 0, ..machine.view() };
         let args = JobArgs {
@@ -250,14 +251,20 @@ impl SupervisorState {
 
     /// Gives a job that has ended its actor back. The inner error: there is no room for it.
     async fn begin_again(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId) -> Result<Result<(), Error>, ActorProcessingErr> {
-        let files = self.takes_a_job().and_then(|()| self.disk.noting(JobStore::open(&self.data_dir, job)));
+        let files = self.takes_a_job().and_then(|()| self.disk.noting(self.open_files(job)));
         let files = match files {
             Ok(files) => files,
             Err(error) => return Ok(Err(error)),
         };
+        // What is left of the round before, in a worker's hands, is known only there.
+        let just_started = self.clock.now().mono.since(Instant(0)) < self.reattach;
+        let known =
+            if just_started { self.workers.keys().copied().collect() } else { self.sessions.values().map(|seat| seat.worker).collect() };
         if let Some(EndedJob { record, .. }) = self.ended.remove(&job) {
-            let machine = JobMachine::new(record, self.epoch, BTreeSet::new());
+            let machine = JobMachine::new(record, self.epoch, known);
             self.start_job(myself, machine, files).await?;
+            self.open_window(job);
+            self.reclaim(job);
         }
         Ok(Ok(()))
     }

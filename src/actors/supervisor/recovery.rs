@@ -1,6 +1,7 @@
 //! After a restart of the head, or of one job's actor.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
 
 use ractor::{ActorId, ActorProcessingErr, ActorRef};
 
@@ -8,7 +9,7 @@ use crate::actors::job::JobMsg;
 use crate::actors::job_store::JobStore;
 use crate::actors::proxy::ProxyMsg;
 use crate::domain::entry::{Entry, JobEntry};
-use crate::domain::{JobId, WorkerId};
+use crate::domain::{Error, JobId, WorkerId};
 use crate::engine::{JobEvent, JobMachine, JobRecord, RosterEvent};
 
 use super::actor::SupervisorState;
@@ -36,7 +37,7 @@ impl SupervisorState {
 
     /// A job that was begun again waits so long for the workers that may hold its tasks. Each has a window of its own: what was sent just
     /// before a job's actor failed must not go out again because the head's start is long enough ago.
-    fn open_window(&self, job: JobId) {
+    pub(super) fn open_window(&self, job: JobId) {
         if let Some(actor) = self.live.get(&job) {
             actor.send_after(self.reattach, || JobMsg::Event(JobEvent::RecoveryOver));
         }
@@ -72,18 +73,28 @@ impl SupervisorState {
             self.note_ended(record);
             return Ok(());
         }
-        let files = JobStore::open(&self.data_dir, job)?;
+        let files = self.open_files(job)?;
         let floor = self.attempt_floors.get(&job).copied().unwrap_or(0);
         let machine = JobMachine::new(record, self.epoch, known).after_failure(floor);
         self.attempt_floors.insert(job, machine.attempt_floor());
         self.start_job(myself, machine, files).await?;
         self.open_window(job);
         self.tell_watch_of_restart(job);
+        self.reclaim(job);
+        Ok(())
+    }
+
+    /// The files of a job that was started before.
+    pub(super) fn open_files(&self, job: JobId) -> Result<Arc<JobStore>, Error> {
+        JobStore::open_again(&self.data_dir, job, self.segments.get(&job).and_then(Weak::upgrade))
+    }
+
+    /// Asks every session what it holds of a job.
+    pub(super) fn reclaim(&self, job: JobId) {
         if let Some(actor) = self.live.get(&job) {
             for seat in self.sessions.values() {
                 let _ = seat.proxy.cast(ProxyMsg::Reclaim(job, actor.clone()));
             }
         }
-        Ok(())
     }
 }

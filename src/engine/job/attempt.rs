@@ -311,7 +311,8 @@ impl JobMachine {
         let (succeeded, failed) = (self.record.succeeded.len(), self.record.failed.len());
         let all_final = succeeded + failed == total;
         let none_out = self.out.is_empty() && self.limbo.is_empty() || self.fault == Some(Fault::EndsTooSoon);
-        let killed_out = self.record.killing.is_some() && none_out;
+        // Nor before the fence has said what became of attempts whose task has ended elsewhere: then the reply can promise more.
+        let killed_out = self.record.killing.is_some() && none_out && !self.awaits_fences();
         if !all_final && !killed_out {
             return;
         }
@@ -338,6 +339,7 @@ impl JobMachine {
             self.record.apply(&entry);
             self.ending = false;
             self.handed.clear();
+            self.answer_all(fx);
             fx.push(JobEffect::Ended(self.state()));
         }
     }

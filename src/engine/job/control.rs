@@ -79,10 +79,9 @@ impl JobMachine {
         let durable = self.fault == Some(Fault::ReplyBeforeDurable);
         self.pending.push(PendingVerb { ticket, verb, changed, durable, fences: BTreeMap::new(), deadline: now.mono, superseded_by: None });
         if changed {
-            let failed = self.record.failed.clone();
+            self.freeing.extend(&self.record.failed);
             let entry = JobEntry::Controlled { version: self.record.control_version + 1, verb, reason, at: now.wall };
             self.persist(entry, Some(AfterDurable::Verb(ticket)), fx);
-            failed.iter().for_each(|no| self.wait_again(no));
         } else {
             self.once_durable(AfterDurable::Verb(ticket), fx);
         }
@@ -166,6 +165,10 @@ impl JobMachine {
     pub(super) fn verb_durable(&mut self, ticket: u64, fx: &mut Vec<JobEffect>) {
         if let Some(pending) = self.pending.iter_mut().find(|pending| pending.ticket == ticket) {
             pending.durable = true;
+            if matches!(pending.verb, Verb::Retry { .. }) {
+                let freed = std::mem::take(&mut self.freeing);
+                freed.iter().for_each(|no| self.wait_again(no));
+            }
         }
         self.settle(fx);
     }
@@ -182,6 +185,16 @@ impl JobMachine {
         for pending in &mut self.pending {
             pending.fences.retain(|_, of| *of != session);
         }
+        self.settle(fx);
+    }
+
+    pub(super) fn awaits_fences(&self) -> bool {
+        self.pending.iter().any(|pending| !pending.fences.is_empty())
+    }
+
+    /// The job has ended, and waits for nobody: what may yet start is named.
+    pub(super) fn answer_all(&mut self, fx: &mut Vec<JobEffect>) {
+        self.pending.iter_mut().for_each(|pending| pending.fences.clear());
         self.settle(fx);
     }
 
@@ -235,7 +248,7 @@ impl JobMachine {
             dropped: counts.killed.saturating_sub(self.stopped),
             counts,
             unconfirmed: if stops { unconfirmed.into_iter().collect() } else { Vec::new() },
-            retried: if matches!(pending.verb, Verb::Retry { .. }) { self.record.rounds.last_freed() } else { 0 },
+            retried: if matches!(pending.verb, Verb::Retry { .. }) { self.record.rounds.last_freed } else { 0 },
             superseded_by: pending.superseded_by,
         }
     }

@@ -61,6 +61,8 @@ pub struct JobMachine {
     pub(super) waiting: IndexSet,
     /// Below the mark after a restart: perhaps running at a worker that has not reported.
     pub(super) limbo: IndexSet,
+    /// Failed tasks that run again as soon as the wish is durable.
+    pub(super) freeing: IndexSet,
     /// Tasks from here on were never handed out before the restart.
     pub(super) limbo_bound: u32,
     /// Workers that were attached before the restart and have not reported.
@@ -107,6 +109,7 @@ impl JobMachine {
             epoch,
             waiting: IndexSet::default(),
             limbo: IndexSet::default(),
+            freeing: IndexSet::default(),
             limbo_bound: record.total.map_or(0, |_| record.mark),
             unreported: known,
             out: BTreeMap::new(),
@@ -398,7 +401,12 @@ impl JobMachine {
         ensure(self.out.keys().all(|no| !self.record.is_final(*no)), "out is not final")?;
         ensure(self.waiting.iter().take(1000).all(|no| !self.record.is_final(no)), "waiting is not final")?;
         ensure(self.record.killing.is_none() || self.waiting.is_empty(), "a killed job has nothing waiting")?;
-        let held = self.waiting.len() + self.limbo.len() + self.out.len() as u32 + self.record.succeeded.len() + self.record.failed.len();
+        let held = self.waiting.len()
+            + self.limbo.len()
+            + self.freeing.len()
+            + self.out.len() as u32
+            + self.record.succeeded.len()
+            + self.record.failed.len();
         let all = self.record.killing.is_some() || self.record.ended.is_some() || held == self.record.total.unwrap_or(0);
         ensure(!self.split || all, "every task is somewhere")
     }

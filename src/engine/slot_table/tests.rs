@@ -397,6 +397,18 @@ fn a_worker_that_has_said_goodbye_takes_nothing_any_more() {
     assert!(story.runs(&[0]).contains(&SlotEffect::Say(FromWorker::Declined(lease(0)))));
 }
 
+/// Who has made room on its disk need not wait for the end of the rest.
+#[test]
+fn a_person_who_lets_a_worker_back_ends_its_rest() {
+    let mut story = Story::new();
+    story.runs(&[0]);
+    story.starts(0, 0);
+    story.tell(SlotEvent::Machine(Health::Failed));
+    story.ends(0, 0);
+    let effects = story.hears(ToWorker::Drain(false));
+    assert!(announced(&effects) == Some((2, 1)) && says(&effects, &FromWorker::Standing(Standing::Serving)), "{effects:?}");
+}
+
 #[test]
 fn a_worker_that_may_stay_takes_tasks_again() {
     let mut story = Story::new();

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
+use rustix::fs::{Mode, OFlags};
 use tonic::{Request, Response, Status};
 
 use crate::actors::Head;
@@ -45,7 +46,9 @@ fn backup_folder(request: &pb::CreateBackupRequest) -> Result<PathBuf, Error> {
         return Err(Error::invalid("directory: an absolute path is needed, with the key that is in its file `backup.key`"));
     }
     let key = folder.join(BACKUP_KEY_FILE);
-    let open = File::open(&key).and_then(|file| {
+    // Whatever lies there: a pipe must not hold us up, a link not lead us on.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = rustix::fs::open(&key, flags, Mode::empty()).map(File::from).map_err(std::io::Error::from).and_then(|file| {
         let mut found = String::new();
         file.take(1024).read_to_string(&mut found).map(|_| found)
     });
@@ -119,7 +122,8 @@ impl ClusterService for Clusters {
     async fn create_backup(&self, request: Request<pb::CreateBackupRequest>) -> Result<Response<pb::CreateBackupResponse>, Status> {
         let request = request.into_inner();
         let made = async {
-            let folder = backup_folder(&request)?;
+            let looked = tokio::task::spawn_blocking(move || backup_folder(&request)).await;
+            let folder = looked.map_err(|error| Error::internal(format!("the folder can't be looked at: {error}")))??;
             tracing::info!(folder = %folder.display(), "a backup is being made");
             self.head.back_up(folder).await
         };

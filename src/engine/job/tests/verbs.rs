@@ -80,6 +80,23 @@ fn a_kill_also_waits_for_an_attempt_whose_task_has_ended_elsewhere() {
     assert_eq!(story.reply(kill).unconfirmed, []);
 }
 
+/// Nobody answers for a job that has ended: a verb that still waits for a fence is answered before, and names the worker.
+#[test]
+fn a_verb_that_waits_is_answered_when_the_job_ends() {
+    let mut story = Story::of(1);
+    let first = story.grant(S1, 1)[0];
+    story.tell(JobEvent::Started(S1, vec![first]));
+    story.loses(S1);
+    story.after(limits::STARTED_GONE_AFTER);
+    assert_eq!(story.grant(S2, 1), [lease(0, 2)]);
+    let pause = story.verb(Verb::Pause);
+    story.disk_catches_up();
+    assert_eq!(story.answer(pause), None, "the fence is out");
+    story.finishes(SessionId(11), first, DONE);
+    story.disk_catches_up();
+    assert_eq!((story.reply(pause).unconfirmed, story.job.state()), (vec![WorkerId(2)], JobState::Succeeded));
+}
+
 #[test]
 fn a_pause_waits_for_the_fence_and_what_was_dropped_waits_again() {
     let mut story = Story::of(5);
