@@ -61,6 +61,26 @@ impl IndexSet {
         true
     }
 
+    /// The set in parts of at most so many runs each (at least one); none of an empty set.
+    pub fn pieces(&self, max_runs: usize) -> Vec<Self> {
+        let mut pieces: Vec<Self> = Vec::new();
+        for (at, (first, end)) in self.runs().enumerate() {
+            if at % max_runs.max(1) == 0 {
+                pieces.push(Self::default());
+            }
+            if let Some(piece) = pieces.last_mut() {
+                piece.runs.insert(first, end);
+                piece.len += end - first;
+            }
+        }
+        pieces
+    }
+
+    /// How many runs it has: what it takes in memory and on disk grows with them.
+    pub fn runs_len(&self) -> usize {
+        self.runs.len()
+    }
+
     /// Takes `no` out; false if it was not there.
     pub fn remove(&mut self, no: TaskNo) -> bool {
         let n = no.0;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::entry::Entry;
-use crate::domain::{Digest, JobId, WallTime, WorkerId, WorkerInfo};
+use crate::domain::{Attempt, Digest, IndexSet, JobId, TaskNo, WallTime, WorkerId, WorkerInfo};
 
-use super::record::{JobRecord, Rounds};
+use super::record::{Failures, JobRecord, Rounds};
 
 /// A stored data set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,53 @@ pub enum LedgerPart {
     Worker(WorkerInfo, bool),
     /// What a job has behind it of failures and retries; behind the job.
     Rounds(JobId, Box<Rounds>),
+    /// More of a job's tasks that are final, or have failed attempts, where they are too many for one value; behind the job.
+    Tasks(JobId, Box<TaskSets>),
+    /// More tasks that were let run again, with the attempt up to which theirs are of earlier rounds; behind the rounds.
+    Freed(JobId, IndexSet, Attempt),
+}
+
+/// Tasks of a job by what came of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSets {
+    /// Done.
+    pub succeeded: IndexSet,
+    /// Failed for good.
+    pub failed: IndexSet,
+    /// Failed attempts of tasks that are not final.
+    pub failures: BTreeMap<TaskNo, Failures>,
+}
+
+/// Runs of tasks, and tasks with failed attempts, in one part: 16 bytes each at most, so that a part is far below what a value may be.
+const TASKS_PER_PART: usize = 64 * 1024;
+
+/// A job as parts: nearly always one.
+fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
+    let mut parts = Vec::new();
+    let many = job.succeeded.runs_len() + job.failed.runs_len() + job.failures.len() > TASKS_PER_PART;
+    if many {
+        let bare = JobRecord { succeeded: IndexSet::default(), failed: IndexSet::default(), failures: BTreeMap::new(), ..job.clone() };
+        parts.push(LedgerPart::Job(Box::new(bare)));
+        let mut more = |sets| parts.push(LedgerPart::Tasks(job.id, Box::new(sets)));
+        job.succeeded.pieces(TASKS_PER_PART).into_iter().for_each(|succeeded| more(TaskSets { succeeded, ..TaskSets::default() }));
+        job.failed.pieces(TASKS_PER_PART).into_iter().for_each(|failed| more(TaskSets { failed, ..TaskSets::default() }));
+        let failures: Vec<(TaskNo, Failures)> = job.failures.iter().map(|(no, failures)| (*no, *failures)).collect();
+        failures.chunks(TASKS_PER_PART).for_each(|some| more(TaskSets { failures: some.iter().copied().collect(), ..TaskSets::default() }));
+    } else {
+        parts.push(LedgerPart::Job(Box::new(job.clone())));
+    }
+    if job.rounds != Rounds::default() {
+        let freed: usize = job.rounds.freed.iter().map(|(tasks, _)| tasks.runs_len()).sum();
+        if freed > TASKS_PER_PART {
+            parts.push(LedgerPart::Rounds(job.id, Box::new(Rounds { freed: Vec::new(), ..job.rounds.clone() })));
+            for (tasks, floor) in &job.rounds.freed {
+                parts.extend(tasks.pieces(TASKS_PER_PART).into_iter().map(|piece| LedgerPart::Freed(job.id, piece, *floor)));
+            }
+        } else {
+            parts.push(LedgerPart::Rounds(job.id, Box::new(job.rounds.clone())));
+        }
+    }
+    parts
 }
 
 impl Ledger {
@@ -85,9 +132,7 @@ impl Ledger {
 
     /// The parts of a snapshot.
     pub fn parts(&self) -> impl Iterator<Item = LedgerPart> + '_ {
-        let rounds =
-            |job: &JobRecord| (job.rounds != Rounds::default()).then_some(LedgerPart::Rounds(job.id, Box::new(job.rounds.clone())));
-        let jobs = self.jobs.values().flat_map(move |job| [LedgerPart::Job(Box::new(job.clone()))].into_iter().chain(rounds(job)));
+        let jobs = self.jobs.values().flat_map(parts_of);
         let datasets = self.datasets.iter().map(|(digest, record)| LedgerPart::Dataset(*digest, record.clone()));
         let workers = self.workers.values().map(|info| LedgerPart::Worker(info.clone(), self.attached.contains(&info.id)));
         jobs.chain(datasets).chain(workers)
@@ -102,6 +147,18 @@ impl Ledger {
                     job.rounds = *rounds;
                 }
             }
+            LedgerPart::Tasks(job, sets) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.succeeded.extend(&sets.succeeded);
+                    job.failed.extend(&sets.failed);
+                    job.failures.extend(sets.failures);
+                }
+            }
+            LedgerPart::Freed(job, tasks, floor) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.rounds.put_freed(&tasks, floor);
+                }
+            }
             LedgerPart::Dataset(digest, record) => {
                 self.datasets.insert(digest, record);
             }
@@ -111,6 +168,63 @@ impl Ledger {
                 }
                 self.workers.insert(info.id, info);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::entry::Submitted;
+    use crate::domain::testing::job_spec;
+
+    /// Every third task from `first` on.
+    fn combed(first: u32, count: u32) -> IndexSet {
+        (0..count).map(|at| TaskNo(first + 3 * at)).collect()
+    }
+
+    #[test]
+    fn a_job_of_ever_so_many_scattered_tasks_fits_parts_of_a_bounded_size() {
+        let submitted = Submitted {
+            job: JobId(1),
+            spec: job_spec(),
+            request_id: "r".into(),
+            priority: 0,
+            max_running: None,
+            held: false,
+            at: WallTime(0),
+        };
+        for count in [10, 70_000, 200_000] {
+            let mut job = JobRecord::new(submitted.clone());
+            job.total = Some(10_000_000);
+            job.succeeded = combed(9_000_000, count);
+            job.failed = combed(1, count);
+            job.failures = (0..count).map(|no| (TaskNo(8_000_000 + no), Failures { count: 3, last: Attempt(70_000) })).collect();
+            job.rounds.retried = 2;
+            job.rounds.put_freed(&combed(2, count), Attempt(4));
+            job.rounds.put_freed(&combed(3, count), Attempt(9));
+            let mut ledger = Ledger::default();
+            ledger.put_job(job);
+            let mut read = Ledger::default();
+            let mut parts = 0;
+            for mut part in ledger.parts() {
+                parts += 1;
+                let tasks = match &mut part {
+                    LedgerPart::Job(job) => {
+                        // Its bytes know no rounds.
+                        job.rounds = Rounds::default();
+                        job.succeeded.runs_len() + job.failed.runs_len() + job.failures.len()
+                    }
+                    LedgerPart::Tasks(_, sets) => sets.succeeded.runs_len() + sets.failed.runs_len() + sets.failures.len(),
+                    LedgerPart::Rounds(_, rounds) => rounds.freed.iter().map(|(tasks, _)| tasks.runs_len()).sum(),
+                    LedgerPart::Freed(_, tasks, _) => tasks.runs_len(),
+                    LedgerPart::Dataset(..) | LedgerPart::Worker(..) => 0,
+                };
+                assert!(tasks <= TASKS_PER_PART, "{tasks}");
+                read.put(part);
+            }
+            assert!(read == ledger, "{count}");
+            assert_eq!(parts == 2, count == 10, "{parts}");
         }
     }
 }

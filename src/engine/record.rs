@@ -49,9 +49,14 @@ impl Rounds {
         self.last_freed = tasks.len();
         self.freed.iter_mut().for_each(|(earlier, _)| earlier.subtract(&tasks));
         self.freed.retain(|(earlier, _)| !earlier.is_empty());
-        match self.freed.iter_mut().find(|(_, floor)| *floor == self.last_failed) {
-            Some((earlier, _)) => earlier.extend(&tasks),
-            None => self.freed.push((tasks, self.last_failed)),
+        self.put_freed(&tasks, self.last_failed);
+    }
+
+    /// Notes tasks whose attempts up to `floor` are of earlier rounds.
+    pub(super) fn put_freed(&mut self, tasks: &IndexSet, floor: Attempt) {
+        match self.freed.iter_mut().find(|(_, of)| *of == floor) {
+            Some((earlier, _)) => earlier.extend(tasks),
+            None => self.freed.push((tasks.clone(), floor)),
         }
     }
 }

@@ -16,7 +16,7 @@ use millpond::domain::{
     ResultEntry, ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::JobRecord;
-use millpond::engine::ledger::{DatasetRecord, LedgerPart};
+use millpond::engine::ledger::{DatasetRecord, LedgerPart, TaskSets};
 use millpond::engine::record::{Failures, Rounds};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -203,6 +203,10 @@ fn parts_of_a_snapshot_of_every_kind() {
     let freed = vec![(IndexSet::range(3, 5), Attempt(3)), (IndexSet::range(70, 71), Attempt(70_000))];
     let rounds = Rounds { retried: 2, request: 1 << 100, last_failed: Attempt(70_000), last_freed: 1, freed };
     same("part-rounds", &LedgerPart::Rounds(JobId(300), Box::new(rounds)));
+    let failures = [(TaskNo(305), Failures { count: 2, last: Attempt(3) })].into();
+    let sets = TaskSets { succeeded: IndexSet::range(0, 300), failed: IndexSet::range(310, 312), failures };
+    same("part-tasks", &LedgerPart::Tasks(JobId(300), Box::new(sets)));
+    same("part-freed", &LedgerPart::Freed(JobId(300), IndexSet::range(3, 5), Attempt(3)));
     same("part-worker-away", &LedgerPart::Worker(worker(), false));
 }
 
