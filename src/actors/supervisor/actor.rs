@@ -16,7 +16,7 @@ use crate::actors::journal::JournalRef;
 use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
-use crate::domain::{Epoch, Error, JobId, SessionId, WallTime, WorkerId, WorkerInfo};
+use crate::domain::{Epoch, Error, Instant, JobId, SessionId, WallTime, WorkerId, WorkerInfo};
 use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent};
 use crate::limits;
 
@@ -95,6 +95,8 @@ pub struct SupervisorState {
     pub(super) datasets: BTreeSet<crate::domain::Digest>,
     pub(super) watched: BTreeSet<JobId>,
     dirty: BTreeSet<JobId>,
+    /// When the head started.
+    pub(super) began: Instant,
     pub(super) reattach: Duration,
     pub(super) disk: Disk,
 }
@@ -133,6 +135,7 @@ impl Actor for JobSupervisor {
             datasets: args.ledger.datasets.keys().copied().collect(),
             watched: BTreeSet::new(),
             dirty: BTreeSet::new(),
+            began: args.clock.now().mono,
             reattach: args.reattach,
             disk: args.disk,
         };

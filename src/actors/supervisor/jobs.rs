@@ -14,7 +14,7 @@ use crate::blobs::JobFiles;
 use crate::domain::entry::{Entry, Submitted};
 use crate::domain::verb::Verb;
 use crate::domain::wire::{Finished, ToWorker};
-use crate::domain::{Error, ErrorKind, Input, Instant, JobId, SessionId, WorkerId};
+use crate::domain::{Error, ErrorKind, Input, JobId, SessionId, WorkerId};
 use crate::engine::explain::{self, Explanation};
 use crate::engine::session::SessionEvent;
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Repeated, RosterEvent};
@@ -257,9 +257,12 @@ impl SupervisorState {
             Err(error) => return Ok(Err(error)),
         };
         // What is left of the round before, in a worker's hands, is known only there.
-        let just_started = self.clock.now().mono.since(Instant(0)) < self.reattach;
-        let known =
-            if just_started { self.workers.keys().copied().collect() } else { self.sessions.values().map(|seat| seat.worker).collect() };
+        let just_started = self.clock.now().mono.since(self.began) < self.reattach;
+        let known = if just_started {
+            self.journal.read(|ledger| ledger.attached.clone()).await?
+        } else {
+            self.sessions.values().map(|seat| seat.worker).collect()
+        };
         if let Some(EndedJob { record, .. }) = self.ended.remove(&job) {
             let machine = JobMachine::new(record, self.epoch, known);
             self.start_job(myself, machine, files).await?;
