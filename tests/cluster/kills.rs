@@ -36,11 +36,12 @@ fn submit(cluster: &Cluster, tasks: usize, name: &str) -> String {
     let lines: String = (0..tasks).map(|line| format!("record {line} {}\n", "abc".repeat(line * 7919 % 23))).collect();
     let input = cluster.write("records.txt", lines);
     let shell = format!(
-        "echo $MILLPOND_INDEX >> {}; cat > {{output}}/copy; wc -c < {{output}}/copy
-         [ $((MILLPOND_INDEX % 8)) != 0 ] || seq $MILLPOND_INDEX 9000 | awk '{{print ($1 * 7919) % 1000003}}' > {{output}}/numbers
+        "set -e; echo $MILLPOND_INDEX >> {}; cat > {{output}}/copy; wc -c < {{output}}/copy
+         [ $((MILLPOND_INDEX % 8)) != 0 ] || awk 'BEGIN {{for (i = ENVIRON[\"MILLPOND_INDEX\"]; i <= 9000; i++) print (i * 7919) % 1000003}}' > {{output}}/numbers
          sleep 0.0$((MILLPOND_INDEX % 10))",
         cluster.text_path(LOG)
     );
+    // `set -e`, and no pipe: a kill may meet a shell's child before it is another program, and the task must fail then, not go on.
     // A task that is killed is tried again; one whose worker is killed needs no try for that.
     cluster.submit(&[&input, "--split", "lines:1", "--retries", "1000", "--name", name, "--", "sh", "-c", &shell])
 }
