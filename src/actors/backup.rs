@@ -113,8 +113,8 @@ mod tests {
     use crate::actors::job_store::JobStore;
     use crate::actors::journal;
     use crate::domain::entry::{Entry, JobEntry, Submitted};
-    use crate::domain::testing::job_spec;
-    use crate::domain::{Attempt, ErrorKind, JobId, Outcome, Packed, ResultMeta, TaskEnd, Timing, WallTime, WorkerId};
+    use crate::domain::testing::submitted;
+    use crate::domain::{Attempt, ErrorKind, JobId, Outcome, Packed, ResultMeta, TaskEnd, Timing, WorkerId};
     use crate::engine::Watermarks;
     use crate::store::SledStore;
 
@@ -126,15 +126,7 @@ mod tests {
 
     /// A job of four tasks, of which task 1 is done.
     fn one_result(folder: &Path) -> Ledger {
-        let submitted = Submitted {
-            job: JobId(1),
-            spec: job_spec(),
-            request_id: "r".into(),
-            priority: 0,
-            max_running: None,
-            held: true,
-            at: WallTime(0),
-        };
+        let submitted = Submitted { held: true, request_id: "r".into(), ..submitted(1) };
         let meta = ResultMeta {
             no: TaskNo(1),
             attempt: Attempt(1),

@@ -79,14 +79,12 @@ mod tests {
     use super::*;
     use crate::actors::job_store::JobStore;
     use crate::domain::entry::{Entry, Submitted};
-    use crate::domain::testing::job_spec;
+    use crate::domain::testing::{self, job_spec};
     use crate::domain::{ArrayRange, JobId, JobSpec, SplitRule, WallTime};
 
     fn submitted(job: u64, input: Input) -> Entry {
         let spec = JobSpec { input, ..job_spec() };
-        let request_id = String::new();
-        let at = WallTime(0);
-        Entry::JobSubmitted(Box::new(Submitted { job: JobId(job), spec, request_id, priority: 0, max_running: None, held: false, at }))
+        Entry::JobSubmitted(Box::new(Submitted { spec, ..testing::submitted(job) }))
     }
 
     fn stored(datasets: &DatasetStore, text: &str) -> Digest {

@@ -8,10 +8,10 @@ use tokio::sync::Semaphore;
 
 use crate::blobs::{ChunkIndex, ChunkIndexWriter, Dataset, DatasetStore, Stored};
 use crate::domain::entry::Entry;
-use crate::domain::{Digest, Error, ErrorKind, Packing, SplitRule, WallTime};
+use crate::domain::{Digest, Error, ErrorKind, SplitRule, WallTime};
 use crate::engine::ledger::DatasetRecord;
 use crate::limits;
-use crate::split::Splitter;
+use crate::split::{Splitter, refuse_packed};
 
 use super::clock::wall_now;
 use super::disk::Disk;
@@ -155,8 +155,8 @@ fn split(dataset: &Dataset, rule: &SplitRule, writer: &mut ChunkIndexWriter) -> 
         if read == 0 {
             break;
         }
-        if let Some(packing) = Packing::of(&buffer[..read]).filter(|_| offset == 0) {
-            return Err(Error::invalid(format!("the data set is {packing} data, stored as it is: upload it unpacked")));
+        if offset == 0 {
+            refuse_packed(&buffer[..read])?;
         }
         offset += read as u64;
         splitter.feed(&buffer[..read], &mut chunks)?;

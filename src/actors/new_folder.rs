@@ -35,9 +35,8 @@ impl NewFolder<'_> {
         files.create()?;
         blobs::copy_first(&JobFiles::new(self.from, job.id).segment(), &files.segment(), len)?;
         let index = ResultIndex::open(&files.result_index())?;
-        for (no, result) in results {
-            index.put(*no, IndexedResult { result: *result, success: job.succeeded.contains(*no) })?;
-        }
+        let indexed = |(no, result): &(TaskNo, ResultRef)| (*no, IndexedResult { result: *result, success: job.succeeded.contains(*no) });
+        index.put_all(results.iter().map(indexed).collect())?;
         index.sync()
     }
 

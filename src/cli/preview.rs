@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::{Chunk, Error, Packing, SplitRule};
 use crate::limits::PIECE_BYTES;
-use crate::split::{Splitter, Summary};
+use crate::split::{Splitter, Summary, refuse_packed};
 use crate::unpack::Unpacker;
 
 /// Chunks that are shown.
@@ -47,7 +47,11 @@ impl Preview {
             sizes.extend(chunks.iter().map(|chunk| chunk.header + chunk.len));
             first.extend(chunks.drain(..).take(FIRST_CHUNKS.saturating_sub(first.len())));
         };
+        let mut is_first = true;
         input.read(|piece| {
+            if std::mem::take(&mut is_first) {
+                refuse_packed(piece)?;
+            }
             splitter.feed(piece, &mut chunks)?;
             take(&mut chunks);
             Ok(())
@@ -199,6 +203,7 @@ mod tests {
         };
         assert!(refused(b"AC\n").contains("x.fa: line 1 (byte 0): found \"A\""));
         assert!(refused(b"").contains("x.fa: the data set is empty"));
+        assert!(refused(&gzip(&gzip(b">a\nAC\n"))).contains("x.fa: the data set is gzip data"), "compressed twice");
         assert!(refused(&gzip(b">a\n")[..12]).contains("x.fa: the gzip data breaks off, at byte 12"));
     }
 }

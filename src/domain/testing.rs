@@ -1,6 +1,7 @@
 //! What tests begin with.
 
-use super::{ArrayRange, Input, JobSpec, Merge, Resources};
+use super::entry::Submitted;
+use super::{ArrayRange, Input, JobId, JobSpec, Merge, Resources, WallTime};
 
 /// An array of ten tasks that ask for nothing; with everything else as it is by default.
 pub(crate) fn job_spec() -> JobSpec {
@@ -17,4 +18,9 @@ pub(crate) fn job_spec() -> JobSpec {
         retries: 0,
         merge: Merge::None,
     }
+}
+
+/// A job of [`job_spec`], with no request id, as it is by default.
+pub(crate) fn submitted(job: u64) -> Submitted {
+    Submitted { job: JobId(job), spec: job_spec(), request_id: String::new(), priority: 0, max_running: None, held: false, at: WallTime(0) }
 }

@@ -175,8 +175,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::entry::Submitted;
-    use crate::domain::testing::job_spec;
+    use crate::domain::testing::submitted;
 
     /// Every third task from `first` on.
     fn combed(first: u32, count: u32) -> IndexSet {
@@ -185,17 +184,8 @@ mod tests {
 
     #[test]
     fn a_job_of_ever_so_many_scattered_tasks_fits_parts_of_a_bounded_size() {
-        let submitted = Submitted {
-            job: JobId(1),
-            spec: job_spec(),
-            request_id: "r".into(),
-            priority: 0,
-            max_running: None,
-            held: false,
-            at: WallTime(0),
-        };
         for count in [10, 70_000, 200_000] {
-            let mut job = JobRecord::new(submitted.clone());
+            let mut job = JobRecord::new(submitted(1));
             job.total = Some(10_000_000);
             job.succeeded = combed(9_000_000, count);
             job.failed = combed(1, count);

@@ -229,14 +229,12 @@ impl JobRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::testing::job_spec;
+    use crate::domain::testing::submitted;
 
     /// A job of four tasks, of which two succeeded and one failed, and which ended.
     fn ended() -> JobRecord {
-        let spec = job_spec();
         let at = WallTime::default();
-        let submitted = Submitted { job: JobId(1), spec, request_id: String::new(), priority: 0, max_running: None, held: false, at };
-        let mut job = JobRecord::new(submitted);
+        let mut job = JobRecord::new(submitted(1));
         job.total = Some(4);
         job.mark = 3;
         job.succeeded = IndexSet::range(0, 2);

@@ -8,9 +8,9 @@
 //!
 //! In messages lines count from 1, bytes and records from 0 (as in a bundle's manifest).
 //!
-//! Invariant: no I/O, no clock, nothing async; memory does not grow with the data set or a record; with a line only where
-//! a pattern looks at it, up to a limit. What comes out depends only on
-//! the bytes, never on the pieces in which they came. It does not check what is inside a record: that is the command's business.
+//! Invariant: no I/O, no clock, nothing async; memory does not grow with the data set or a record; with a line only where a pattern looks
+//! at it, up to a limit. What comes out depends only on the bytes, never on the pieces in which they came. It does not check what is inside
+//! a record: that is the command's business.
 
 mod csv;
 mod cutter;
@@ -26,4 +26,4 @@ mod properties;
 mod scanner;
 mod splitter;
 
-pub use splitter::{Splitter, Summary};
+pub use splitter::{Splitter, Summary, refuse_packed};

@@ -3,7 +3,7 @@
 use super::cutter::{Bounds, Cutter};
 use super::line::LineScanner;
 use super::scanner::{self, Scanner};
-use crate::domain::{Chunk, Error, SplitRule};
+use crate::domain::{Chunk, Error, Packing, SplitRule};
 
 /// How much a scanner sees at once, in bytes: little enough to stay in the processor's cache when it is looked at more than once.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -97,6 +97,14 @@ impl Splitter {
             return Ok(());
         }
         Err(Error::corrupt(format!("the data set is longer than the {} bytes announced: upload it again", self.total_len)))
+    }
+}
+
+/// `Invalid` if a data set that begins like this is compressed: cut between its records' compressed bytes it would be worth nothing.
+pub fn refuse_packed(first: &[u8]) -> Result<(), Error> {
+    match Packing::of(first) {
+        None => Ok(()),
+        Some(packing) => Err(Error::invalid(format!("the data set is {packing} data, stored as it is: upload it unpacked"))),
     }
 }
 

@@ -265,9 +265,7 @@ impl SupervisorState {
         };
         if let Some(EndedJob { record, .. }) = self.ended.remove(&job) {
             let machine = JobMachine::new(record, self.epoch, known);
-            self.start_job(myself, machine, files).await?;
-            self.open_window(job);
-            self.reclaim(job);
+            self.start_again(myself, machine, files).await?;
         }
         Ok(Ok(()))
     }

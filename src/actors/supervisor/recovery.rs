@@ -27,20 +27,29 @@ impl SupervisorState {
             self.note_ended(record);
             return Ok(());
         }
-        let id = record.id;
-        let files = JobStore::open(&self.data_dir, id)?;
+        let files = JobStore::open(&self.data_dir, record.id)?;
         let machine = JobMachine::new(record, self.epoch, workers);
-        self.start_job(myself, machine, files).await?;
-        self.open_window(id);
-        Ok(())
+        self.start_again(myself, machine, files).await
     }
 
-    /// A job that was begun again waits so long for the workers that may hold its tasks. Each has a window of its own: what was sent just
-    /// before a job's actor failed must not go out again because the head's start is long enough ago.
-    pub(super) fn open_window(&self, job: JobId) {
+    /// Starts an actor for a job of which workers may hold tasks: every session is asked, and for the workers that are not here it waits so
+    /// long. Each job has a window of its own: what was sent just before its actor failed must not go out again because the head's start is
+    /// long enough ago.
+    pub(super) async fn start_again(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        machine: JobMachine,
+        files: Arc<JobStore>,
+    ) -> Result<(), ActorProcessingErr> {
+        let job = machine.record().id;
+        self.start_job(myself, machine, files).await?;
         if let Some(actor) = self.live.get(&job) {
             actor.send_after(self.reattach, || JobMsg::Event(JobEvent::RecoveryOver));
+            for seat in self.sessions.values() {
+                let _ = seat.proxy.cast(ProxyMsg::Reclaim(job, actor.clone()));
+            }
         }
+        Ok(())
     }
 
     /// A job's actor, or a proxy, has failed. A proxy's worker is lost, and reconnects. A job is begun again from the journal, and asks
@@ -77,24 +86,13 @@ impl SupervisorState {
         let floor = self.attempt_floors.get(&job).copied().unwrap_or(0);
         let machine = JobMachine::new(record, self.epoch, known).after_failure(floor);
         self.attempt_floors.insert(job, machine.attempt_floor());
-        self.start_job(myself, machine, files).await?;
-        self.open_window(job);
+        self.start_again(myself, machine, files).await?;
         self.tell_watch_of_restart(job);
-        self.reclaim(job);
         Ok(())
     }
 
     /// The files of a job that was started before.
     pub(super) fn open_files(&self, job: JobId) -> Result<Arc<JobStore>, Error> {
         JobStore::open_again(&self.data_dir, job, self.segments.get(&job).and_then(Weak::upgrade))
-    }
-
-    /// Asks every session what it holds of a job.
-    pub(super) fn reclaim(&self, job: JobId) {
-        if let Some(actor) = self.live.get(&job) {
-            for seat in self.sessions.values() {
-                let _ = seat.proxy.cast(ProxyMsg::Reclaim(job, actor.clone()));
-            }
-        }
     }
 }

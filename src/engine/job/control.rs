@@ -33,19 +33,21 @@ fn stops_or_starts(verb: Verb) -> bool {
 
 impl JobMachine {
     pub(super) fn verb(&mut self, ticket: u64, verb: Verb, reason: String, now: Now, fx: &mut Vec<JobEffect>) {
-        if let Verb::Retry { request } = verb {
-            return self.retry(ticket, request, reason, now, fx);
-        }
         let state = self.state();
         let over = state.is_final() || self.ending;
         let killed = self.record.killing.is_some();
-        // A second kill is as welcome as the first, whenever it comes; every other verb needs a job that can still be steered.
-        let refused = if matches!(verb, Verb::Kill(_)) { over && !killed } else { over || killed };
+        let changes = self.changes(verb);
+        // A second kill is as welcome as the first, whenever it comes, and a retry begins a job that has ended anew; every other verb needs a
+        // job that can still be steered.
+        let (refused, changed) = match verb {
+            Verb::Kill(_) => (over && !killed, !over && changes),
+            Verb::Retry { .. } => (changes && (killed || self.ending || self.record.failed.is_empty()), changes),
+            _ => (over || killed, changes),
+        };
         if refused {
             fx.push(JobEffect::Reply(ticket, Err(VerbError { state, verb: verb.name() })));
             return;
         }
-        let changed = !over && self.changes(verb);
         if stops_or_starts(verb) {
             self.supersede(verb, fx);
         }
@@ -57,31 +59,12 @@ impl JobMachine {
         let durable = self.fault == Some(Fault::ReplyBeforeDurable);
         self.pending.push(PendingVerb { ticket, verb, changed, durable, fences, deadline, superseded_by: None });
         if changed {
+            if matches!(verb, Verb::Retry { .. }) {
+                self.freeing.extend(&self.record.failed);
+            }
             let entry = JobEntry::Controlled { version: self.record.control_version + 1, verb, reason, at: now.wall };
             self.persist(entry, Some(AfterDurable::Verb(ticket)), fx);
             self.after_control(verb, fx);
-        } else {
-            self.once_durable(AfterDurable::Verb(ticket), fx);
-        }
-        self.settle(fx);
-    }
-
-    /// The failed tasks wait again, also if the job had ended; a wish that comes again changes nothing.
-    fn retry(&mut self, ticket: u64, request: u128, reason: String, now: Now, fx: &mut Vec<JobEffect>) {
-        let rounds = &self.record.rounds;
-        let changed = !(rounds.retried > 0 && rounds.request == request);
-        let nothing = self.record.killing.is_some() || self.record.failed.is_empty() || self.ending;
-        if changed && nothing {
-            fx.push(JobEffect::Reply(ticket, Err(VerbError { state: self.state(), verb: "retry" })));
-            return;
-        }
-        let verb = Verb::Retry { request };
-        let durable = self.fault == Some(Fault::ReplyBeforeDurable);
-        self.pending.push(PendingVerb { ticket, verb, changed, durable, fences: BTreeMap::new(), deadline: now.mono, superseded_by: None });
-        if changed {
-            self.freeing.extend(&self.record.failed);
-            let entry = JobEntry::Controlled { version: self.record.control_version + 1, verb, reason, at: now.wall };
-            self.persist(entry, Some(AfterDurable::Verb(ticket)), fx);
         } else {
             self.once_durable(AfterDurable::Verb(ticket), fx);
         }
@@ -97,7 +80,7 @@ impl JobMachine {
             Verb::Kill(KillMode::Stop) => record.killing != Some(KillMode::Stop),
             Verb::SetPriority(priority) => record.priority != priority,
             Verb::SetLimit(max_running) => record.max_running != max_running,
-            Verb::Retry { .. } => false,
+            Verb::Retry { request } => record.rounds.retried == 0 || record.rounds.request != request,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::entry::{JobEntry, Submitted};
-use crate::domain::testing::job_spec;
+use crate::domain::testing::{job_spec, submitted};
 use crate::domain::verb::{KillMode, Verb, VerbReply};
 use crate::domain::wire::{Lease, Verdict};
 use crate::domain::{
@@ -32,9 +32,7 @@ const DONE: Outcome = Outcome::Exited { code: 0 };
 /// A job whose journal already has `entries`.
 fn record(retries: u32, entries: &[JobEntry]) -> JobRecord {
     let spec = JobSpec { retries, ..job_spec() };
-    let submitted =
-        Submitted { job: JobId(7), spec, request_id: String::new(), priority: 0, max_running: None, held: false, at: WallTime(1) };
-    let mut record = JobRecord::new(submitted);
+    let mut record = JobRecord::new(Submitted { spec, ..submitted(7) });
     entries.iter().for_each(|entry| record.apply(entry));
     record
 }
@@ -112,6 +110,16 @@ impl Story {
         for _ in 0..3 {
             self.tell(JobEvent::Durable(self.asked_of_journal));
         }
+    }
+
+    /// Task 0 is given up for lost at w1, where it runs on, and sent to w2; its first lease.
+    fn gives_up(&mut self) -> Lease {
+        let first = self.grant(S1, 1)[0];
+        self.tell(JobEvent::Started(S1, vec![first]));
+        self.loses(S1);
+        self.after(limits::STARTED_GONE_AFTER);
+        assert_eq!(self.grant(S2, 1), [lease(0, 2)]);
+        first
     }
 
     /// A session breaks, just after a heartbeat.

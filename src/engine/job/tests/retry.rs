@@ -91,11 +91,7 @@ fn a_failure_of_an_earlier_round_does_not_count_in_the_next() {
 #[test]
 fn no_number_comes_twice_even_if_an_earlier_attempt_is_the_one_that_failed() {
     let mut story = Story::of(1);
-    let first = story.grant(S1, 1)[0];
-    story.tell(JobEvent::Started(S1, vec![first]));
-    story.loses(S1);
-    story.after(limits::STARTED_GONE_AFTER);
-    assert_eq!(story.grant(S2, 1), [lease(0, 2)]);
+    let first = story.gives_up();
     story.finishes(S2, lease(0, 2), Outcome::Lost);
     let back = SessionId(11);
     assert_eq!(story.claims(back, first, true), Some(Verdict::Send));

@@ -84,11 +84,7 @@ fn a_kill_also_waits_for_an_attempt_whose_task_has_ended_elsewhere() {
 #[test]
 fn a_verb_that_waits_is_answered_when_the_job_ends() {
     let mut story = Story::of(1);
-    let first = story.grant(S1, 1)[0];
-    story.tell(JobEvent::Started(S1, vec![first]));
-    story.loses(S1);
-    story.after(limits::STARTED_GONE_AFTER);
-    assert_eq!(story.grant(S2, 1), [lease(0, 2)]);
+    let first = story.gives_up();
     let pause = story.verb(Verb::Pause);
     story.disk_catches_up();
     assert_eq!(story.answer(pause), None, "the fence is out");
