@@ -25,6 +25,18 @@ pub const TASK_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 pub const GRACE_MAX: Duration = Duration::from_secs(3600);
 /// Failed attempts of one task that are tried again.
 pub const RETRIES_MAX: u32 = 1000;
+/// How long a tree of processes is stopped that forks on.
+pub const FREEZE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest a pause lasts that ends by itself: a year.
+pub const PAUSE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// From a failure to the next attempt, where the job does not say.
+pub const DEFAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The longest time from a failure to the next attempt.
+pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(3600);
+/// Exit codes that a job names as worth another try.
+pub const RETRY_ON_MAX: usize = 256;
+/// Workers that one task may take down before it is taken for the cause.
+pub const POISON_LOSSES: u32 = 5;
 /// A sentence for a person that comes from the other side: a refusal, a reason.
 pub const TEXT_MAX_BYTES: usize = 4096;
 

@@ -143,7 +143,7 @@ mod tests {
         let later = store.segment.append(&ResultMeta { no: TaskNo(2), ..meta }, b"").unwrap();
         store.note(&TaskEnd { no: TaskNo(2), result: later, ..end.clone() }).unwrap();
         let mut ledger = Ledger::default();
-        ledger.apply(&Entry::JobSubmitted(Box::new(submitted)));
+        ledger.apply(&Entry::accepted(submitted));
         for entry in [JobEntry::Split { total: 4 }, JobEntry::Marked { mark: 2 }, JobEntry::TaskEnded(end)] {
             ledger.apply(&Entry::Job(JobId(1), entry));
         }

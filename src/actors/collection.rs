@@ -84,7 +84,7 @@ mod tests {
 
     fn submitted(job: u64, input: Input) -> Entry {
         let spec = JobSpec { input, ..job_spec() };
-        Entry::JobSubmitted(Box::new(Submitted { spec, ..testing::submitted(job) }))
+        Entry::accepted(Submitted { spec, ..testing::submitted(job) })
     }
 
     fn stored(datasets: &DatasetStore, text: &str) -> Digest {

@@ -10,7 +10,9 @@ use crate::blobs::ChunkIndex;
 use crate::domain::entry::{Entry, JobEntry};
 use crate::domain::verb::{Verb, VerbReply};
 use crate::domain::wire::{Finished, JobInfo, Lease, ResultBytes, ToWorker, Verdict};
-use crate::domain::{Attempt, Epoch, Error, ErrorKind, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskNo, WorkerId};
+use crate::domain::{
+    Attempt, Epoch, Error, ErrorKind, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskNo, Timing, WorkerId,
+};
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView};
 
@@ -48,6 +50,17 @@ pub enum JobMsg {
     },
     /// The job with its inside, for listings and bundles.
     Snapshot(RpcReplyPort<JobSnapshot>),
+    /// The record of a task that took down too many workers could not be stored: try again.
+    Poison {
+        /// The task.
+        no: TaskNo,
+        /// Its last attempt.
+        attempt: Attempt,
+        /// Where that ran.
+        worker: WorkerId,
+        /// How many.
+        workers: u32,
+    },
     /// The supervisor has taken the final state over: end.
     Retire,
 }
@@ -190,6 +203,7 @@ impl Actor for JobActor {
             JobMsg::Snapshot(reply) => {
                 let _ = reply.send(state.snapshot());
             }
+            JobMsg::Poison { no, attempt, worker, workers } => state.poison(&myself, no, attempt, worker, workers)?,
             JobMsg::Retire => myself.stop(None),
         }
         Ok(())
@@ -271,6 +285,28 @@ impl JobActorState {
         }
     }
 
+    /// Stores what is said of a task that took down too many workers, then tells the machine.
+    fn poison(
+        &mut self,
+        myself: &ActorRef<JobMsg>,
+        no: TaskNo,
+        attempt: Attempt,
+        worker: WorkerId,
+        workers: u32,
+    ) -> Result<(), ActorProcessingErr> {
+        let (outcome, timing) = (Outcome::Poison { workers }, Timing { started: self.clock.now().wall, ended: self.clock.now().wall });
+        let meta = ResultMeta { no, attempt, worker, outcome, timing, packed: Packed::default() };
+        match self.files.segment.append(&meta, &[]) {
+            // Behind what is being done now.
+            Ok(result) => drop(myself.cast(JobMsg::Event(JobEvent::Poisoned { no, result }))),
+            Err(error) => {
+                tracing::warn!(job = %self.id, task = no.0, %error, "the end of a task could not be stored; trying again");
+                drop(myself.send_after(STORE_AGAIN_AFTER, move || JobMsg::Poison { no, attempt, worker, workers }));
+            }
+        }
+        Ok(())
+    }
+
     fn holds(&self, result: ResultRef, lease: &Lease) -> bool {
         self.files.segment.read_meta(result).is_ok_and(|(meta, _)| meta.no == lease.no && meta.attempt == lease.attempt)
     }
@@ -291,6 +327,8 @@ impl JobActorState {
             }
             JobEffect::Fence(session, fence) => self.to_session(session, ProxyMsg::Event(SessionEvent::Fence(fence, self.id))),
             JobEffect::Stop(session, lease, grace) => self.pass(session, ToWorker::Stop(lease, grace)),
+            JobEffect::Freeze(session, lease, frozen) => self.pass(session, ToWorker::Freeze(lease, frozen)),
+            JobEffect::Poison { no, attempt, worker, workers } => self.poison(myself, no, attempt, worker, workers)?,
             JobEffect::Verdict(session, lease, Verdict::Stop) => self.pass(session, ToWorker::Verdict(lease, Verdict::Stop)),
             JobEffect::Verdict(session, lease, verdict) => {
                 let lease = Lease { epoch: self.epoch, ..lease };

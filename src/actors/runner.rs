@@ -35,7 +35,7 @@ pub struct Order {
     pub stop: Arc<StopSwitch>,
 }
 
-/// Stops one attempt, whether its process has started or not.
+/// Stops one attempt, or lets it stand still, whether its process has started or not.
 #[derive(Default)]
 pub struct StopSwitch {
     state: Mutex<StopState>,
@@ -44,6 +44,7 @@ pub struct StopSwitch {
 #[derive(Default)]
 struct StopState {
     asked: Option<Duration>,
+    frozen: bool,
     stopper: Option<Stopper>,
 }
 
@@ -61,10 +62,22 @@ impl StopSwitch {
         }
     }
 
+    /// The tree, and its time limit, stand still; or go on.
+    pub fn freeze(&self, frozen: bool) {
+        let mut state = self.state();
+        state.frozen = frozen;
+        if let Some(stopper) = &state.stopper {
+            stopper.freeze(frozen);
+        }
+    }
+
     fn arm(&self, stopper: Stopper) {
         let mut state = self.state();
         if let Some(grace) = state.asked {
             stopper.stop(grace);
+        }
+        if state.frozen {
+            stopper.freeze(true);
         }
         state.stopper = Some(stopper);
     }

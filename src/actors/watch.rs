@@ -229,7 +229,7 @@ pub fn queue() -> (mpsc::Sender<JobEvent>, mpsc::Receiver<JobEvent>) {
 mod tests {
     use super::*;
     use crate::domain::testing::job_spec;
-    use crate::domain::verb::Counts;
+    use crate::domain::verb::{Counts, Hold};
     use crate::domain::{GrantId, JobState};
     use crate::engine::JobView;
     use crate::engine::view::Durations;
@@ -254,6 +254,8 @@ mod tests {
             wanted: 0,
             out: 0,
             limbo: 0,
+            hold: Hold::default(),
+            delayed: 0,
             round: 1,
             last_grant: GrantId(0),
             durations: Durations::default(),

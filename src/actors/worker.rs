@@ -273,6 +273,11 @@ impl WorkerState {
                     slot.stop.stop(grace);
                 }
             }
+            SlotEffect::Freeze { slot, frozen, .. } => {
+                if let Some(slot) = self.slots.get(slot) {
+                    slot.stop.freeze(frozen);
+                }
+            }
             SlotEffect::Fail { lease } => self.fail(lease),
             SlotEffect::Deliver(lease) => self.deliver(myself, lease),
             SlotEffect::Forget(lease) => {

@@ -184,7 +184,8 @@ mod tests {
     use super::super::testing::{Bytes, other_readers_accept, unpack, whole};
     use super::*;
     use crate::domain::{
-        ArrayRange, Attempt, Chunk, Digest, Input, JobId, JobSpec, Outcome, Packed, Resources, SharedFile, Timing, WallTime, WorkerId,
+        ArrayRange, Attempt, Chunk, Digest, Input, JobId, JobSpec, Outcome, Packed, Policy, Resources, SharedFile, Timing, WallTime,
+        WorkerId,
     };
 
     fn spec(input: Input, merge: Merge) -> JobSpec {
@@ -200,6 +201,7 @@ mod tests {
             grace: Duration::from_secs(5),
             retries: 1,
             merge,
+            policy: Policy::default(),
         }
     }
 

@@ -130,7 +130,7 @@ pub(crate) enum Verb {
     /// Print what a finished task wrote: its standard output, and its standard error to standard error
     Logs(LogsArgs),
     /// Start no more tasks of a job, until resume; running tasks go on
-    Pause(ControlArgs),
+    Pause(super::pause::PauseArgs),
     /// Let a paused job go on
     Resume(ControlArgs),
     /// Run the failed tasks again, into the same bundle, also of a job that has ended

@@ -9,7 +9,7 @@ use super::controlled::request_id;
 use super::exit::Stop;
 use super::progress::Progress;
 use super::units::{parse_duration, parse_pair, parse_size, wire_duration};
-use crate::domain::{ArrayRange, Error, Packing, SplitRule};
+use crate::domain::{ArrayRange, Error, MaxFailed, Packing, SplitRule};
 use crate::limits::SHARED_FILES_MAX;
 use crate::rpc::client::Client;
 use crate::rpc::hashed::Form;
@@ -102,6 +102,15 @@ pub(crate) struct JobOptions {
     /// How often a failed task is tried again
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Failure")]
     retries: u32,
+    /// Exit codes that are worth another try, as 75,137 (128 + the signal's number for a signal) [default: every failure is]
+    #[arg(long, value_name = "CODES", value_delimiter = ',', allow_negative_numbers = true, help_heading = "Failure")]
+    retry_on: Vec<i32>,
+    /// From a failure to the second attempt; twice as long before each later one [default: 1s]
+    #[arg(long, value_name = "DUR", value_parser = parse_duration, help_heading = "Failure")]
+    retry_delay: Option<Duration>,
+    /// When more tasks than so many, as 5 or 10%, have failed the job ends, as failed, with what it has
+    #[arg(long, value_name = "N|N%", help_heading = "Failure")]
+    max_failed: Option<MaxFailed>,
 }
 
 /// Job options that were found sound on this side: files exist, nothing contradicts.
@@ -163,6 +172,9 @@ impl JobOptions {
             grace: self.grace.map(wire_duration),
             retries: self.retries,
             merge: self.merge.map_or(pb::Merge::Unspecified, |Merge::Concat| pb::Merge::Concat).into(),
+            retry_on: self.retry_on,
+            retry_delay: self.retry_delay.map(wire_duration),
+            max_failed: self.max_failed.map(|max| max.to_string()).unwrap_or_default(),
         };
         pb::SubmitJobRequest {
             request_id: self.request_id.map_or_else(request_id, |id| id.to_string()),

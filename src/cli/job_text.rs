@@ -6,7 +6,11 @@ use crate::rpc::pb;
 
 /// `succeeded`, or `waiting, paused`.
 pub(crate) fn state(job: &pb::Job) -> String {
-    let held = if job.held && !is_final(job) { ", paused" } else { "" };
+    let held = match (job.held && !is_final(job), job.frozen) {
+        (true, true) => ", frozen",
+        (true, false) => ", paused",
+        (false, _) => "",
+    };
     format!("{}{held}", job_state(job.state()))
 }
 

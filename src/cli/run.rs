@@ -243,7 +243,8 @@ impl Run {
     }
 
     async fn pause(&self, id: JobId, ui: &mut Ui) -> Result<Next, Stop> {
-        let request = pb::PauseJobRequest { id: id.to_string(), request_id: request_id(), reason: "interrupted".into() };
+        let request =
+            pb::PauseJobRequest { id: id.to_string(), request_id: request_id(), reason: "interrupted".into(), ..Default::default() };
         let reply = self.client.repeat(async || self.client.jobs().pause_job(request.clone()).await).await?;
         let (running, how) = match (reply.running, self.is_remote) {
             (0, true) => (String::new(), format!("millpond resume {id}")),

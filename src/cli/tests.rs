@@ -42,7 +42,7 @@ async fn pause_says_what_it_met_and_what_is_left() {
     unconfirmed.unconfirmed = vec!["w3".into()];
     let replies = [reply(paused.clone(), true, 0), reply(paused.clone(), false, 0), Ok(unconfirmed)].into();
     let mut shell = Shell::with(Script { replies, ..Default::default() }).await;
-    assert_eq!(shell.run(&["pause", "7"]).await.out, "j7 paused: 812 not started, 16 running\n");
+    assert_eq!(shell.run(&["pause", "7"]).await.out, "j7 is paused: 812 not started, 16 running\n");
     assert_eq!(shell.run(&["pause", "j7"]).await.out, "j7 was paused already: 812 not started, 16 running\n");
     let ran = shell.run(&["pause", "j7", "--format", "json"]).await;
     let want = r#"{"version":1,"id":"j7","state":"running","held":true,"dropped":0,"undispatched":812,"running":16,"unconfirmed":["w3"]}"#;
@@ -108,7 +108,7 @@ j12  human  ana    waiting, paused         0   1000   172       16       2  2023
     let digest = "ab".repeat(32);
     let want = format!(
         "{}{}{}{}",
-        r#"{"version":1,"id":"j7","name":"human","owner":"ana","state":"running","held":false,"priority":0,"max_running":null,"#,
+        r#"{"version":1,"id":"j7","name":"human","owner":"ana","state":"running","held":false,"frozen":false,"resumes":null,"priority":0,"max_running":null,"#,
         r#""past_finish_line":false,"reason":null,"eta_seconds":null,"tasks":{"total":1000,"undispatched":812,"running":16,"succeeded":170,"failed":2,"killed":0},"#,
         format_args!(
             r#""input":{{"dataset":{{"digest":"{digest}","name":"human.mgf","split":"mgf:10"}}}},"command":["search","{{input}}"],"#

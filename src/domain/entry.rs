@@ -4,9 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Attempt, Digest, JobId, TaskNo};
+use super::ids::{Attempt, Digest, JobId, TaskNo, WorkerId};
 use super::job::{JobSpec, JobState};
 use super::outcome::TaskEnd;
+use super::policy::Policy;
 use super::time::WallTime;
 use super::verb::Verb;
 use super::worker::WorkerInfo;
@@ -28,14 +29,24 @@ pub enum Entry {
         /// When.
         at: WallTime,
     },
-    /// A job was accepted.
+    /// A job was accepted, as the first heads wrote it: read, and not written any more.
     JobSubmitted(Box<Submitted>),
     /// About one job.
     Job(JobId, JobEntry),
     /// A worker attached for the first time, or came back, or changed.
     WorkerAttached(WorkerInfo),
     /// A worker left in order, or was given up.
-    WorkerLeft(super::ids::WorkerId),
+    WorkerLeft(WorkerId),
+    /// A job was accepted; its policy beside it.
+    JobAccepted(Box<Submitted>, Box<Policy>),
+}
+
+impl Entry {
+    /// A job was accepted.
+    pub fn accepted(mut submitted: Submitted) -> Self {
+        let policy = std::mem::take(&mut submitted.spec.policy);
+        Self::JobAccepted(Box::new(submitted), Box::new(policy))
+    }
 }
 
 /// A job as accepted.
@@ -108,5 +119,16 @@ pub enum JobEntry {
     AttemptsUsed {
         /// The highest.
         up_to: Attempt,
+    },
+    /// A task was lost with its worker, or given back by one whose machine failed: no failure of its own, until it is one too many.
+    AttemptLost {
+        /// The task.
+        no: TaskNo,
+        /// The attempt.
+        attempt: Attempt,
+        /// The worker.
+        worker: WorkerId,
+        /// Whether the worker went away with it.
+        died: bool,
     },
 }

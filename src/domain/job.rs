@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::ids::{Digest, TaskNo};
+use super::policy::Policy;
 use super::resources::Resources;
 use super::split_rule::SplitRule;
 
@@ -113,6 +114,9 @@ pub struct JobSpec {
     pub retries: u32,
     /// How the standard outputs come back.
     pub merge: Merge,
+    /// What becomes of failures. Beyond the bytes of version 1, so it is journalled and kept in parts of its own.
+    #[serde(skip)]
+    pub policy: Policy,
 }
 
 impl JobSpec {

@@ -34,6 +34,11 @@ pub enum Outcome {
     Lost,
     /// It was stopped because its job was killed, or because another attempt holds the task.
     Revoked,
+    /// Too many workers went away while they ran it, or could not take it through: it is not tried again.
+    Poison {
+        /// How many.
+        workers: u32,
+    },
 }
 
 impl Outcome {
@@ -47,7 +52,8 @@ impl Outcome {
         match self {
             Self::Exited { code } => Some(*code),
             Self::Signalled { signal } => Some(128 + signal),
-            Self::TimedOut | Self::SpawnFailed { .. } | Self::OutputMissing { .. } | Self::Lost | Self::Revoked => None,
+            Self::TimedOut | Self::SpawnFailed { .. } | Self::OutputMissing { .. } => None,
+            Self::Lost | Self::Revoked | Self::Poison { .. } => None,
         }
     }
 
@@ -61,6 +67,7 @@ impl Outcome {
             Self::OutputMissing { reason } => format!("its output could not be taken in: {reason}"),
             Self::Lost => "its worker went away".into(),
             Self::Revoked => "stopped".into(),
+            Self::Poison { workers } => format!("{workers} workers went away or failed while they ran it, so it is not tried again"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What tests begin with.
 
 use super::entry::Submitted;
-use super::{ArrayRange, Input, JobId, JobSpec, Merge, Resources, WallTime};
+use super::{ArrayRange, Input, JobId, JobSpec, Merge, Policy, Resources, WallTime};
 
 /// An array of ten tasks that ask for nothing; with everything else as it is by default.
 pub(crate) fn job_spec() -> JobSpec {
@@ -17,6 +17,7 @@ pub(crate) fn job_spec() -> JobSpec {
         grace: crate::limits::DEFAULT_GRACE,
         retries: 0,
         merge: Merge::None,
+        policy: Policy::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::job::JobState;
+use super::time::WallTime;
 
 /// What happens to running tasks when their job is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,10 +14,19 @@ pub enum KillMode {
     Stop,
 }
 
-/// A control verb.
+/// How a job is paused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Its running tasks stand still as well, and so do their time limits.
+    pub freeze: bool,
+    /// It goes on by itself then.
+    pub until: Option<WallTime>,
+}
+
+/// A control verb. Persisted: a new one comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verb {
-    /// No task starts until Resume.
+    /// No task starts until Resume. Running tasks go on.
     Pause,
     /// Tasks may start again.
     Resume,
@@ -31,13 +41,34 @@ pub enum Verb {
         /// Of the client's request id.
         request: u128,
     },
+    /// A pause that is more than [`Verb::Pause`].
+    PauseWith(Hold),
 }
 
 impl Verb {
+    /// A pause.
+    pub fn pause(hold: Hold) -> Self {
+        if hold == Hold::default() { Self::Pause } else { Self::PauseWith(hold) }
+    }
+
+    /// How it pauses, if it does.
+    pub fn hold(&self) -> Option<Hold> {
+        match self {
+            Self::Pause => Some(Hold::default()),
+            Self::PauseWith(hold) => Some(*hold),
+            Self::Resume | Self::Kill(_) | Self::SetPriority(_) | Self::SetLimit(_) | Self::Retry { .. } => None,
+        }
+    }
+
+    /// Whether no task starts after it.
+    pub fn stops(&self) -> bool {
+        matches!(self, Self::Pause | Self::PauseWith(_) | Self::Kill(_))
+    }
+
     /// As on the command line.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Pause => "pause",
+            Self::Pause | Self::PauseWith(_) => "pause",
             Self::Resume => "resume",
             Self::Kill(_) => "kill",
             Self::SetPriority(_) => "priority",

@@ -60,6 +60,8 @@ pub struct JobInfo {
 pub enum Verdict {
     /// Go on, under the new epoch.
     Adopt,
+    /// The same, but stand still: its job is frozen.
+    AdoptFrozen,
     /// Stop it, and forget it.
     Stop,
     /// Its result is wanted: send it.
@@ -94,6 +96,8 @@ pub enum ToWorker {
     Fence(FenceId, JobId),
     /// Stop a running attempt: TERM, grace, KILL of the whole tree.
     Stop(Lease, Duration),
+    /// Let a running attempt stand still (its whole tree, and its time limit), or go on.
+    Freeze(Lease, bool),
     /// These results are durable: forget them.
     Ack(Vec<Lease>),
     /// Take no more tasks, and leave when empty; or, false, take tasks again.

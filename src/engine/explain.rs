@@ -27,11 +27,14 @@ pub fn reason(view: &JobView, roster: &Roster, place: Option<Place>) -> String {
     match view.state {
         JobState::Succeeded => format!("has ended: all {} succeeded", tasks(counts.total)),
         JobState::Failed if counts.failed == 0 => format!("has failed: {}", view.note),
-        JobState::Failed => format!("has ended: {} of {} failed", counts.failed, tasks(counts.total)),
+        JobState::Failed => format!("has ended: {} of {} failed{}", counts.failed, tasks(counts.total), gave_up(view)),
         JobState::Killed => format!("was killed{note}: {} succeeded, {} dropped", tasks(counts.succeeded), counts.killed),
         JobState::Ingesting => format!("is being split by its rule{}", held(view)),
         JobState::Finishing if view.killed && counts.running + counts.undispatched > 0 => {
             format!("is being killed{note}: {} still running", tasks(counts.running + counts.undispatched))
+        }
+        JobState::Finishing if counts.running + counts.undispatched > 0 => {
+            format!("gives up, as too many of its tasks failed: {} being stopped", tasks(counts.running + counts.undispatched))
         }
         JobState::Finishing => "has run all its tasks; its end is being made durable".into(),
         JobState::Waiting | JobState::Running => format!("{}{}", live(view, roster, place, &note), suspicion(view, roster)),
@@ -49,6 +52,10 @@ fn suspicion(view: &JobView, roster: &Roster) -> String {
     format!("; under suspicion, as tasks of several jobs failed there: {}{more} (see `millpond worker list`)", suspected.join(", "))
 }
 
+fn gave_up(view: &JobView) -> String {
+    if view.counts.killed == 0 { String::new() } else { format!(", {} dropped: {}", view.counts.killed, view.note) }
+}
+
 fn tasks(n: u32) -> String {
     if n == 1 { "1 task".into() } else { format!("{n} tasks") }
 }
@@ -61,7 +68,9 @@ fn live(view: &JobView, roster: &Roster, place: Option<Place>, note: &str) -> St
     let counts = view.counts;
     let running = if counts.running > 0 { format!("{} running, ", tasks(counts.running)) } else { String::new() };
     if view.held {
-        return format!("is paused{note}: {running}{} not started until it is resumed", counts.undispatched);
+        let still = if view.hold.freeze && counts.running > 0 { "standing still, " } else { "" };
+        let until = if view.hold.until.is_some() { "its time is over, or it is resumed" } else { "it is resumed" };
+        return format!("is paused{note}: {running}{still}{} not started until {until}", counts.undispatched);
     }
     if counts.undispatched == 0 {
         return format!("is running its last {}", tasks(counts.running));
@@ -86,6 +95,9 @@ fn live(view: &JobView, roster: &Roster, place: Option<Place>, note: &str) -> St
             "is waiting: {running}the head has restarted, and {} may still run on workers that have not reported",
             tasks(view.limbo)
         );
+    }
+    if view.delayed > 0 && view.wanted == 0 {
+        return format!("is waiting: {running}{} failed and will be tried again shortly", tasks(view.delayed));
     }
     let Some(place) = place else {
         return format!("is handing out: {running}{} on the way to workers", tasks(counts.undispatched));

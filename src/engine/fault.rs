@@ -47,6 +47,10 @@ pub enum Fault {
     LateHelloTaken,
     /// Tasks are granted although the head's disk is full.
     FullDiskIgnored,
+    /// What was frozen stands still after a resume.
+    FreezeKept,
+    /// A job that gave up forgets which attempts were out.
+    GivenUpForgotten,
     /// A session's silence is measured by the wall clock.
     WallClockTrusted,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::entry::Entry;
 use crate::domain::{Attempt, Digest, IndexSet, JobId, TaskNo, WallTime, WorkerId, WorkerInfo};
 
-use super::record::{Failures, JobRecord, Rounds};
+use super::record::{Failures, JobRecord, Losses, Rounds, Terms};
 
 /// A stored data set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,10 @@ pub enum LedgerPart {
     Tasks(JobId, Box<TaskSets>),
     /// More tasks that were let run again, with the attempt up to which theirs are of earlier rounds; behind the rounds.
     Freed(JobId, IndexSet, Attempt),
+    /// What a job has that is not as it is by default; behind the job.
+    Terms(JobId, Box<Terms>),
+    /// Tasks of a job that were lost with workers; behind the job.
+    Losses(JobId, BTreeMap<TaskNo, Losses>),
 }
 
 /// Tasks of a job by what came of them.
@@ -65,6 +69,8 @@ pub struct TaskSets {
 
 /// Runs of tasks, and tasks with failed attempts, in one part: 16 bytes each at most, so that a part is far below what a value may be.
 const TASKS_PER_PART: usize = 64 * 1024;
+/// Tasks that were lost with workers, in one part: with five workers each they take 50 bytes.
+const LOSSES_PER_PART: usize = 16 * 1024;
 
 /// A job as parts: nearly always one.
 fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
@@ -92,6 +98,12 @@ fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
             parts.push(LedgerPart::Rounds(job.id, Box::new(job.rounds.clone())));
         }
     }
+    let terms = job.terms();
+    if terms != Terms::default() {
+        parts.push(LedgerPart::Terms(job.id, Box::new(terms)));
+    }
+    let losses: Vec<(TaskNo, Losses)> = job.losses.iter().map(|(no, losses)| (*no, losses.clone())).collect();
+    parts.extend(losses.chunks(LOSSES_PER_PART).map(|some| LedgerPart::Losses(job.id, some.iter().cloned().collect())));
     parts
 }
 
@@ -103,6 +115,11 @@ impl Ledger {
                 self.datasets.entry(*digest).or_insert_with(|| DatasetRecord { name: name.clone(), len: *len, at: *at });
             }
             Entry::JobSubmitted(submitted) => self.put_job(JobRecord::new(submitted.as_ref().clone())),
+            Entry::JobAccepted(submitted, policy) => {
+                let mut submitted = submitted.as_ref().clone();
+                submitted.spec.policy = policy.as_ref().clone();
+                self.put_job(JobRecord::new(submitted));
+            }
             Entry::Job(id, entry) => {
                 if let Some(job) = self.jobs.get_mut(id) {
                     job.apply(entry);
@@ -159,6 +176,16 @@ impl Ledger {
                     job.rounds.put_freed(&tasks, floor);
                 }
             }
+            LedgerPart::Terms(job, terms) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.put_terms(*terms);
+                }
+            }
+            LedgerPart::Losses(job, losses) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.losses.extend(losses);
+                }
+            }
             LedgerPart::Dataset(digest, record) => {
                 self.datasets.insert(digest, record);
             }
@@ -208,7 +235,8 @@ mod tests {
                     LedgerPart::Tasks(_, sets) => sets.succeeded.runs_len() + sets.failed.runs_len() + sets.failures.len(),
                     LedgerPart::Rounds(_, rounds) => rounds.freed.iter().map(|(tasks, _)| tasks.runs_len()).sum(),
                     LedgerPart::Freed(_, tasks, _) => tasks.runs_len(),
-                    LedgerPart::Dataset(..) | LedgerPart::Worker(..) => 0,
+                    LedgerPart::Losses(_, losses) => 4 * losses.len(),
+                    LedgerPart::Dataset(..) | LedgerPart::Worker(..) | LedgerPart::Terms(..) => 0,
                 };
                 assert!(tasks <= TASKS_PER_PART, "{tasks}");
                 read.put(part);

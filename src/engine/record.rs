@@ -1,13 +1,14 @@
 //! The durable part of one job: what its journal entries add up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::entry::{JobEntry, Submitted};
-use crate::domain::verb::{KillMode, Verb};
-use crate::domain::{Attempt, IndexSet, JobId, JobSpec, JobState, TaskNo, WallTime};
+use crate::domain::verb::{Hold, KillMode, Verb};
+use crate::domain::{Attempt, IndexSet, JobId, JobSpec, JobState, Policy, TaskNo, WallTime, WorkerId};
+use crate::limits;
 
 /// Tasks that may go out before the first mark is journalled.
 pub const FIRST_MARK: u32 = 256;
@@ -61,6 +62,40 @@ impl Rounds {
     }
 }
 
+/// The workers that a task took down, or that could not take it through.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Losses {
+    /// How many went away while they ran it.
+    pub died: u32,
+    /// Those whose machine failed on it, each once: a full disk does not become the task's fault by being full for long.
+    pub gave_back: BTreeSet<WorkerId>,
+    /// The last attempt that was lost.
+    pub last: Attempt,
+    /// Where it ran.
+    pub last_worker: WorkerId,
+}
+
+impl Losses {
+    /// Whether the task is to be taken for the cause.
+    pub fn are_too_many(&self) -> bool {
+        self.count() >= limits::POISON_LOSSES
+    }
+
+    /// How many in all.
+    pub fn count(&self) -> u32 {
+        self.died.saturating_add(self.gave_back.len() as u32)
+    }
+}
+
+/// What of a job's state is beyond the bytes of version 1 and small: a part of a snapshot of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Of its specification.
+    pub policy: Policy,
+    /// How it is paused, if it is.
+    pub hold: Hold,
+}
+
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
@@ -106,6 +141,12 @@ pub struct JobRecord {
     /// Beyond the bytes of version 1, so it lies in a part of a snapshot of its own.
     #[serde(skip)]
     pub rounds: Rounds,
+    /// How it is paused, where `held` says that it is; beyond the bytes of version 1, too.
+    #[serde(skip)]
+    pub hold: Hold,
+    /// Of tasks that are not final; beyond the bytes of version 1, too.
+    #[serde(skip)]
+    pub losses: BTreeMap<TaskNo, Losses>,
     /// When it was accepted.
     pub created: WallTime,
     /// When its first task started.
@@ -133,6 +174,8 @@ impl JobRecord {
             failed: IndexSet::default(),
             failures: BTreeMap::new(),
             rounds: Rounds::default(),
+            hold: Hold::default(),
+            losses: BTreeMap::new(),
             created: submitted.at,
             began: None,
             ended: None,
@@ -156,6 +199,7 @@ impl JobRecord {
             JobEntry::TaskEnded(end) => {
                 if !self.is_final(end.no) {
                     self.failures.remove(&end.no);
+                    self.losses.remove(&end.no);
                     if end.success {
                         self.succeeded.insert(end.no)
                     } else {
@@ -164,12 +208,22 @@ impl JobRecord {
                     };
                 }
             }
+            JobEntry::AttemptLost { no, attempt, worker, died } => {
+                let losses = self.losses.entry(*no).or_default();
+                (losses.last, losses.last_worker) = (losses.last.max(*attempt), *worker);
+                if *died {
+                    losses.died = losses.died.saturating_add(1);
+                } else if !losses.are_too_many() {
+                    losses.gave_back.insert(*worker);
+                }
+            }
             JobEntry::AttemptsUsed { up_to } => self.rounds.last_failed = self.rounds.last_failed.max(*up_to),
             JobEntry::Began { at } => self.began = self.began.or(Some(*at)),
             JobEntry::Ended { state, reason, at } => {
                 if self.ended.is_none() {
                     self.ended = Some(Ended { state: *state, reason: reason.clone(), at: *at });
                     self.failures.clear();
+                    self.losses.clear();
                 }
             }
         }
@@ -181,23 +235,28 @@ impl JobRecord {
         }
         self.control_version = version;
         match verb {
-            Verb::Pause => {
+            Verb::Pause | Verb::PauseWith(_) => {
                 self.held = true;
+                self.hold = verb.hold().unwrap_or_default();
                 self.control_reason = reason.to_owned();
             }
             Verb::Resume => {
                 self.held = false;
+                self.hold = Hold::default();
                 self.control_reason.clear();
             }
             Verb::Kill(mode) => {
                 self.killing = Some(mode);
                 self.held = false;
+                self.hold = Hold::default();
                 self.control_reason = reason.to_owned();
             }
             Verb::SetPriority(priority) => self.priority = priority,
             Verb::SetLimit(max_running) => self.max_running = max_running,
             Verb::Retry { request } => {
-                self.rounds.free(std::mem::take(&mut self.failed), request);
+                let freed = self.to_be_freed();
+                self.failed = IndexSet::default();
+                self.rounds.free(freed, request);
                 self.ended = None;
             }
         }
@@ -218,6 +277,38 @@ impl JobRecord {
     /// Entries about this job may be lost: any task may have been handed out.
     pub fn doubt_mark(&mut self) {
         self.mark = self.total.unwrap_or(self.mark);
+    }
+
+    /// What a retry lets run again: what has failed, and what was dropped when the job gave up.
+    pub fn to_be_freed(&self) -> IndexSet {
+        if self.ended.is_none() {
+            return self.failed.clone();
+        }
+        let mut open = IndexSet::range(0, self.total.unwrap_or(0));
+        open.subtract(&self.succeeded);
+        open
+    }
+
+    /// Whether more of its tasks have failed than may.
+    pub fn gives_up(&self) -> bool {
+        let total = self.total.unwrap_or(0);
+        self.spec.policy.max_failed.is_some_and(|max| max.is_exceeded(self.failed.len(), total))
+    }
+
+    /// Whether it is to end, by a person's word or because too much has failed, and what becomes of running tasks.
+    pub fn stopping(&self) -> Option<KillMode> {
+        self.killing.or_else(|| self.gives_up().then_some(KillMode::Stop))
+    }
+
+    /// What of it lies in a part of its own.
+    pub fn terms(&self) -> Terms {
+        Terms { policy: self.spec.policy.clone(), hold: self.hold }
+    }
+
+    /// Takes that part in.
+    pub fn put_terms(&mut self, terms: Terms) {
+        Arc::make_mut(&mut self.spec).policy = terms.policy;
+        self.hold = terms.hold;
     }
 
     /// Whether the task has its end in this round.

@@ -41,6 +41,8 @@ struct Slot {
     confirmed: bool,
     /// Taken to see whether the machine is sound again.
     trial: bool,
+    /// Its process stands still.
+    frozen: bool,
 }
 
 /// See the module.
@@ -164,6 +166,7 @@ impl SlotTable {
             }
             ToWorker::Fence(fence, job) => self.fence(fence, job, fx),
             ToWorker::Stop(lease, grace) => self.stop(&lease, grace, false, fx),
+            ToWorker::Freeze(lease, frozen) => self.freeze(&lease, frozen, fx),
             ToWorker::Ack(leases) => {
                 leases.iter().for_each(|lease| self.forget(lease, fx));
                 self.announce(fx);
@@ -189,7 +192,7 @@ impl SlotTable {
             return;
         };
         let trial = self.rest != Rest::None;
-        self.slots[slot] = Some(Slot { lease: run.lease, phase: Phase::Preparing, confirmed: true, trial });
+        self.slots[slot] = Some(Slot { lease: run.lease, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
         fx.push(SlotEffect::Prepare { slot, lease: run.lease, chunk: run.chunk });
     }
 
@@ -230,6 +233,16 @@ impl SlotTable {
         }
     }
 
+    /// Only what runs can stand still: what has not started is the head's to drop.
+    fn freeze(&mut self, lease: &Lease, frozen: bool, fx: &mut Vec<SlotEffect>) {
+        let Some(at) = self.slot_of(lease) else { return };
+        let Some(slot) = &mut self.slots[at] else { return };
+        if matches!(slot.phase, Phase::Running { .. }) && slot.frozen != frozen {
+            slot.frozen = frozen;
+            fx.push(SlotEffect::Freeze { slot: at, lease: slot.lease, frozen });
+        }
+    }
+
     fn slot_of(&self, lease: &Lease) -> Option<usize> {
         self.slots.iter().position(|slot| slot.is_some_and(|slot| slot.lease.same_attempt(lease)))
     }
@@ -248,8 +261,9 @@ impl SlotTable {
                 self.stop(lease, limits::DEFAULT_GRACE, true, fx);
                 self.announce(fx);
             }
-            Verdict::Adopt | Verdict::Send => {
+            Verdict::Adopt | Verdict::AdoptFrozen | Verdict::Send => {
                 let adopted = Lease { epoch, ..*lease };
+                self.freeze(lease, verdict == Verdict::AdoptFrozen, fx);
                 if let Some(slot) = self.slot_of(lease).and_then(|at| self.slots[at].as_mut()) {
                     (slot.lease, slot.confirmed) = (adopted, true);
                 } else if self.results.adopt(adopted) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::verb::Counts;
+use crate::domain::verb::{Counts, Hold};
 use crate::domain::{GrantId, JobId, JobSpec, JobState, WallTime};
 
 /// Absolute: each one replaces the one before.
@@ -32,6 +32,10 @@ pub struct JobView {
     pub out: u32,
     /// From 1; one more with each `retry`.
     pub round: u32,
+    /// How it is paused, if it is.
+    pub hold: Hold,
+    /// Tasks that wait for their next try.
+    pub delayed: u32,
     /// Tasks that may still be running from before a restart of the head.
     pub limbo: u32,
     /// The last grant this view has taken in.

@@ -74,6 +74,8 @@ struct LineState {
     next: u64,
     /// What was asked of the running or the next task.
     asked: Option<Ask>,
+    /// Whether the running or the next task is to stand still.
+    frozen: bool,
 }
 
 /// How soon a task is to end. The lesser one wins.
@@ -114,7 +116,7 @@ impl Launcher {
         let parts = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
         match (parts, child.stdin.take(), child.stdout.take()) {
             (Ok(pidfd), Some(requests), Some(events)) => {
-                let state = LineState { requests: Some(requests), running: None, next: 1, asked: None };
+                let state = LineState { requests: Some(requests), running: None, next: 1, asked: None, frozen: false };
                 let line = Arc::new(Line { pidfd, state: Mutex::new(state) });
                 Ok(Self { child, events, frames: Frames::default(), line, seq: 1 })
             }
@@ -239,6 +241,11 @@ impl Line {
         }
         state.write(frame)?;
         state.running = Some(seq);
+        if state.frozen
+            && let Ok(frame) = encode(&Request::Freeze { seq, frozen: true })
+        {
+            state.write(&frame)?;
+        }
         Ok(true)
     }
 
@@ -247,6 +254,7 @@ impl Line {
         state.running = None;
         state.next = seq + 1;
         state.asked = None;
+        state.frozen = false;
     }
 
     fn ask(&self, seq: u64, ask: Ask) {
@@ -257,6 +265,20 @@ impl Line {
         state.asked = Some(ask);
         if state.running == Some(seq)
             && let Ok(frame) = encode(&ask.request(seq))
+        {
+            // If it fails the launcher is gone, and the task's end is told by `run`.
+            let _ = state.write(&frame);
+        }
+    }
+
+    fn freeze(&self, seq: u64, frozen: bool) {
+        let mut state = self.state();
+        if seq < state.next || state.frozen == frozen {
+            return;
+        }
+        state.frozen = frozen;
+        if state.running == Some(seq)
+            && let Ok(frame) = encode(&Request::Freeze { seq, frozen })
         {
             // If it fails the launcher is gone, and the task's end is told by `run`.
             let _ = state.write(&frame);
@@ -288,6 +310,11 @@ impl Stopper {
     /// KILL to all of it now.
     pub fn kill(&self) {
         self.line.ask(self.seq, Ask::Kill);
+    }
+
+    /// STOP to all of it, and its time limit stands still; or CONT, and both go on. A stop or kill acts on what stands still, too.
+    pub fn freeze(&self, frozen: bool) {
+        self.line.freeze(self.seq, frozen);
     }
 
     /// Kills the launcher itself, whatever it is doing; `run` then says that it died. For one that doesn't answer: a task can stop it by a
@@ -367,6 +394,67 @@ mod tests {
             let ended = slot.launcher.run(&start, |_| stopper.kill()).unwrap();
             assert_eq!((ended.end, ended.stopped), (End::Signalled { signal: 9 }, true));
         }
+    }
+
+    /// A loop that counts into the file `count`, in a process of a session of its own.
+    const COUNTS: &str =
+        "setsid sh -c 'i=0; while [ ! -e go ]; do i=$((i+1)); echo $i > count.new; mv count.new count; done' & : > ready; wait";
+
+    #[test]
+    fn what_is_frozen_stands_still_with_all_its_processes_and_its_time_limit_and_goes_on() {
+        let mut slot = Slot::new();
+        let dir = slot.dir.clone();
+        let start = Start { timeout_ms: Some(3_000), ..slot.shell(COUNTS) };
+        let stopper = slot.launcher.stopper();
+        let marker = slot.marker.clone();
+        let ended = slot.run_until_ready(&start, || {
+            wait_for(&dir.join("count"));
+            stopper.freeze(true);
+            let all_stopped = || marked(&marker).iter().all(|pid| state_of(*pid) == "T");
+            until("all have stopped", all_stopped);
+            let count = std::fs::read_to_string(dir.join("count")).unwrap();
+            std::thread::sleep(Duration::from_millis(3_200));
+            assert_eq!(std::fs::read_to_string(dir.join("count")).unwrap(), count);
+            assert!(all_stopped() && !marked(&marker).is_empty());
+            stopper.freeze(false);
+            until("it counts on", || std::fs::read_to_string(dir.join("count")).is_ok_and(|now| now != count));
+            std::fs::write(dir.join("go"), "").unwrap();
+        });
+        assert_eq!(ended.unwrap().end, End::Exited { code: 0 });
+    }
+
+    fn state_of(pid: u32) -> String {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").map_or_else(String::new, |(_, rest)| rest.chars().take(1).collect())
+    }
+
+    #[test]
+    fn what_is_frozen_can_be_stopped_and_killed_and_a_freeze_before_the_start_counts() {
+        let mut slot = Slot::new();
+        let trap = "trap 'exit 7' TERM; : > ready; while :; do sleep 0.01; done";
+        for (kill, end) in [(false, End::Exited { code: 7 }), (true, End::Signalled { signal: 9 })] {
+            let start = slot.shell(trap);
+            let stopper = slot.launcher.stopper();
+            let ended = slot.run_until_ready(&start, || {
+                stopper.freeze(true);
+                if kill { stopper.kill() } else { stopper.stop(PATIENCE) }
+            });
+            assert_eq!(ended.unwrap().end, end);
+            std::fs::remove_file(slot.dir.join("ready")).unwrap();
+        }
+        let stopper = slot.launcher.stopper();
+        stopper.freeze(true);
+        let start = slot.shell("exec sleep 300");
+        let ended = std::thread::scope(|scope| {
+            let marker = slot.marker.clone();
+            scope.spawn(move || {
+                until("it stands still", || marked(&marker).iter().any(|pid| state_of(*pid) == "T"));
+                stopper.kill();
+            });
+            slot.launcher.run(&start, |_| ()).unwrap()
+        });
+        assert_eq!(ended.end, End::Signalled { signal: 9 });
+        assert_eq!(slot.run("exit 3").end, End::Exited { code: 3 }, "the next one is not frozen");
     }
 
     #[test]

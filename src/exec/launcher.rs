@@ -57,7 +57,7 @@ pub(super) fn serve(input: OwnedFd, output: OwnedFd) -> Result<(), Error> {
         match desk.next()? {
             Some(Request::Start { seq, start }) => desk.run(seq, &start)?,
             // Meant for a task that has ended meanwhile.
-            Some(Request::Stop { .. } | Request::Kill { .. }) => {}
+            Some(Request::Stop { .. } | Request::Kill { .. } | Request::Freeze { .. }) => {}
             None if desk.read()? => {}
             None => return Ok(()),
         }
@@ -138,6 +138,8 @@ impl Desk {
             match step {
                 Step::Wait => {}
                 Step::Terminate => running.terminate(),
+                Step::Freeze => tree::freeze(limits::FREEZE_TIMEOUT),
+                Step::Thaw => tree::thaw(),
                 Step::Finish => return Ok(running),
             }
         }
@@ -175,7 +177,8 @@ impl Desk {
                     return Ok(Some(Happened::StopAsked { grace: Duration::from_millis(grace_ms) }));
                 }
                 Request::Kill { seq } if seq == running => return Ok(Some(Happened::KillAsked)),
-                Request::Stop { .. } | Request::Kill { .. } => {}
+                Request::Freeze { seq, frozen } if seq == running => return Ok(Some(Happened::FreezeAsked { frozen })),
+                Request::Stop { .. } | Request::Kill { .. } | Request::Freeze { .. } => {}
                 Request::Start { seq, .. } => return Err(Error::invalid(format!("start {seq} while start {running} still runs"))),
             }
         }
@@ -184,10 +187,11 @@ impl Desk {
 }
 
 impl Running {
-    /// TERM, and CONT so that a stopped process can act on it.
+    /// TERM, and CONT so that a stopped process can act on it; all of them, if they were frozen.
     fn terminate(&self) {
         tree::signal_group(self.main, Signal::TERM);
         tree::signal_group(self.main, Signal::CONT);
+        tree::thaw();
     }
 
     /// The task's end in words of the protocol. What was written since the last check counts too.

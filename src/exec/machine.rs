@@ -20,6 +20,8 @@ pub(super) enum Happened {
     StopAsked { grace: Duration },
     /// Somebody wants it gone, or the worker died.
     KillAsked,
+    /// Somebody wants it to stand still, or to go on.
+    FreezeAsked { frozen: bool },
     /// It wrote more than it may; the line says what.
     OutputExceeded { reason: String },
     /// Time went by.
@@ -33,6 +35,10 @@ pub(super) enum Step {
     Wait,
     /// Send TERM to the task's process group.
     Terminate,
+    /// Stop all processes where they are.
+    Freeze,
+    /// Let them go on.
+    Thaw,
     /// Kill and reap all that is left; the task is over.
     Finish,
 }
@@ -49,7 +55,13 @@ pub(super) enum Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    Terminating { kill_at: Instant },
+    /// `left` of its time, when it goes on.
+    Frozen {
+        left: Option<Duration>,
+    },
+    Terminating {
+        kill_at: Instant,
+    },
     Ending,
 }
 
@@ -81,7 +93,7 @@ impl TaskMachine {
         match self.phase {
             Phase::Running => self.time_up_at,
             Phase::Terminating { kill_at } => Some(kill_at),
-            Phase::Ending => None,
+            Phase::Frozen { .. } | Phase::Ending => None,
         }
     }
 
@@ -92,6 +104,7 @@ impl TaskMachine {
             Happened::KillAsked => self.finish_because(Cause::Stopped),
             Happened::OutputExceeded { reason } => self.on_output_exceeded(reason),
             Happened::StopAsked { grace } => self.on_stop(grace, now),
+            Happened::FreezeAsked { frozen } => self.on_freeze(frozen, now),
             Happened::Tick => self.on_tick(now),
         }
     }
@@ -110,7 +123,7 @@ impl TaskMachine {
 
     fn on_stop(&mut self, grace: Duration, now: Instant) -> Step {
         match self.phase {
-            Phase::Running => self.terminate_because(Cause::Stopped, grace, now),
+            Phase::Running | Phase::Frozen { .. } => self.terminate_because(Cause::Stopped, grace, now),
             Phase::Terminating { kill_at } => {
                 self.phase = Phase::Terminating { kill_at: kill_at.min(now.after(grace)) };
                 self.on_tick(now)
@@ -119,11 +132,28 @@ impl TaskMachine {
         }
     }
 
+    /// What is being ended is not frozen any more.
+    fn on_freeze(&mut self, frozen: bool, now: Instant) -> Step {
+        match (self.phase, frozen) {
+            (Phase::Running, true) => {
+                self.phase = Phase::Frozen { left: self.time_up_at.map(|at| at.since(now)) };
+                Step::Freeze
+            }
+            (Phase::Frozen { left }, false) => {
+                self.phase = Phase::Running;
+                self.time_up_at = left.map(|left| now.after(left));
+                Step::Thaw
+            }
+            (Phase::Ending, _) => Step::Finish,
+            (Phase::Running | Phase::Frozen { .. } | Phase::Terminating { .. }, _) => Step::Wait,
+        }
+    }
+
     fn on_tick(&mut self, now: Instant) -> Step {
         match self.phase {
             Phase::Running if self.time_up_at.is_some_and(|at| at <= now) => self.terminate_because(Cause::TimeLimit, self.grace, now),
             Phase::Terminating { kill_at } if kill_at <= now => self.finish(),
-            Phase::Running | Phase::Terminating { .. } => Step::Wait,
+            Phase::Running | Phase::Frozen { .. } | Phase::Terminating { .. } => Step::Wait,
             Phase::Ending => Step::Finish,
         }
     }
@@ -146,7 +176,7 @@ impl TaskMachine {
     }
 
     fn finish_because(&mut self, cause: Cause) -> Step {
-        if self.phase == Phase::Running {
+        if matches!(self.phase, Phase::Running | Phase::Frozen { .. }) {
             self.cause = cause;
         }
         self.finish()
@@ -227,6 +257,27 @@ mod tests {
         let end = (End::OutputLimit { reason: "much".into() }, false);
         assert_eq!(story(&[(5, exceeded(), Step::Finish)], Some(Status::Signalled(9))), end);
         assert_eq!(story(&[(5, MainEnded, Step::Finish), (5, exceeded(), Step::Finish)], Some(Status::Exited(0))), end);
+    }
+
+    #[test]
+    fn while_it_stands_still_so_does_its_time() {
+        let (freeze, thaw) = (FreezeAsked { frozen: true }, FreezeAsked { frozen: false });
+        let steps = [
+            (90, freeze.clone(), Step::Freeze),
+            (91, freeze.clone(), Step::Wait),
+            (900, Tick, Step::Wait),
+            (1000, thaw.clone(), Step::Thaw),
+            (1001, thaw.clone(), Step::Wait),
+            (1009, Tick, Step::Wait),
+            (1010, Tick, Step::Terminate),
+            (1011, freeze.clone(), Step::Wait),
+            (1060, Tick, Step::Finish),
+        ];
+        assert_eq!(story(&steps, Some(Status::Signalled(9))), (End::TimedOut, false));
+        let stopped = [(10, freeze.clone(), Step::Freeze), (500, stop(20), Step::Terminate), (520, Tick, Step::Finish)];
+        assert_eq!(story(&stopped, Some(Status::Signalled(9))), (End::Signalled { signal: 9 }, true));
+        let killed = [(10, freeze, Step::Freeze), (500, KillAsked, Step::Finish)];
+        assert_eq!(story(&killed, Some(Status::Signalled(9))), (End::Signalled { signal: 9 }, true));
     }
 
     #[test]

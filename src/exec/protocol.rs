@@ -49,6 +49,8 @@ pub(super) enum Request {
     Stop { seq: u64, grace_ms: u64 },
     /// KILL to all below the launcher.
     Kill { seq: u64 },
+    /// STOP to all below the launcher, and the time limit stands still; or, false, CONT to all, and it goes on.
+    Freeze { seq: u64, frozen: bool },
 }
 
 /// From launcher to worker. Each Start is answered by at most one Started and exactly one Ended.
@@ -213,6 +215,7 @@ mod tests {
             (any::<u64>(), start()).prop_map(|(seq, start)| Request::Start { seq, start }),
             (any::<u64>(), any::<u64>()).prop_map(|(seq, grace_ms)| Request::Stop { seq, grace_ms }),
             any::<u64>().prop_map(|seq| Request::Kill { seq }),
+            (any::<u64>(), any::<bool>()).prop_map(|(seq, frozen)| Request::Freeze { seq, frozen }),
         ]
     }
 

@@ -3,6 +3,7 @@
 //! This process is a subreaper, so whoever below it loses its parent becomes its child. It signals its own children only: a child's
 //! number stays taken until it is waited for, so no stranger can be hit. The rest of the tree comes up as its parents die.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,11 +12,14 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, kill_process_group, pidfd_open, wait, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, kill_process_group, pidfd_open, pidfd_send_signal, wait,
+    waitpid,
 };
 
 /// The pause between two rounds of killing, unless a process ends earlier.
 const ROUND: Duration = Duration::from_millis(10);
+/// A tree of processes deeper than this is not followed to its end.
+const PARENTS_MAX: u32 = 10_000;
 
 /// What is left after everything was killed.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +85,69 @@ pub(super) fn kill_with_group(pid: Pid) {
     signal_group(pid, Signal::KILL);
     // It fails if the process has ended or belongs to someone else; waiting shows which.
     let _ = kill_process(pid, Signal::KILL);
+}
+
+/// STOP to everything below this process, until nothing new comes up: what was forked meanwhile is found in the next round. For at most
+/// `limit`: a process that forks faster than it can be stopped runs on.
+pub(super) fn freeze(limit: Duration) {
+    let deadline = Instant::now() + limit;
+    let mut stopped = BTreeSet::new();
+    loop {
+        let fresh: Vec<i32> = descendants().into_iter().filter(|pid| stopped.insert(*pid)).collect();
+        fresh.iter().for_each(|pid| signal_descendant(*pid, Signal::STOP));
+        if fresh.is_empty() || Instant::now() >= deadline {
+            return;
+        }
+    }
+}
+
+/// CONT to everything below this process.
+pub(super) fn thaw() {
+    descendants().into_iter().for_each(|pid| signal_descendant(pid, Signal::CONT));
+}
+
+/// Everything below this process, by asking each process for its parent. Parents come before their children.
+fn descendants() -> Vec<i32> {
+    let mut of: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for pid in fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| pid_of(entry.file_name().to_str()?)) {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
+        if let Some(parent) = parent_in(&stat) {
+            of.entry(parent.as_raw_pid()).or_default().push(pid.as_raw_pid());
+        }
+    }
+    let mut found = vec![getpid().as_raw_pid()];
+    let mut at = 0;
+    while let Some(children) = found.get(at).map(|pid| of.remove(pid).unwrap_or_default()) {
+        found.extend(children);
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+/// Between the look and the signal the process may have ended and its number be another's: a descriptor holds on to the process, and a
+/// second look at its parent shows whether it is the one that was meant.
+fn signal_descendant(pid: i32, signal: Signal) {
+    let Some(process) = Pid::from_raw(pid) else { return };
+    let Ok(held) = pidfd_open(process, PidfdFlags::empty()) else { return };
+    if descendant(pid) {
+        // It fails if it has ended, or belongs to someone else.
+        let _ = pidfd_send_signal(&held, signal);
+    }
+}
+
+/// Whether this process is above that one.
+fn descendant(pid: i32) -> bool {
+    let own = getpid().as_raw_pid();
+    let mut at = pid;
+    for _ in 0..PARENTS_MAX {
+        let stat = fs::read_to_string(format!("/proc/{at}/stat")).unwrap_or_default();
+        match parent_in(&stat).map(Pid::as_raw_pid) {
+            Some(parent) if parent == own => return true,
+            Some(parent) if parent > 1 => at = parent,
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// A signal to the process group that a child leads which was not reaped yet.

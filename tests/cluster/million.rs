@@ -11,7 +11,8 @@ use millpond::blobs::{JobFiles, Segment};
 use millpond::codec;
 use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
 use millpond::domain::{
-    ArrayRange, Attempt, Input, JobId, JobSpec, Merge, Outcome, Packed, Resources, ResultMeta, TaskEnd, TaskNo, Timing, WallTime, WorkerId,
+    ArrayRange, Attempt, Input, JobId, JobSpec, Merge, Outcome, Packed, Policy, Resources, ResultMeta, TaskEnd, TaskNo, Timing, WallTime,
+    WorkerId,
 };
 use millpond::store::{Appended, SledStore, Store};
 
@@ -35,6 +36,7 @@ fn spec(total: u32, command: &[&str]) -> JobSpec {
         grace: Duration::from_secs(5),
         retries: 0,
         merge: Merge::None,
+        policy: Policy::default(),
     }
 }
 
@@ -47,7 +49,7 @@ fn writes(data_dir: &Path, spec: JobSpec, total: u32, is_done: impl Fn(u32) -> b
     let at = WallTime::default();
     let submitted = Submitted { job, spec, request_id: String::new(), priority: 0, max_running: None, held: false, at };
     let beginning = [
-        Entry::JobSubmitted(Box::new(submitted)),
+        Entry::accepted(submitted),
         Entry::Job(job, JobEntry::Split { total }),
         Entry::Job(job, JobEntry::Marked { mark: total / 2 + 1000 }),
     ];

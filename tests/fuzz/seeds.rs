@@ -5,7 +5,7 @@ use millpond::domain::verb::{KillMode, Verb};
 use millpond::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use millpond::domain::{
     ArrayRange, Attempt, Chunk, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, JobState, Merge, Outcome, Packed,
-    Resources, ResultEntry, ResultMeta, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
+    Policy, Resources, ResultEntry, ResultMeta, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::ledger::LedgerPart;
 use millpond::engine::{JobRecord, Ledger};
@@ -25,6 +25,7 @@ pub fn spec() -> JobSpec {
         grace: limits::DEFAULT_GRACE,
         retries: 3,
         merge: Merge::None,
+        policy: Policy::default(),
     }
 }
 
@@ -73,7 +74,7 @@ fn entries() -> Vec<Entry> {
     ];
     let mut all = vec![
         Entry::DatasetAdded { digest: Digest([1; 32]), name: "a.mgf".into(), len: 1000, at: WallTime(1) },
-        Entry::JobSubmitted(Box::new(submitted)),
+        Entry::accepted(submitted),
         Entry::WorkerAttached(info),
         Entry::WorkerLeft(WorkerId(1)),
     ];
@@ -91,7 +92,7 @@ pub fn parts() -> Vec<Vec<u8>> {
     let mut ledger = Ledger::default();
     entries().iter().for_each(|entry| ledger.apply(entry));
     let mut parts: Vec<LedgerPart> = ledger.parts().collect();
-    if let Some(Entry::JobSubmitted(submitted)) = entries().into_iter().find(|entry| matches!(entry, Entry::JobSubmitted(_))) {
+    if let Some(Entry::JobAccepted(submitted, _)) = entries().into_iter().find(|entry| matches!(entry, Entry::JobAccepted(..))) {
         parts.push(LedgerPart::Job(Box::new(JobRecord::new(*submitted))));
     }
     parts.iter().map(|part| codec::encode(ENTRY_VERSION, part).unwrap()).collect()

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use millpond::codec;
 use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
-use millpond::domain::verb::{KillMode, Verb};
+use millpond::domain::verb::{Hold, KillMode, Verb};
 use millpond::domain::{
-    Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, Merge, Outcome, Packed, Pattern, Record, Resources,
-    ResultEntry, ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
+    Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, MaxFailed, Merge, Outcome, Packed, Pattern, Policy, Record,
+    Resources, ResultEntry, ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::JobRecord;
 use millpond::engine::ledger::{DatasetRecord, LedgerPart, TaskSets};
-use millpond::engine::record::{Failures, Rounds};
+use millpond::engine::record::{Failures, Losses, Rounds, Terms};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -64,6 +64,7 @@ fn submitted(job: u64, input: Input) -> Submitted {
         grace: Duration::from_secs(5),
         retries: 2,
         merge: Merge::Concat,
+        policy: Policy::default(),
     };
     Submitted {
         job: JobId(job),
@@ -89,9 +90,11 @@ fn entry_file(entry: &Entry) -> &'static str {
     match entry {
         Entry::DatasetAdded { .. } => "entry-dataset-added",
         Entry::JobSubmitted(_) => "entry-job-submitted",
+        Entry::JobAccepted(..) => "entry-job-accepted",
         Entry::Job(_, entry) => match entry {
             JobEntry::Split { .. } => "entry-job-split",
             JobEntry::Controlled { verb: Verb::Retry { .. }, .. } => "entry-job-retried",
+            JobEntry::Controlled { verb: Verb::PauseWith(_), .. } => "entry-job-paused-with",
             JobEntry::Controlled { .. } => "entry-job-controlled",
             JobEntry::Marked { .. } => "entry-job-marked",
             JobEntry::AttemptFailed { .. } => "entry-job-attempt-failed",
@@ -99,10 +102,16 @@ fn entry_file(entry: &Entry) -> &'static str {
             JobEntry::Began { .. } => "entry-job-began",
             JobEntry::Ended { .. } => "entry-job-ended",
             JobEntry::AttemptsUsed { .. } => "entry-job-attempts-used",
+            JobEntry::AttemptLost { .. } => "entry-job-attempt-lost",
         },
         Entry::WorkerAttached(_) => "entry-worker-attached",
         Entry::WorkerLeft(_) => "entry-worker-left",
     }
+}
+
+fn policies() -> [Policy; 3] {
+    let policy = |max_failed| Policy { retry_on: [-1, 75, 137].into(), retry_delay: Duration::from_millis(1_500), max_failed };
+    [Policy::default(), policy(Some(MaxFailed::Count(70_000))), policy(Some(MaxFailed::Percent(10)))]
 }
 
 fn entries() -> Vec<Entry> {
@@ -118,6 +127,8 @@ fn entries() -> Vec<Entry> {
         Verb::SetLimit(None),
         Verb::SetLimit(Some(12)),
         Verb::Retry { request: 1 << 100 },
+        Verb::PauseWith(Hold { freeze: true, until: None }),
+        Verb::PauseWith(Hold { freeze: false, until: Some(at) }),
     ];
     let result = ResultRef { offset: 1 << 33, len: 4_000 };
     let end = |success| job(JobEntry::TaskEnded(TaskEnd { no: TaskNo(9), attempt: Attempt(2), worker: WorkerId(3), success, result }));
@@ -145,10 +156,17 @@ fn entries() -> Vec<Entry> {
         end(false),
         job(JobEntry::Began { at }),
         job(JobEntry::AttemptsUsed { up_to: Attempt(70_000) }),
+        job(JobEntry::AttemptLost { no: TaskNo(9), attempt: Attempt(1), worker: WorkerId(3), died: true }),
+        job(JobEntry::AttemptLost { no: TaskNo(9), attempt: Attempt(2), worker: WorkerId(300), died: false }),
         Entry::WorkerAttached(worker()),
         Entry::WorkerLeft(WorkerId(3)),
     ];
     entries.extend((1..).zip(inputs).map(|(no, input)| Entry::JobSubmitted(Box::new(submitted(no, input)))));
+    for policy in policies() {
+        let mut submitted = submitted(5, Input::Array("1-3".parse().unwrap()));
+        submitted.spec.policy = policy;
+        entries.push(Entry::accepted(submitted));
+    }
     entries.extend((1..).zip(verbs).map(controlled));
     entries.extend(states.map(|state| job(JobEntry::Ended { state, reason: "why".into(), at })));
     entries
@@ -162,7 +180,7 @@ fn entries_of_every_kind() {
         // As a batch holds them.
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
-    assert_eq!(names.len(), 13, "an entry of every kind");
+    assert_eq!(names.len(), 16, "an entry of every kind");
 }
 
 /// The kinds of record that came after version 1's first files.
@@ -207,6 +225,10 @@ fn parts_of_a_snapshot_of_every_kind() {
     let sets = TaskSets { succeeded: IndexSet::range(0, 300), failed: IndexSet::range(310, 312), failures };
     same("part-tasks", &LedgerPart::Tasks(JobId(300), Box::new(sets)));
     same("part-freed", &LedgerPart::Freed(JobId(300), IndexSet::range(3, 5), Attempt(3)));
+    let [_, policy, _] = policies();
+    same("part-terms", &LedgerPart::Terms(JobId(300), Box::new(Terms { policy, hold: Hold { freeze: true, until: Some(at) } })));
+    let losses = Losses { died: 3, gave_back: [WorkerId(3), WorkerId(300)].into(), last: Attempt(2), last_worker: WorkerId(300) };
+    same("part-losses", &LedgerPart::Losses(JobId(300), [(TaskNo(305), losses)].into()));
     same("part-worker-away", &LedgerPart::Worker(worker(), false));
 }
 
@@ -232,6 +254,7 @@ fn descriptions_of_results() {
         packed: Packed { entries: entries.clone(), digest: Some(Digest([1; 32])) },
     };
     same("result-descriptions", &outcomes.map(meta).to_vec());
+    same("result-description-of-poison", &meta(Outcome::Poison { workers: 5 }));
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl World {
             None => {
                 let job = head.admission.admit(ticket, &submitted.request_id, Arc::new(submitted.spec.clone()));
                 head.wishes.insert(ticket, wish);
-                self.write(Entry::JobSubmitted(Box::new(Submitted { job, ..submitted })), Addr::World, job.0);
+                self.write(Entry::accepted(Submitted { job, ..submitted }), Addr::World, job.0);
             }
         }
         Ok(())

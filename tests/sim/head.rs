@@ -1,13 +1,14 @@
 //! The head: the real `Roster`, `JobMachine`s and `Session`s, joined as the actors join them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use millpond::domain::entry::{Entry, Submitted};
+use millpond::domain::entry::{Entry, JobEntry, Submitted};
 use millpond::domain::verb::Verb;
 use millpond::domain::wire::{Finished, FromWorker, Hello, Lease, ResultBytes, ToWorker, Verdict};
 use millpond::domain::{
-    ArrayRange, Epoch, Input, Instant, JobId, JobSpec, Merge, Outcome, Packed, Resources, ResultRef, SessionId, Timing, WallTime, WorkerId,
-    WorkerInfo,
+    ArrayRange, Epoch, Input, Instant, JobId, JobSpec, JobState, MaxFailed, Merge, Outcome, Packed, Policy, Resources, ResultRef,
+    SessionId, Timing, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::session::Delivery;
 use millpond::engine::{
@@ -64,6 +65,7 @@ pub struct Head {
 
 pub fn a_job(number: u64, count: u32, rng: &mut Rng) -> Submitted {
     let cpus = if rng.percent(30) { rng.between(1, 3) as u32 } else { 0 };
+    let max_failed = rng.percent(12).then(|| MaxFailed::Count(rng.below(4) as u32));
     let spec = JobSpec {
         name: format!("job {number}"),
         owner: format!("owner {}", rng.below(2)),
@@ -76,6 +78,7 @@ pub fn a_job(number: u64, count: u32, rng: &mut Rng) -> Submitted {
         grace: limits::DEFAULT_GRACE,
         retries: rng.below(3) as u32,
         merge: Merge::None,
+        policy: Policy { retry_delay: Duration::from_millis(rng.below(3) * 700), max_failed, ..Policy::default() },
     };
     let max_running = rng.percent(20).then(|| rng.between(1, 3) as u32);
     Submitted { job: JobId(number), spec, request_id: String::new(), priority: 0, max_running, held: rng.percent(10), at: WallTime(0) }
@@ -322,9 +325,19 @@ impl World {
             }
             JobEffect::Fence(session, fence) => self.tell_session(me, session, SessionEvent::Fence(fence, id)),
             JobEffect::Stop(session, lease, grace) => self.tell_session(me, session, SessionEvent::Pass(ToWorker::Stop(lease, grace))),
+            JobEffect::Freeze(session, lease, frozen) => {
+                self.tell_session(me, session, SessionEvent::Pass(ToWorker::Freeze(lease, frozen)));
+            }
+            JobEffect::Poison { no, .. } => {
+                self.story.poisoned += 1;
+                let event = JobEvent::Poisoned { no, result: ResultRef { offset: 0, len: 0 } };
+                self.inside(me, me, HeadMail::Job(event));
+            }
             JobEffect::Verdict(session, lease, verdict) => {
                 match verdict {
-                    Verdict::Adopt => self.tell_session(me, session, SessionEvent::Adopted(Lease { epoch, ..lease }, self.needs_of(id))),
+                    Verdict::Adopt | Verdict::AdoptFrozen => {
+                        self.tell_session(me, session, SessionEvent::Adopted(Lease { epoch, ..lease }, self.needs_of(id)))
+                    }
                     Verdict::Send => self.tell_session(me, session, SessionEvent::Adopted(Lease { epoch, ..lease }, Resources::default())),
                     Verdict::Stop => {}
                 }
@@ -336,12 +349,20 @@ impl World {
                 }
                 self.tell_session(me, session, SessionEvent::Pass(ToWorker::Ack(vec![lease])));
             }
-            JobEffect::Persist(seq, entry) => self.write(Entry::Job(id, entry), me, seq),
+            JobEffect::Persist(seq, entry) => {
+                if let JobEntry::Controlled { verb: Verb::Resume, .. } = &entry {
+                    // Also one that comes by itself.
+                    self.oracle.resumed(id);
+                }
+                self.story.gave_up +=
+                    u64::from(matches!(&entry, JobEntry::Ended { state: JobState::Failed, reason, .. } if !reason.is_empty()));
+                self.write(Entry::Job(id, entry), me, seq);
+            }
             JobEffect::Reply(ticket, reply) => {
                 let asked = self.head.as_mut().and_then(|head| head.tickets.remove(&ticket));
                 if let (Some((job, verb)), Ok(reply)) = (asked, reply) {
                     self.story.kills += u64::from(matches!(verb, Verb::Kill(_)));
-                    self.story.pauses += u64::from(matches!(verb, Verb::Pause));
+                    self.story.pauses += u64::from(verb.hold().is_some());
                     self.story.retries += u64::from(matches!(verb, Verb::Retry { .. }) && reply.changed);
                     self.story.unconfirmed += reply.unconfirmed.len() as u64;
                     self.oracle.replied(&self.disk.ledger.jobs[&job], verb, &reply)?;

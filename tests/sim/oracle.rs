@@ -6,6 +6,7 @@ use millpond::domain::entry::{Entry, JobEntry};
 use millpond::domain::verb::{Verb, VerbReply};
 use millpond::domain::wire::Lease;
 use millpond::domain::{Attempt, Epoch, JobId, SessionId, TaskNo, WorkerId};
+use millpond::engine::record::Losses;
 use millpond::engine::{JobRecord, Ledger};
 use millpond::limits;
 
@@ -69,7 +70,7 @@ impl Oracle {
         }
         let kept = match verb {
             Verb::Kill(_) => durable.killing.is_some(),
-            Verb::Pause => durable.held || !reply.held,
+            Verb::Pause | Verb::PauseWith(_) => durable.held || !reply.held,
             Verb::Resume => !durable.held || reply.held,
             Verb::SetPriority(_) | Verb::SetLimit(_) | Verb::Retry { .. } => true,
         };
@@ -89,7 +90,7 @@ impl Oracle {
                     return Err(format!("{job}: {started} tasks had started, but the reply says dropped: {reply:?}"));
                 }
             }
-            Verb::Pause if reply.held => {
+            Verb::Pause | Verb::PauseWith(_) if reply.held => {
                 self.paused.insert(job, unsure);
             }
             _ => {}
@@ -226,12 +227,16 @@ impl Oracle {
             Entry::Job(job, JobEntry::AttemptFailed { no, attempt }) => Some((*job, *no, *attempt)),
             _ => None,
         };
-        if counted.is_some_and(|counted| self.given_back.contains(&counted)) {
+        // But for a task that too many could not take through.
+        let is_poison = |(job, no, _): &(JobId, TaskNo, Attempt)| {
+            before.jobs.get(job).and_then(|job| job.losses.get(no)).is_some_and(Losses::are_too_many)
+        };
+        if counted.is_some_and(|counted| self.given_back.contains(&counted) && !is_poison(&counted)) {
             self.blamed = Some(format!("its machine failed, and that counts against the task: {entry:?}"));
         }
         if let Entry::Job(job, JobEntry::Controlled { verb: Verb::Retry { .. }, .. }) = entry {
             // A new round: what failed may end once more.
-            let failed = before.jobs.get(job).map(|job| job.failed.clone()).unwrap_or_default();
+            let failed = before.jobs.get(job).map(|job| job.to_be_freed()).unwrap_or_default();
             self.ended.retain(|(of, no), _| of != job || !failed.contains(*no));
         }
         if let Entry::Job(job, JobEntry::TaskEnded(end)) = entry {
@@ -263,7 +268,7 @@ impl Oracle {
         }
         for job in ledger.jobs.values() {
             let done = job.succeeded.len() + job.failed.len();
-            let whole = job.killing.is_some() || Some(done) == job.total;
+            let whole = job.stopping().is_some() || Some(done) == job.total;
             if !whole {
                 return Err(format!("{} ended with {done} of {:?} tasks", job.id, job.total));
             }

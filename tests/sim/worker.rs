@@ -7,6 +7,7 @@ use millpond::domain::{Epoch, Instant, Outcome, Resources, SessionId};
 use millpond::engine::slot_table::{Allowance, Health, Preparation};
 use millpond::engine::{Fault, Now, SlotEffect, SlotEvent, SlotTable};
 
+use crate::faults::FaultKind;
 use crate::world::{Addr, Conn, Mail, World};
 
 pub struct Worker {
@@ -36,6 +37,8 @@ pub struct Worker {
     pub results: BTreeMap<Lease, Outcome>,
     /// Processes told to stop: they may use more than is free for a moment.
     pub stopping: BTreeSet<Lease>,
+    /// Processes that stand still, and how they end once they go on.
+    pub frozen: BTreeMap<Lease, Option<(usize, Outcome)>>,
 }
 
 impl Worker {
@@ -60,6 +63,7 @@ impl Worker {
             dialing: None,
             results: BTreeMap::new(),
             stopping: BTreeSet::new(),
+            frozen: BTreeMap::new(),
         }
     }
 
@@ -78,7 +82,13 @@ impl Worker {
         self.dialing = None;
         self.results.clear();
         self.stopping.clear();
+        self.frozen.clear();
     }
+}
+
+/// The attempt, whatever epoch it is held under.
+fn bare(lease: Lease) -> Lease {
+    Lease { epoch: Epoch(0), ..lease }
 }
 
 impl World {
@@ -232,13 +242,17 @@ impl World {
         if worker.incarnation != incarnation || !runs {
             return Ok(());
         }
+        if let Some(end) = worker.frozen.get_mut(&bare(lease)) {
+            *end = Some((slot, outcome));
+            return Ok(());
+        }
         self.oracle.stops(at, lease, outcome.is_success());
         let health = if outcome == Outcome::Lost { Health::Failed } else { Health::Sound };
         if health == Health::Failed {
             self.story.given_back += 1;
             self.oracle.given_back(lease);
         }
-        worker.results.insert(Lease { epoch: Epoch(0), ..lease }, outcome);
+        worker.results.insert(bare(lease), outcome);
         self.table_event(at, SlotEvent::Machine(health))?;
         self.table_event(at, SlotEvent::Ended { slot, lease, bytes: 1 })
     }
@@ -246,7 +260,7 @@ impl World {
     /// A kept result reaches the stream.
     pub fn worker_delivers(&mut self, at: usize, incarnation: u64, lease: Lease) {
         let worker = &self.workers[at];
-        let Some(outcome) = worker.results.get(&Lease { epoch: Epoch(0), ..lease }).cloned() else { return };
+        let Some(outcome) = worker.results.get(&bare(lease)).cloned() else { return };
         if worker.incarnation == incarnation
             && let Some(conn) = worker.conn
         {
@@ -288,15 +302,30 @@ impl World {
                 let unfit = self.workers[at].unfit || self.rng.percent(1);
                 let outcome = if unfit { Outcome::Lost } else { Outcome::Exited { code: i32::from(fails) } };
                 self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, outcome));
+                if self.deadly == Some((lease.job, lease.no)) {
+                    let soon = self.now + self.rng.below(2);
+                    self.at(soon, Addr::World, Mail::Fault(FaultKind::CrashWorker(at)));
+                }
+            }
+            SlotEffect::Freeze { lease, frozen: true, .. } => {
+                self.workers[at].frozen.insert(bare(lease), None);
+            }
+            SlotEffect::Freeze { lease, frozen: false, .. } => {
+                if let Some((slot, outcome)) = self.workers[at].frozen.remove(&bare(lease)).flatten() {
+                    let time = self.now + self.rng.between(1, 1_000);
+                    self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, outcome));
+                }
             }
             SlotEffect::Stop { slot, lease, .. } => {
+                self.workers[at].frozen.remove(&bare(lease));
                 self.workers[at].stopping.insert(lease);
                 let time = self.now + self.rng.between(1, 100);
-                self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, Outcome::Exited { code: 1 }));
+                let outcome = if self.rng.percent(50) { Outcome::Revoked } else { Outcome::Exited { code: 1 } };
+                self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, outcome));
             }
             SlotEffect::Fail { lease } => {
                 self.oracle.not_started(lease);
-                self.workers[at].results.insert(Lease { epoch: Epoch(0), ..lease }, Outcome::Exited { code: 1 });
+                self.workers[at].results.insert(bare(lease), Outcome::Exited { code: 1 });
             }
             SlotEffect::Deliver(lease) => {
                 let time = self.now + self.rng.below(50);
@@ -306,7 +335,7 @@ impl World {
                 }
             }
             SlotEffect::Forget(lease) => {
-                self.workers[at].results.remove(&Lease { epoch: Epoch(0), ..lease });
+                self.workers[at].results.remove(&bare(lease));
             }
             SlotEffect::KeepEpoch(epoch) => self.workers[at].epoch = epoch,
             SlotEffect::EndSession(session) => {

@@ -7,9 +7,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use millpond::domain::entry::{Entry, Submitted};
-use millpond::domain::verb::{KillMode, Verb};
+use millpond::domain::verb::{Hold, KillMode, Verb};
 use millpond::domain::wire::{FromWorker, Lease, ToWorker};
-use millpond::domain::{Epoch, Instant, JobId, Outcome, Resources, SessionId, WallTime};
+use millpond::domain::{Epoch, Instant, JobId, Outcome, Resources, SessionId, TaskNo, WallTime};
 use millpond::engine::slot_table::Preparation;
 use millpond::engine::{Fault, JobMachine, Ledger, Now};
 
@@ -90,6 +90,9 @@ pub struct Story {
     pub kills: u64,
     pub pauses: u64,
     pub retries: u64,
+    pub timed_pauses: u64,
+    pub poisoned: u64,
+    pub gave_up: u64,
     pub unconfirmed: u64,
     pub adopted: u64,
     pub started: u64,
@@ -122,6 +125,9 @@ impl Story {
         self.kills += other.kills;
         self.pauses += other.pauses;
         self.retries += other.retries;
+        self.timed_pauses += other.timed_pauses;
+        self.poisoned += other.poisoned;
+        self.gave_up += other.gave_up;
         self.unconfirmed += other.unconfirmed;
         self.adopted += other.adopted;
         self.started += other.started;
@@ -159,6 +165,8 @@ pub struct World {
     last_mail: u64,
     /// When the last mail between two addresses arrives; per epoch or connection, so that a new stream is not held up by an old one.
     pub lanes: BTreeMap<(Addr, Addr, u64), u64>,
+    /// A task that takes every worker down.
+    pub deadly: Option<(JobId, TaskNo)>,
     quiet_from: u64,
     over_since: Option<u64>,
     /// Every event is looked at; where there are too many, all of the head every so often and at the end.
@@ -188,6 +196,7 @@ impl World {
             mail: BTreeMap::new(),
             last_mail: 0,
             lanes: BTreeMap::new(),
+            deadly: None,
             quiet_from: 0,
             over_since: None,
             looks: true,
@@ -230,7 +239,7 @@ impl World {
         let mut submitted = crate::head::a_job(1, tasks, &mut world.rng);
         submitted.spec.needs = Resources::default();
         (submitted.max_running, submitted.held) = (None, false);
-        world.disk.ledger.apply(&Entry::JobSubmitted(Box::new(submitted)));
+        world.disk.ledger.apply(&Entry::accepted(submitted));
         (world.looks, world.events_max, world.quiet_from) = (false, u64::from(tasks) * 100, 0);
         world.at(1000, Addr::World, Mail::HeadStarts);
         for at in 0..workers {
@@ -259,7 +268,7 @@ impl World {
         for number in 1..=jobs {
             let count = if large && number == 1 { self.rng.between(300, 700) } else { self.rng.between(1, 40) };
             let submitted = crate::head::a_job(number, count as u32, &mut self.rng);
-            self.disk.ledger.apply(&Entry::JobSubmitted(Box::new(submitted)));
+            self.disk.ledger.apply(&Entry::accepted(submitted));
         }
         for wish in 0..self.rng.below(4) {
             let count = self.rng.between(1, 20) as u32;
@@ -269,17 +278,26 @@ impl World {
             self.at(at, Addr::World, Mail::Wish(wish as usize));
         }
         let jobs = jobs + self.wishes.len() as u64;
+        if self.rng.percent(6) {
+            self.deadly = Some((JobId(self.rng.between(1, jobs)), TaskNo(self.rng.below(4) as u32)));
+        }
         self.at(1000, Addr::World, Mail::HeadStarts);
         for worker in 0..self.workers.len() {
             self.at(1000, Addr::World, Mail::WorkerStarts(worker));
         }
         self.quiet_from = self.rng.between(5_000, 60_000);
+        let timed = self.rng.percent(30);
         for _ in 0..self.rng.between(2, 12) {
             let (job, at) = (JobId(self.rng.between(1, jobs)), self.rng.between(1_000, self.quiet_from));
             let verb = match self.rng.below(7) {
                 0 => Verb::Kill(KillMode::Finish),
                 1 => Verb::Kill(KillMode::Stop),
-                2 | 3 => Verb::Pause,
+                2 | 3 => {
+                    let until = WallTime(((at + self.rng.between(100, 10_000)) * 1_000) as i64);
+                    let until = Some(until).filter(|_| timed && self.rng.percent(50));
+                    self.story.timed_pauses += u64::from(until.is_some());
+                    Verb::pause(Hold { freeze: self.rng.percent(40), until })
+                }
                 4 => Verb::SetPriority(self.rng.below(5) as i32),
                 _ => Verb::Resume,
             };

@@ -71,7 +71,7 @@ impl SupervisorState {
         self.submitting.insert(job, (record, files));
         self.submitters.insert(ticket, reply);
         let myself = myself.clone();
-        self.journal.append(Entry::JobSubmitted(Box::new(submitted)), None, move || {
+        self.journal.append(Entry::accepted(submitted), None, move || {
             let _ = myself.cast(SupervisorMsg::Submitted(job));
         });
     }

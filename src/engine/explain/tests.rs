@@ -1,8 +1,8 @@
 //! Each situation has its one sentence.
 
 use super::*;
-use crate::domain::verb::Counts;
-use crate::domain::{DiskRoom, JobId, Resources, SessionId};
+use crate::domain::verb::{Counts, Hold};
+use crate::domain::{DiskRoom, JobId, Resources, SessionId, WallTime};
 use crate::engine::Trust;
 use crate::engine::roster::RosterEvent;
 use crate::engine::roster::tests::{a_job, begun, needing, opened};
@@ -32,6 +32,10 @@ fn held(view: JobView) -> JobView {
     JobView { held: true, wanted: 0, ..view }
 }
 
+fn frozen(view: JobView) -> JobView {
+    JobView { hold: Hold { freeze: true, until: Some(WallTime(1)) }, ..held(view) }
+}
+
 fn urgent() -> JobView {
     JobView { priority: 5, ..a_job(9, "bob", 50) }
 }
@@ -43,6 +47,14 @@ fn ends() -> Vec<Case> {
         case(
             noted(ended(JobState::Failed, [0, 0, 0, 0]), "line 3 is longer than a record may be"),
             "j7 has failed: line 3 is longer than a record may be",
+        ),
+        case(
+            noted(ended(JobState::Failed, [10, 1, 2, 7]), "it gave up: more than 1 of its tasks failed"),
+            "j7 has ended: 2 of 10 tasks failed, 7 dropped: it gave up: more than 1 of its tasks failed",
+        ),
+        case(
+            JobView { state: JobState::Finishing, ..begun(a_job(7, "ada", 3), 3) },
+            "j7 gives up, as too many of its tasks failed: 3 tasks being stopped",
         ),
         case(ended(JobState::Killed, [10, 1, 0, 9]), "j7 was killed: 1 task succeeded, 9 dropped"),
         case(noted(ended(JobState::Killed, [10, 2, 0, 8]), "wrong data"), "j7 was killed (wrong data): 2 tasks succeeded, 8 dropped"),
@@ -62,6 +74,14 @@ fn waits() -> Vec<Case> {
     let ingesting = || JobView { state: JobState::Ingesting, wanted: 0, ..a_job(7, "ada", 0) };
     let limited = JobView { max_running: Some(3), wanted: 0, ..begun(job(), 5) };
     vec![
+        case(
+            frozen(begun(a_job(7, "ada", 10), 2)),
+            "j7 is paused: 2 tasks running, standing still, 8 not started until its time is over, or it is resumed",
+        ),
+        case(
+            JobView { delayed: 2, wanted: 0, ..begun(a_job(7, "ada", 10), 8) },
+            "j7 is waiting: 8 tasks running, 2 tasks failed and will be tried again shortly",
+        ),
         case(ingesting(), "j7 is being split by its rule"),
         case(held(ingesting()), "j7 is being split by its rule, and paused"),
         case(held(job()), "j7 is paused: 100 not started until it is resumed"),

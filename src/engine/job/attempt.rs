@@ -3,7 +3,7 @@
 use crate::domain::entry::JobEntry;
 use crate::domain::verb::KillMode;
 use crate::domain::wire::{Lease, Verdict};
-use crate::domain::{Attempt, FenceId, Instant, JobState, Outcome, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WorkerId};
+use crate::domain::{FenceId, Instant, JobState, Outcome, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WorkerId};
 use crate::engine::fault::Fault;
 use crate::engine::now::Now;
 use crate::limits;
@@ -60,7 +60,7 @@ impl JobMachine {
         }
         if no.0 < self.limbo_bound && !self.unreported.is_empty() {
             self.limbo.insert(no);
-        } else if self.record.killing.is_none() {
+        } else if self.record.stopping().is_none() {
             self.waiting.insert(no);
         }
     }
@@ -75,8 +75,11 @@ impl JobMachine {
                 Some(Phase::Sent | Phase::Doubtful | Phase::Started) => Phase::Started,
             };
             self.set_phase(lease.no, phase);
-            if self.record.killing == Some(KillMode::Stop) {
+            if self.record.stopping() == Some(KillMode::Stop) {
                 fx.push(JobEffect::Stop(session, *lease, self.record.spec.grace));
+            }
+            if self.record.hold.freeze {
+                fx.push(JobEffect::Freeze(session, *lease, true));
             }
             if self.record.began.is_none() {
                 self.persist(JobEntry::Began { at: now.wall }, None, fx);
@@ -103,6 +106,7 @@ impl JobMachine {
         outcome: &Outcome,
         timing: Timing,
         result: ResultRef,
+        now: Now,
         fx: &mut Vec<JobEffect>,
     ) {
         let no = lease.no;
@@ -124,36 +128,36 @@ impl JobMachine {
             fx.push(JobEffect::Stop(out.session, other, self.record.spec.grace));
         }
         if lost_or_stopped {
-            self.stopped += u32::from(self.record.killing.is_some());
-            self.wait_again(no);
+            self.stopped += u32::from(self.record.stopping().is_some());
+            if *outcome == Outcome::Lost {
+                self.lost(no, lease.attempt, worker, false, fx);
+            } else {
+                self.wait_again(no);
+            }
             fx.push(JobEffect::Ack(session, lease));
             return;
         }
         let failures = self.record.failures.get(&no).map_or(0, |failures| failures.count);
-        let again = !outcome.is_success() && failures < self.record.spec.retries && self.record.killing.is_none();
+        let spec = &self.record.spec;
+        let worth = !outcome.is_success() && spec.policy.is_worth_a_retry(outcome);
+        let again = worth && failures < spec.retries && self.record.stopping().is_none();
         if again {
             self.persist(
                 JobEntry::AttemptFailed { no, attempt: lease.attempt },
                 Some(AfterDurable::Do(JobEffect::Ack(session, lease))),
                 fx,
             );
-            self.wait_again(no);
+            self.try_later(no, lease.attempt, now, fx);
             return;
         }
-        self.waiting.remove(no);
-        self.limbo.remove(no);
         let success = outcome.is_success();
-        let handed = self.handed.remove(&no).unwrap_or(Attempt(0)).max(Attempt(self.attempt_floor()));
-        if !success && handed > lease.attempt.max(self.record.rounds.last_failed) {
-            self.persist(JobEntry::AttemptsUsed { up_to: handed }, None, fx);
-        }
         let end = TaskEnd { no, attempt: lease.attempt, worker, success, result };
         if success {
             self.durations.add(timing.ended.0.saturating_sub(timing.started.0).max(0) as f64 / 1e6);
         } else {
             fx.push(JobEffect::TaskFailed(no, outcome.clone()));
         }
-        self.persist(JobEntry::TaskEnded(end), Some(AfterDurable::Do(JobEffect::Ack(session, lease))), fx);
+        self.end_task(end, Some(AfterDurable::Do(JobEffect::Ack(session, lease))), now, fx);
         if self.fault == Some(Fault::AckBeforeDurable) {
             fx.push(JobEffect::Ack(session, lease));
         }
@@ -177,15 +181,15 @@ impl JobMachine {
             }
             self.set_phase(no, Phase::Adrift { heard, started: phase.has_started() });
         }
-        self.give_up_adrift(now.mono);
+        self.give_up_adrift(now.mono, fx);
         self.session_fences_lost(session, fx);
     }
 
     /// Gives back what its worker can't start any more, or has run on without a word for long enough. A job that was killed runs nothing
     /// again, so it waits longer for what may yet come in.
-    pub(super) fn give_up_adrift(&mut self, mono: Instant) {
+    pub(super) fn give_up_adrift(&mut self, mono: Instant, fx: &mut Vec<JobEffect>) {
         self.strays.expire(mono);
-        let killed = self.record.killing.is_some();
+        let killed = self.record.stopping().is_some();
         let span = |started: bool| match started {
             true if killed => limits::WORKER_SILENT_AFTER,
             true => limits::STARTED_GONE_AFTER,
@@ -197,10 +201,7 @@ impl JobMachine {
             .filter(|(_, out)| matches!(out.phase, Phase::Adrift { heard, started } if heard.after(span(started)) <= mono))
             .map(|(no, _)| *no)
             .collect();
-        for no in over {
-            self.take_back(no);
-            self.wait_again(no);
-        }
+        over.into_iter().for_each(|no| self.gone(no, fx));
     }
 
     pub(super) fn claimed(
@@ -232,7 +233,8 @@ impl JobMachine {
         }
         // One that is to be stopped is adopted, too: the job ends only once it has ended.
         if open && !counted && self.hold_for(session, worker, lease) {
-            fx.push(JobEffect::Verdict(session, lease, Verdict::Adopt));
+            let verdict = if self.record.hold.freeze { Verdict::AdoptFrozen } else { Verdict::Adopt };
+            fx.push(JobEffect::Verdict(session, lease, verdict));
             self.started(session, &[lease], now, fx);
         } else {
             fx.push(JobEffect::Verdict(session, lease, Verdict::Stop));
@@ -267,15 +269,14 @@ impl JobMachine {
             return false;
         }
         self.take_back(no);
-        self.waiting.remove(no);
-        self.limbo.remove(no);
+        self.take_up(no);
         self.out.insert(no, Out { attempt: lease.attempt, worker, session, phase: Phase::Sent });
         true
     }
 
     /// A worker has told all that it holds: what it was sent before and does not hold will never start there. What it has just claimed it
     /// holds, even if the news that this session is lost overtook the end of its report.
-    pub(super) fn worker_reported(&mut self, worker: WorkerId, session: SessionId) {
+    pub(super) fn worker_reported(&mut self, worker: WorkerId, session: SessionId, fx: &mut Vec<JobEffect>) {
         self.strays.reported(worker, session);
         let gone: Vec<TaskNo> = self
             .out
@@ -283,10 +284,7 @@ impl JobMachine {
             .filter(|(_, out)| out.worker == worker && out.session != session && matches!(out.phase, Phase::Adrift { .. }))
             .map(|(no, _)| *no)
             .collect();
-        for no in gone {
-            self.take_back(no);
-            self.wait_again(no);
-        }
+        gone.into_iter().for_each(|no| self.gone(no, fx));
         if self.unreported.remove(&worker) {
             self.settle_limbo();
         }
@@ -296,7 +294,7 @@ impl JobMachine {
     pub(super) fn settle_limbo(&mut self) {
         if self.unreported.is_empty() && self.fault != Some(Fault::LimboKept) {
             let limbo = std::mem::take(&mut self.limbo);
-            if self.record.killing.is_none() {
+            if self.record.stopping().is_none() {
                 self.waiting.extend(&limbo);
             }
         }
@@ -304,7 +302,7 @@ impl JobMachine {
 
     /// Ends the job when all its tasks are final, or when a killed one has nothing out any more.
     pub(super) fn maybe_end(&mut self, now: Now, fx: &mut Vec<JobEffect>) {
-        if !self.split && self.record.killing.is_none() {
+        if !self.split && self.record.killing.is_none() || self.ending || self.record.ended.is_some() {
             return;
         }
         let total = self.record.total.unwrap_or(0);
@@ -312,8 +310,8 @@ impl JobMachine {
         let all_final = succeeded + failed == total;
         let none_out = self.out.is_empty() && self.limbo.is_empty() || self.fault == Some(Fault::EndsTooSoon);
         // Nor before the fence has said what became of attempts whose task has ended elsewhere: then the reply can promise more.
-        let killed_out = self.record.killing.is_some() && none_out && !self.awaits_fences();
-        if !all_final && !killed_out {
+        let stopped_out = self.record.stopping().is_some() && none_out && !self.awaits_fences();
+        if !all_final && !stopped_out {
             return;
         }
         let state = match (self.record.killing, failed) {
@@ -321,7 +319,8 @@ impl JobMachine {
             (None, 0) => JobState::Succeeded,
             (None, _) => JobState::Failed,
         };
-        self.end(state, String::new(), now, fx);
+        let reason = if all_final { String::new() } else { self.gave_up_why(fx) };
+        self.end(state, reason, now, fx);
     }
 
     pub(super) fn end(&mut self, state: JobState, reason: String, now: Now, fx: &mut Vec<JobEffect>) {
@@ -339,6 +338,7 @@ impl JobMachine {
             self.record.apply(&entry);
             self.ending = false;
             self.handed.clear();
+            self.condemned.clear();
             self.answer_all(fx);
             fx.push(JobEffect::Ended(self.state()));
         }

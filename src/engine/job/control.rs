@@ -2,9 +2,10 @@
 //! reply follows both, or names who did not answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::domain::entry::JobEntry;
-use crate::domain::verb::{KillMode, Verb, VerbReply};
+use crate::domain::verb::{Hold, KillMode, Verb, VerbReply};
 use crate::domain::wire::Lease;
 use crate::domain::{FenceId, IndexSet, Instant, SessionId, TaskNo, WorkerId};
 use crate::engine::fault::Fault;
@@ -12,7 +13,11 @@ use crate::engine::now::Now;
 use crate::limits;
 
 use super::event::{JobEffect, VerbError};
+use super::failure::Delayed;
 use super::machine::{AfterDurable, JobMachine, Phase};
+
+/// So often the wall clock is looked at for the end of a pause.
+const LOOK_AT_WALL_EVERY: Duration = Duration::from_secs(30);
 
 /// A verb whose reply waits.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,21 +33,23 @@ pub(super) struct PendingVerb {
 
 /// Verbs that stop or start the queue; a later one supersedes an earlier one. The others are settled by themselves.
 fn stops_or_starts(verb: Verb) -> bool {
-    matches!(verb, Verb::Pause | Verb::Resume | Verb::Kill(_))
+    verb.stops() || matches!(verb, Verb::Resume)
 }
 
 impl JobMachine {
     pub(super) fn verb(&mut self, ticket: u64, verb: Verb, reason: String, now: Now, fx: &mut Vec<JobEffect>) {
+        let verb = self.in_effect(verb);
         let state = self.state();
         let over = state.is_final() || self.ending;
         let killed = self.record.killing.is_some();
+        let ends = self.record.stopping().is_some();
         let changes = self.changes(verb);
         // A second kill is as welcome as the first, whenever it comes, and a retry begins a job that has ended anew; every other verb needs a
         // job that can still be steered.
         let (refused, changed) = match verb {
             Verb::Kill(_) => (over && !killed, !over && changes),
-            Verb::Retry { .. } => (changes && (killed || self.ending || self.record.failed.is_empty()), changes),
-            _ => (over || killed, changes),
+            Verb::Retry { .. } => (changes && (killed || ends && !over || self.ending || self.record.failed.is_empty()), changes),
+            _ => (over || ends, changes),
         };
         if refused {
             fx.push(JobEffect::Reply(ticket, Err(VerbError { state, verb: verb.name() })));
@@ -60,11 +67,13 @@ impl JobMachine {
         self.pending.push(PendingVerb { ticket, verb, changed, durable, fences, deadline, superseded_by: None });
         if changed {
             if matches!(verb, Verb::Retry { .. }) {
-                self.freeing.extend(&self.record.failed);
+                let freed = self.record.to_be_freed();
+                self.freeing.extend(&freed);
             }
             let entry = JobEntry::Controlled { version: self.record.control_version + 1, verb, reason, at: now.wall };
+            let was_frozen = self.record.hold.freeze;
             self.persist(entry, Some(AfterDurable::Verb(ticket)), fx);
-            self.after_control(verb, fx);
+            self.after_control(verb, was_frozen, now, fx);
         } else {
             self.once_durable(AfterDurable::Verb(ticket), fx);
         }
@@ -74,7 +83,7 @@ impl JobMachine {
     fn changes(&self, verb: Verb) -> bool {
         let record = &self.record;
         match verb {
-            Verb::Pause => !record.held,
+            Verb::Pause | Verb::PauseWith(_) => !record.held || verb.hold() != Some(record.hold),
             Verb::Resume => record.held,
             Verb::Kill(KillMode::Finish) => record.killing.is_none(),
             Verb::Kill(KillMode::Stop) => record.killing != Some(KillMode::Stop),
@@ -87,9 +96,14 @@ impl JobMachine {
     /// Sends a fence to every session with Sent leases, for a verb that stops the queue. Also for one that repeats an earlier verb: its
     /// reply makes the same promise.
     fn send_fences(&mut self, verb: Verb, now: Now, fx: &mut Vec<JobEffect>) -> BTreeMap<FenceId, SessionId> {
-        if !matches!(verb, Verb::Pause | Verb::Kill(_)) || self.fault == Some(Fault::FenceForgotten) {
+        if !verb.stops() || self.fault == Some(Fault::FenceForgotten) {
             return BTreeMap::new();
         }
+        self.fence_all(now, fx)
+    }
+
+    /// Asks every session that may yet start a task of this job.
+    pub(super) fn fence_all(&mut self, now: Now, fx: &mut Vec<JobEffect>) -> BTreeMap<FenceId, SessionId> {
         let sent = |phase: Phase| matches!(phase, Phase::Sent | Phase::Doubtful);
         let out = self.out.values().filter(|out| sent(out.phase)).map(|out| out.session);
         let sessions: BTreeSet<SessionId> = out.chain(self.strays.sessions()).collect();
@@ -106,10 +120,9 @@ impl JobMachine {
 
     /// A session tells only now what it has sent, of a job that was stopped meanwhile: verbs whose reply waits wait for this one, too.
     pub(super) fn fence_late(&mut self, session: SessionId, now: Now, fx: &mut Vec<JobEffect>) {
-        if self.record.held || self.record.killing.is_some() {
+        if self.record.held || self.record.stopping().is_some() {
             let fence = self.send_fence(session, now, fx);
-            let stopping =
-                |pending: &&mut PendingVerb| matches!(pending.verb, Verb::Pause | Verb::Kill(_)) && pending.superseded_by.is_none();
+            let stopping = |pending: &&mut PendingVerb| pending.verb.stops() && pending.superseded_by.is_none();
             for pending in self.pending.iter_mut().filter(stopping) {
                 pending.fences.insert(fence, session);
             }
@@ -117,24 +130,61 @@ impl JobMachine {
     }
 
     /// What a verb changes at once, beside the record.
-    fn after_control(&mut self, verb: Verb, fx: &mut Vec<JobEffect>) {
+    fn after_control(&mut self, verb: Verb, was_frozen: bool, now: Now, fx: &mut Vec<JobEffect>) {
         match verb {
             Verb::Kill(mode) => {
                 if self.fault != Some(Fault::HoldNotChecked) {
                     self.waiting = IndexSet::default();
                 }
+                self.delayed = Delayed::default();
+                self.condemned.clear();
                 if mode == KillMode::Stop {
                     self.stop_started(fx);
                 }
             }
-            Verb::Pause | Verb::Resume | Verb::SetPriority(_) | Verb::SetLimit(_) | Verb::Retry { .. } => {}
+            Verb::Pause | Verb::PauseWith(_) => self.look_for_end_of_hold(now, fx),
+            Verb::Resume | Verb::SetPriority(_) | Verb::SetLimit(_) | Verb::Retry { .. } => {}
+        }
+        let frozen = self.record.hold.freeze;
+        if frozen != was_frozen && self.fault != Some(Fault::FreezeKept) {
+            fx.extend(self.started_leases().map(|(session, lease)| JobEffect::Freeze(session, lease, frozen)));
         }
     }
 
-    fn stop_started(&self, fx: &mut Vec<JobEffect>) {
-        let (job, epoch, grace) = (self.record.id, self.epoch, self.record.spec.grace);
+    pub(super) fn stop_started(&self, fx: &mut Vec<JobEffect>) {
+        let grace = self.record.spec.grace;
+        fx.extend(self.started_leases().map(|(session, lease)| JobEffect::Stop(session, lease, grace)));
+    }
+
+    /// What is known to run, and can be told something.
+    fn started_leases(&self) -> impl Iterator<Item = (SessionId, Lease)> + '_ {
+        let (job, epoch) = (self.record.id, self.epoch);
         let started = self.out.iter().filter(|(_, out)| matches!(out.phase, Phase::Started));
-        fx.extend(started.map(|(no, out)| JobEffect::Stop(out.session, Lease { job, no: *no, attempt: out.attempt, epoch }, grace)));
+        started.map(move |(no, out)| (out.session, Lease { job, no: *no, attempt: out.attempt, epoch }))
+    }
+
+    /// The verb as it acts on this job: a pause never lets go on what another has frozen.
+    fn in_effect(&self, verb: Verb) -> Verb {
+        verb.hold().map_or(verb, |hold| Verb::pause(Hold { freeze: hold.freeze || self.record.hold.freeze, ..hold }))
+    }
+
+    /// Ends a pause whose time is over, by the wall clock: that may jump, so it is looked at every now and then.
+    fn look_for_end_of_hold(&mut self, now: Now, fx: &mut Vec<JobEffect>) {
+        let Some(until) = self.record.hold.until.filter(|_| !self.ending) else { return };
+        if until > now.wall {
+            let left = Duration::from_micros(until.0.saturating_sub(now.wall.0).max(0).unsigned_abs());
+            let wake = now.mono.after(left.min(LOOK_AT_WALL_EVERY));
+            if self.hold_wake.is_none_or(|earlier| earlier <= now.mono || earlier > wake) {
+                self.hold_wake = Some(wake);
+                fx.push(JobEffect::Wake(wake));
+            }
+            return;
+        }
+        self.supersede(Verb::Resume, fx);
+        let was_frozen = self.record.hold.freeze;
+        let version = self.record.control_version + 1;
+        self.persist(JobEntry::Controlled { version, verb: Verb::Resume, reason: String::new(), at: now.wall }, None, fx);
+        self.after_control(Verb::Resume, was_frozen, now, fx);
     }
 
     fn supersede(&mut self, by: Verb, fx: &mut Vec<JobEffect>) {
@@ -182,7 +232,9 @@ impl JobMachine {
     }
 
     pub(super) fn tick(&mut self, now: Now, fx: &mut Vec<JobEffect>) {
-        self.give_up_adrift(now.mono);
+        self.give_up_adrift(now.mono, fx);
+        self.failures_tick(now, fx);
+        self.look_for_end_of_hold(now, fx);
         let mut silent = BTreeSet::new();
         for pending in self.pending.iter_mut().filter(|pending| pending.deadline <= now.mono) {
             silent.extend(std::mem::take(&mut pending.fences).into_values());
@@ -222,7 +274,7 @@ impl JobMachine {
         if self.limbo_bound > 0 {
             unconfirmed.extend(&self.unreported);
         }
-        let stops = matches!(pending.verb, Verb::Pause | Verb::Kill(_));
+        let stops = pending.verb.stops();
         let counts = self.counts();
         VerbReply {
             state: self.state(),

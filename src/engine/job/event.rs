@@ -78,6 +78,13 @@ pub enum JobEvent {
         /// What was sent.
         lease: Lease,
     },
+    /// The record of a task that took down too many workers lies in the segment.
+    Poisoned {
+        /// The task.
+        no: TaskNo,
+        /// Where its record lies.
+        result: ResultRef,
+    },
     /// A worker has claimed all that it holds of this job, in this session.
     WorkerReported(WorkerId, SessionId),
     /// The re-attach window of this machine is over: it began when the machine was made of the journal.
@@ -113,6 +120,19 @@ pub enum JobEffect {
     Fence(SessionId, FenceId),
     /// Stop a running attempt.
     Stop(SessionId, Lease, Duration),
+    /// Let a running attempt stand still, or go on.
+    Freeze(SessionId, Lease, bool),
+    /// Store a record that says that the task took down so many workers; answered by [`JobEvent::Poisoned`].
+    Poison {
+        /// The task.
+        no: TaskNo,
+        /// The last attempt.
+        attempt: Attempt,
+        /// Where that ran.
+        worker: WorkerId,
+        /// How many.
+        workers: u32,
+    },
     /// A claim's answer.
     Verdict(SessionId, Lease, Verdict),
     /// The result is durable, or not wanted: the worker may forget it.

@@ -13,6 +13,7 @@ use crate::engine::view::{Durations, JobView};
 
 use super::control::PendingVerb;
 use super::event::{JobEffect, JobEvent};
+use super::failure::Delayed;
 use super::strays::Strays;
 
 /// No task is handed out so often between two failures of its job's actor.
@@ -61,6 +62,10 @@ pub struct JobMachine {
     pub(super) waiting: IndexSet,
     /// Below the mark after a restart: perhaps running at a worker that has not reported.
     pub(super) limbo: IndexSet,
+    /// Failed tasks that wait for their next try.
+    pub(super) delayed: Delayed,
+    /// Tasks that took down too many workers and are about to be failed, and whether their records were asked for.
+    pub(super) condemned: BTreeMap<TaskNo, bool>,
     /// Failed tasks that run again as soon as the wish is durable.
     pub(super) freeing: IndexSet,
     /// Tasks from here on were never handed out before the restart.
@@ -89,6 +94,8 @@ pub struct JobMachine {
     last_seq: u64,
     durable_seq: u64,
     pub(super) last_fence: u64,
+    /// When the end of a pause is looked for next.
+    pub(super) hold_wake: Option<Instant>,
     last_grant: GrantId,
     /// The split was asked of the journal.
     splitting: bool,
@@ -109,6 +116,8 @@ impl JobMachine {
             epoch,
             waiting: IndexSet::default(),
             limbo: IndexSet::default(),
+            delayed: Delayed::default(),
+            condemned: BTreeMap::new(),
             freeing: IndexSet::default(),
             limbo_bound: record.total.map_or(0, |_| record.mark),
             unreported: known,
@@ -127,6 +136,7 @@ impl JobMachine {
             last_seq: 0,
             durable_seq: 0,
             last_fence: 0,
+            hold_wake: None,
             last_grant: GrantId(0),
             splitting: false,
             split: record.total.is_some(),
@@ -145,7 +155,8 @@ impl JobMachine {
     /// A machine that takes the place of one that failed while the head lived on, and numbered its attempts from above `floor`: it knows
     /// nothing of those that left no trace, so it numbers its own from where none of them can be.
     pub fn after_failure(mut self, floor: u32) -> Self {
-        let failed = self.record.failures.values().map(|failures| failures.last.0).max().unwrap_or(0);
+        let lost = self.record.losses.values().map(|losses| losses.last.0);
+        let failed = self.record.failures.values().map(|failures| failures.last.0).chain(lost).max().unwrap_or(0);
         self.attempt_floor = floor.max(failed).saturating_add(ATTEMPTS_BETWEEN_FAILURES);
         self
     }
@@ -169,13 +180,17 @@ impl JobMachine {
         let mut open = IndexSet::range(0, self.record.total.unwrap_or(0));
         open.subtract(&self.record.succeeded);
         open.subtract(&self.record.failed);
+        if self.record.stopping().is_none() {
+            let poisonous = self.record.losses.iter().filter(|(_, losses)| losses.are_too_many());
+            self.condemned = poisonous.map(|(no, _)| (*no, false)).filter(|(no, _)| open.remove(*no)).collect();
+        }
         let untouched = open.split_off(self.limbo_bound);
         if self.unreported.is_empty() {
             self.waiting.extend(&open)
         } else {
             self.limbo = open
         }
-        if self.record.killing.is_none() {
+        if self.record.stopping().is_none() {
             self.waiting.extend(&untouched);
         } else {
             self.waiting = IndexSet::default();
@@ -200,12 +215,13 @@ impl JobMachine {
                 self.fence_answered(fence, fx);
             }
             JobEvent::Finished { session, worker, lease, outcome, timing, result } => {
-                self.finished(session, worker, lease, &outcome, timing, result, fx);
+                self.finished(session, worker, lease, &outcome, timing, result, now, fx);
             }
+            JobEvent::Poisoned { no, result } => self.poisoned(no, result, now, fx),
             JobEvent::SessionLost(session, heard) => self.session_lost(session, heard, now, fx),
             JobEvent::Claimed { session, worker, lease, finished } => self.claimed(session, worker, lease, finished, now, fx),
             JobEvent::Kept { session, worker, lease } => self.kept(session, worker, lease, now, fx),
-            JobEvent::WorkerReported(worker, session) => self.worker_reported(worker, session),
+            JobEvent::WorkerReported(worker, session) => self.worker_reported(worker, session, fx),
             JobEvent::RecoveryOver => {
                 self.unreported.clear();
                 self.settle_limbo();
@@ -265,7 +281,7 @@ impl JobMachine {
 
     /// Whether tasks may be handed out.
     fn open(&self) -> bool {
-        let stopped = self.record.held || self.record.killing.is_some();
+        let stopped = self.record.held || self.record.stopping().is_some();
         !(self.record.ended.is_some() || self.ending) && (!stopped || self.fault == Some(Fault::HoldNotChecked))
     }
 
@@ -292,6 +308,7 @@ impl JobMachine {
 
     fn next_attempt(&self, no: TaskNo) -> Attempt {
         let failed = self.record.failures.get(&no).map_or(Attempt(0), |failures| failures.last);
+        let failed = self.record.losses.get(&no).map_or(Attempt(0), |losses| losses.last).max(failed);
         let handed = self.handed.get(&no).copied().unwrap_or(Attempt(0));
         let step = u32::from(self.fault != Some(Fault::AttemptReused) || handed == Attempt(0));
         Attempt(failed.max(handed).max(self.record.rounds.floor(no)).0.max(self.attempt_floor).saturating_add(step))
@@ -320,12 +337,12 @@ impl JobMachine {
         let (succeeded, failed) = (self.record.succeeded.len(), self.record.failed.len());
         // What a worker out of reach may yet start is not started, as long as that does not matter; after a pause or kill it must not be
         // called so.
-        let stopped = self.record.held || self.record.killing.is_some();
+        let stopped = self.record.held || self.record.stopping().is_some();
         let unsure = if stopped { self.limbo.len() + self.adrift } else { 0 };
         let running = self.running + unsure;
         let not_started = self.out.len() as u32 - self.running - if stopped { self.adrift } else { 0 };
         let rest = total - succeeded - failed - running;
-        if self.record.killing.is_some() {
+        if self.record.stopping().is_some() {
             Counts { total, undispatched: not_started, running, succeeded, failed, killed: rest - not_started }
         } else {
             Counts { total, undispatched: rest, running, succeeded, failed, killed: 0 }
@@ -336,7 +353,7 @@ impl JobMachine {
     pub fn state(&self) -> JobState {
         match &self.record.ended {
             Some(ended) => ended.state,
-            None if self.ending || self.record.killing.is_some() => JobState::Finishing,
+            None if self.ending || self.record.stopping().is_some() => JobState::Finishing,
             None if !self.split => JobState::Ingesting,
             None if self.running > 0 => JobState::Running,
             None => JobState::Waiting,
@@ -380,6 +397,8 @@ impl JobMachine {
             wanted: self.wanted(),
             out: self.out.len() as u32,
             limbo: self.limbo.len(),
+            hold: record.hold,
+            delayed: self.delayed.len(),
             round: record.rounds.retried + 1,
             last_grant: self.last_grant,
             durations: self.durations,
@@ -400,14 +419,17 @@ impl JobMachine {
         ensure(self.out.keys().all(|no| !self.waiting.contains(*no) && !self.limbo.contains(*no)), "out is not waiting")?;
         ensure(self.out.keys().all(|no| !self.record.is_final(*no)), "out is not final")?;
         ensure(self.waiting.iter().take(1000).all(|no| !self.record.is_final(no)), "waiting is not final")?;
-        ensure(self.record.killing.is_none() || self.waiting.is_empty(), "a killed job has nothing waiting")?;
+        let idle = self.waiting.is_empty() && self.delayed.len() == 0 && self.condemned.is_empty();
+        ensure(self.record.stopping().is_none() || idle, "a job that is to end has nothing waiting")?;
         let held = self.waiting.len()
             + self.limbo.len()
             + self.freeing.len()
+            + self.delayed.len()
+            + self.condemned.len() as u32
             + self.out.len() as u32
             + self.record.succeeded.len()
             + self.record.failed.len();
-        let all = self.record.killing.is_some() || self.record.ended.is_some() || held == self.record.total.unwrap_or(0);
+        let all = self.record.stopping().is_some() || self.record.ended.is_some() || held == self.record.total.unwrap_or(0);
         ensure(!self.split || all, "every task is somewhere")
     }
 }

@@ -14,6 +14,7 @@
 mod attempt;
 mod control;
 mod event;
+mod failure;
 mod machine;
 mod strays;
 

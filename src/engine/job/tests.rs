@@ -1,23 +1,26 @@
 //! The life of a job, told as stories.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::domain::entry::{JobEntry, Submitted};
 use crate::domain::testing::{job_spec, submitted};
 use crate::domain::verb::{KillMode, Verb, VerbReply};
 use crate::domain::wire::{Lease, Verdict};
 use crate::domain::{
-    Attempt, Epoch, FenceId, GrantId, Instant, JobId, JobSpec, JobState, Outcome, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WallTime,
-    WorkerId,
+    Attempt, Epoch, FenceId, GrantId, Instant, JobId, JobSpec, JobState, Outcome, Policy, ResultRef, SessionId, TaskEnd, TaskNo, Timing,
+    WallTime, WorkerId,
 };
 use crate::engine::now::Now;
-use crate::engine::record::JobRecord;
+use crate::engine::record::{JobRecord, Terms};
 use crate::limits;
 
 use super::event::{JobEffect, JobEvent, VerbError};
 use super::machine::JobMachine;
 
 mod attempts;
+mod failure;
+mod hold;
 mod nonsense;
 mod restart;
 mod retry;
@@ -80,7 +83,13 @@ impl Story {
     }
 
     fn with_retries(tasks: u32, retries: u32) -> Self {
-        let mut story = Self::new(record(retries, &[]), &[]);
+        Self::with_policy(tasks, retries, Policy { retry_delay: Duration::ZERO, ..Policy::default() })
+    }
+
+    fn with_policy(tasks: u32, retries: u32, policy: Policy) -> Self {
+        let mut record = record(retries, &[]);
+        record.put_terms(Terms { policy, ..record.terms() });
+        let mut story = Self::new(record, &[]);
         story.tell(JobEvent::SplitDone(tasks));
         story.disk_catches_up();
         story.said.clear();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::testing::job_spec;
-use crate::domain::verb::Counts;
+use crate::domain::verb::{Counts, Hold};
 use crate::domain::{ArrayRange, Input, JobSpec, JobState, WallTime};
 use crate::engine::view::Durations;
 
@@ -32,6 +32,8 @@ pub(in crate::engine) fn a_job(id: u64, owner: &str, tasks: u32) -> JobView {
         wanted: tasks,
         out: 0,
         limbo: 0,
+        hold: Hold::default(),
+        delayed: 0,
         round: 1,
         last_grant: GrantId(0),
         durations: Durations::default(),

@@ -98,6 +98,15 @@ pub enum SlotEffect {
         /// From TERM to KILL.
         grace: Duration,
     },
+    /// Let the process, and its time limit, stand still; or go on.
+    Freeze {
+        /// In which slot.
+        slot: usize,
+        /// Which attempt.
+        lease: Lease,
+        /// Whether it stands still.
+        frozen: bool,
+    },
     /// Make a failed result for an attempt that could not be prepared.
     Fail {
         /// Which attempt.

@@ -423,7 +423,7 @@ fn nonsense() -> impl Strategy<Value = SlotEvent> {
     let lease =
         (0u32..5, 1u32..3, 0u64..3).prop_map(|(no, attempt, epoch)| Lease { attempt: Attempt(attempt), epoch: Epoch(epoch), ..lease(no) });
     let how = prop_oneof![4 => Just(Preparation::Ready), 1 => Just(Preparation::Failed), 1 => Just(Preparation::Declined)];
-    let verdict = prop_oneof![Just(Verdict::Adopt), Just(Verdict::Stop), Just(Verdict::Send)];
+    let verdict = prop_oneof![Just(Verdict::Adopt), Just(Verdict::AdoptFrozen), Just(Verdict::Stop), Just(Verdict::Send)];
     let said = prop_oneof![
         1 => (0u64..3, session(), 0u64..30_000).prop_map(|(epoch, session, stamp)| ToWorker::Welcome {
             worker: WorkerId(1),
@@ -435,6 +435,7 @@ fn nonsense() -> impl Strategy<Value = SlotEvent> {
             .prop_map(|runs| ToWorker::Runs(runs.into_iter().map(|(seq, lease)| Run { seq, lease, chunk: None }).collect())),
         1 => Just(ToWorker::Fence(FenceId(1), JobId(7))),
         1 => lease.clone().prop_map(|lease| ToWorker::Stop(lease, Duration::ZERO)),
+        1 => (lease.clone(), any::<bool>()).prop_map(|(lease, frozen)| ToWorker::Freeze(lease, frozen)),
         2 => (lease.clone(), verdict).prop_map(|(lease, verdict)| ToWorker::Verdict(lease, verdict)),
         2 => prop::collection::vec(lease.clone(), 0..3).prop_map(ToWorker::Ack),
         1 => any::<bool>().prop_map(ToWorker::Drain),

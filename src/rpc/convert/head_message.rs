@@ -26,6 +26,7 @@ pub fn to_worker(message: ToWorker) -> pb::HeadMessage {
         ToWorker::Runs(runs) => Body::Runs(runs_to_pb(runs)),
         ToWorker::Fence(fence, job) => Body::Fence(pb::Fence { fence: fence.0, job: job.0 }),
         ToWorker::Stop(lease, grace) => Body::Stop(stop_to_pb(lease, grace)),
+        ToWorker::Freeze(lease, frozen) => Body::Freeze(pb::Freeze { lease: Some(lease_to_pb(lease)), frozen }),
         ToWorker::Ack(leases) => Body::Ack(pb::Ack { leases: leases_to_pb(leases) }),
         ToWorker::Drain(drain) => Body::Drain(pb::Drain { drain }),
         ToWorker::Heartbeat(stamp) => Body::Heartbeat(pb::Heartbeat { stamp_ms: stamp.0 }),
@@ -55,6 +56,7 @@ pub fn from_head(message: pb::HeadMessage) -> Result<ToWorker, Error> {
         Some(Body::Runs(runs)) => runs_from_pb(runs).map(ToWorker::Runs).within("runs"),
         Some(Body::Fence(fence)) => Ok(ToWorker::Fence(FenceId(fence.fence), job_from_pb(fence.job).within("fence")?)),
         Some(Body::Stop(stop)) => stop_from_pb(stop).within("stop"),
+        Some(Body::Freeze(freeze)) => freeze_from_pb(freeze).within("freeze"),
         Some(Body::Ack(ack)) => leases_from_pb("leases", ack.leases, LEASES_PER_MESSAGE_MAX).map(ToWorker::Ack).within("ack"),
         Some(Body::Drain(pb::Drain { drain })) => Ok(ToWorker::Drain(drain)),
         Some(Body::Heartbeat(pb::Heartbeat { stamp_ms })) => Ok(ToWorker::Heartbeat(Instant(stamp_ms))),
@@ -66,6 +68,7 @@ pub fn from_head(message: pb::HeadMessage) -> Result<ToWorker, Error> {
 fn verdict_to_pb(lease: Lease, verdict: Verdict) -> pb::Verdict {
     let kind = match verdict {
         Verdict::Adopt => Kind::Adopt,
+        Verdict::AdoptFrozen => Kind::AdoptFrozen,
         Verdict::Stop => Kind::Stop,
         Verdict::Send => Kind::Send,
     };
@@ -76,13 +79,18 @@ fn verdict_from_pb(verdict: pb::Verdict) -> Result<ToWorker, Error> {
     let lease = message("lease", verdict.lease, lease_from_pb)?;
     let kind = match Kind::try_from(verdict.kind) {
         Ok(Kind::Adopt) => Verdict::Adopt,
+        Ok(Kind::AdoptFrozen) => Verdict::AdoptFrozen,
         Ok(Kind::Stop) => Verdict::Stop,
         Ok(Kind::Send) => Verdict::Send,
         Ok(Kind::Unspecified) | Err(_) => {
-            return Err(refuse("kind", format_args!("{} is unknown; adopt is 1, stop 2, send 3", verdict.kind)));
+            return Err(refuse("kind", format_args!("{} is unknown; adopt is 1, stop 2, send 3, adopt_frozen 4", verdict.kind)));
         }
     };
     Ok(ToWorker::Verdict(lease, kind))
+}
+
+fn freeze_from_pb(freeze: pb::Freeze) -> Result<ToWorker, Error> {
+    Ok(ToWorker::Freeze(message("lease", freeze.lease, lease_from_pb)?, freeze.frozen))
 }
 
 fn stop_to_pb(lease: Lease, grace: Duration) -> pb::Stop {
@@ -167,7 +175,10 @@ mod tests {
                 Body::Welcome(pb::Welcome { worker: 1, epoch: 0, session: 1, stamp_ms: 0 }),
                 "welcome.epoch: 0 is not allowed: from 1 to 18446744073709551615",
             ),
-            (Body::Verdict(pb::Verdict { lease: Some(LEASE), kind: 0 }), "verdict.kind: 0 is unknown; adopt is 1, stop 2, send 3"),
+            (
+                Body::Verdict(pb::Verdict { lease: Some(LEASE), kind: 0 }),
+                "verdict.kind: 0 is unknown; adopt is 1, stop 2, send 3, adopt_frozen 4",
+            ),
             (Body::Verdict(pb::Verdict { lease: None, kind: 1 }), "verdict.lease: missing; it must be set"),
             (Body::Stop(pb::Stop { lease: Some(LEASE), grace_ms: 3_600_001 }), "stop.grace_ms: 3600001 is not allowed: from 0 to 3600000"),
             (Body::Fence(pb::Fence { fence: 1, job: 0 }), "fence.job: 0 is not allowed: from 1 to 18446744073709551615"),

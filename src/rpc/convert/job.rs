@@ -1,8 +1,10 @@
 //! States, counts and the way of a kill, for services that answer about jobs and clients that read the answer.
 
-use super::check::refuse;
-use crate::domain::verb::{Counts, KillMode};
-use crate::domain::{Error, JobState};
+use super::check::{Within, refuse};
+use super::time::duration_from_pb;
+use crate::domain::verb::{Counts, Hold, KillMode};
+use crate::domain::{Error, JobState, WallTime};
+use crate::limits;
 use crate::rpc::pb;
 
 /// To the enum.
@@ -74,8 +76,30 @@ pub fn kill_mode_from_pb(running: i32) -> Result<KillMode, Error> {
     match pb::RunningTasks::try_from(running) {
         Ok(pb::RunningTasks::Unspecified | pb::RunningTasks::Finish) => Ok(KillMode::Finish),
         Ok(pb::RunningTasks::Stop) => Ok(KillMode::Stop),
+        Ok(pb::RunningTasks::Freeze) => Err(refuse("running", "freeze is for a pause: finish is 1, stop is 2")),
         Err(_) => Err(refuse("running", format_args!("{running} is unknown; finish is 1, stop is 2"))),
     }
+}
+
+/// From the fields `PauseJobRequest.running` and `duration`, at `now`.
+///
+/// # Errors
+/// `Invalid` for an unknown number, for `Stop`, and for a duration that is nothing, or longer than [`limits::PAUSE_MAX`].
+pub fn hold_from_pb(running: i32, duration: Option<prost_types::Duration>, now: WallTime) -> Result<Hold, Error> {
+    let freeze = match pb::RunningTasks::try_from(running) {
+        Ok(pb::RunningTasks::Unspecified | pb::RunningTasks::Finish) => false,
+        Ok(pb::RunningTasks::Freeze) => true,
+        Ok(pb::RunningTasks::Stop) => return Err(refuse("running", "stop is for a kill: finish is 1, freeze is 3")),
+        Err(_) => return Err(refuse("running", format_args!("{running} is unknown; finish is 1, freeze is 3"))),
+    };
+    let Some(duration) = duration else { return Ok(Hold { freeze, until: None }) };
+    let duration = duration_from_pb(duration).within("duration")?;
+    if duration.is_zero() || duration > limits::PAUSE_MAX {
+        let max = limits::PAUSE_MAX.as_secs();
+        return Err(refuse("duration", format_args!("{duration:?} is not allowed: more than 0, at most {max} s")));
+    }
+    let until = WallTime(now.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)));
+    Ok(Hold { freeze, until: Some(until) })
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub fn outcome_to_pb(outcome: &Outcome) -> pb::Outcome {
         Outcome::OutputMissing { reason } => Kind::OutputMissing(sentence(reason)),
         Outcome::Lost => Kind::Lost(true),
         Outcome::Revoked => Kind::Revoked(true),
+        Outcome::Poison { workers } => Kind::Poison(*workers),
     };
     pb::Outcome { kind: Some(kind) }
 }
@@ -44,9 +45,10 @@ pub fn outcome_from_pb(outcome: pb::Outcome) -> Result<Outcome, Error> {
         }
         Some(Kind::Lost(set)) => flag("lost", set, Outcome::Lost),
         Some(Kind::Revoked(set)) => flag("revoked", set, Outcome::Revoked),
+        Some(Kind::Poison(workers)) => Ok(Outcome::Poison { workers }),
         None => Err(refuse(
             "kind",
-            "missing or unknown; allowed are exited, signalled, timed_out, spawn_failed, output_missing, lost and revoked",
+            "missing or unknown; allowed are exited, signalled, timed_out, spawn_failed, output_missing, lost, revoked and poison",
         )),
     }
 }

@@ -9,8 +9,8 @@ use proptest::sample::Index;
 
 use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use crate::domain::{
-    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Merge, Outcome, Packed, Pattern,
-    Record, Resources, ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime, WorkerId,
+    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, MaxFailed, Merge, Outcome, Packed,
+    Pattern, Policy, Record, Resources, ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime, WorkerId,
 };
 
 const NAME: &str = "[a-zé][a-z0-9 ._=é-]{0,20}";
@@ -47,6 +47,7 @@ pub fn outcome() -> impl Strategy<Value = Outcome> {
         Just(Outcome::TimedOut),
         Just(Outcome::Lost),
         Just(Outcome::Revoked),
+        any::<u32>().prop_map(|workers| Outcome::Poison { workers }),
     ]
 }
 
@@ -148,11 +149,17 @@ pub fn spec() -> impl Strategy<Value = JobSpec> {
     let times = (prop::option::of(span(Duration::from_secs(31_536_000))), span(Duration::from_secs(3600)));
     let merge = prop_oneof![Just(Merge::None), Just(Merge::Concat)];
     let command = ("[^\0{]{1,12}", prop::collection::vec(text, 0..4));
-    (NAME, TEXT, input(), command, env, with, resources(), times, 0u32..=1000, merge).prop_map(
-        |(name, owner, input, (program, arguments), env, with, needs, (timeout, grace), retries, merge)| {
+    let policy = (prop::collection::btree_set(-1i32..=255, 0..4), span(Duration::from_secs(3600)), prop::option::of(0u32..=100)).prop_map(
+        |(retry_on, retry_delay, max)| {
+            let max_failed = max.map(|max| if max % 2 == 0 { MaxFailed::Count(max) } else { MaxFailed::Percent(max as u8) });
+            Policy { retry_on, retry_delay, max_failed }
+        },
+    );
+    (NAME, TEXT, input(), command, env, with, resources(), times, (0u32..=1000, policy), merge).prop_map(
+        |(name, owner, input, (program, arguments), env, with, needs, (timeout, grace), (retries, policy), merge)| {
             let placeholders = with.keys().map(|name| format!("--ref={{with:{name}}}"));
             let command = std::iter::once(program).chain(arguments).chain(placeholders.collect::<Vec<_>>()).collect();
-            JobSpec { name, owner, input, command, env, with: shared(with), needs, timeout, grace, retries, merge }
+            JobSpec { name, owner, input, command, env, with: shared(with), needs, timeout, grace, retries, merge, policy }
         },
     )
 }
@@ -168,7 +175,7 @@ fn chunk() -> impl Strategy<Value = Chunk> {
 
 pub fn to_worker() -> impl Strategy<Value = ToWorker> {
     let run = (1u64.., lease(), prop::option::of(chunk())).prop_map(|(seq, lease, chunk)| Run { seq, lease, chunk });
-    let verdict = prop_oneof![Just(Verdict::Adopt), Just(Verdict::Stop), Just(Verdict::Send)];
+    let verdict = prop_oneof![Just(Verdict::Adopt), Just(Verdict::AdoptFrozen), Just(Verdict::Stop), Just(Verdict::Send)];
     let job = (1u64.., spec(), 1u32..=10_000_000).prop_map(|(job, spec, total)| JobInfo { job: JobId(job), spec, total });
     prop_oneof![
         (any::<u32>(), 1u64.., any::<(u64, u64)>()).prop_map(|(worker, epoch, (session, stamp))| ToWorker::Welcome {

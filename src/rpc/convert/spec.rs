@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::check::{Within, between, file_name, line, refuse};
+use super::check::{Within, at_most, between, file_name, line, refuse};
 use super::command::{check_command, env_from_pb, env_to_pb};
 use super::input::{input_from_pb, input_to_pb};
 use super::resources::{resources_from_pb, resources_to_pb};
 use super::shared_file::{shared_files_from_pb, shared_files_to_pb};
 use super::time::{duration_from_pb, duration_to_pb};
-use crate::domain::{Error, JobSpec, Merge, SplitRule};
+use crate::domain::{Error, JobSpec, Merge, Policy, SplitRule};
 use crate::limits::{self, DEFAULT_GRACE, NAME_MAX_BYTES};
 use crate::rpc::pb;
 
@@ -26,6 +26,9 @@ pub fn spec_to_pb(spec: &JobSpec) -> pb::JobSpec {
         grace: Some(duration_to_pb(spec.grace)),
         retries: spec.retries,
         merge: merge_to_pb(spec.merge) as i32,
+        retry_on: spec.policy.retry_on.iter().copied().collect(),
+        retry_delay: Some(duration_to_pb(spec.policy.retry_delay)),
+        max_failed: spec.policy.max_failed.map(|max| max.to_string()).unwrap_or_default(),
     }
 }
 
@@ -53,6 +56,7 @@ pub fn spec_from_pb(spec: pb::JobSpec, resolve: impl FnOnce(&str) -> SplitRule) 
         grace: grace_from_pb(spec.grace)?,
         retries: between("retries", spec.retries, 0..=limits::RETRIES_MAX)?,
         merge: merge_from_pb(spec.merge)?,
+        policy: policy_from_pb(spec.retry_on, spec.retry_delay, &spec.max_failed)?,
     })
 }
 
@@ -74,6 +78,19 @@ fn grace_from_pb(grace: Option<prost_types::Duration>) -> Result<Duration, Error
         return Err(refuse("grace", format_args!("{grace:?} is not allowed: at most {} s", limits::GRACE_MAX.as_secs())));
     }
     Ok(grace)
+}
+
+fn policy_from_pb(retry_on: Vec<i32>, delay: Option<prost_types::Duration>, max_failed: &str) -> Result<Policy, Error> {
+    at_most("retry_on", retry_on.len(), limits::RETRY_ON_MAX)?;
+    let retry_on = retry_on.into_iter().map(|code| between("retry_on", code, -1..=255)).collect::<Result<_, _>>()?;
+    let retry_delay = delay.map_or(Ok(limits::DEFAULT_RETRY_DELAY), duration_from_pb).within("retry_delay")?;
+    if retry_delay > limits::RETRY_DELAY_MAX {
+        let max = limits::RETRY_DELAY_MAX.as_secs();
+        return Err(refuse("retry_delay", format_args!("{retry_delay:?} is not allowed: at most {max} s")));
+    }
+    let max_failed = Some(max_failed).filter(|text| !text.is_empty()).map(str::parse).transpose();
+    let max_failed = max_failed.map_err(|error: Error| refuse("max_failed", error.message))?;
+    Ok(Policy { retry_on, retry_delay, max_failed })
 }
 
 fn merge_to_pb(merge: Merge) -> pb::Merge {
@@ -150,6 +167,10 @@ mod tests {
             (|s| s.timeout = span(-1), "timeout.seconds: -1 is not allowed: from 0 to 315576000000"),
             (|s| s.grace = span(3601), "grace: 3601s is not allowed: at most 3600 s"),
             (|s| s.retries = 1001, "retries: 1001 is not allowed: from 0 to 1000"),
+            (|s| s.retry_on = vec![256], "retry_on: 256 is not allowed: from -1 to 255"),
+            (|s| s.retry_on = vec![1; 257], "retry_on: 257 items, at most 256 are allowed"),
+            (|s| s.retry_delay = span(3601), "retry_delay: 3601s is not allowed: at most 3600 s"),
+            (|s| s.max_failed = "many".into(), "max_failed: `many`: write it as 5 or 10%"),
             (|s| s.merge = 2, "merge: 2 is unknown; none is 0, concat is 1"),
             (
                 |s| s.needs = Some(pb::Resources { labels: [(String::new(), String::new())].into(), ..Default::default() }),

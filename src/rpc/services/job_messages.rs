@@ -14,6 +14,8 @@ fn job_of_view(view: &JobView) -> pb::Job {
         spec: Some(spec_to_pb(&view.spec)),
         state: state_to_pb(view.state).into(),
         held: view.held,
+        frozen: view.hold.freeze,
+        resumes: view.hold.until.map(time_to_pb),
         priority: view.priority,
         max_running: view.max_running.unwrap_or(0),
         past_finish_line: false,

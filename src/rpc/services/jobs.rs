@@ -7,12 +7,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::actors::Head;
+use crate::actors::clock::wall_now;
 use crate::actors::supervisor::Submission;
 use crate::domain::verb::Verb;
 use crate::domain::{EntryKind, Error, Input, JobId, JobSpec, SplitRule};
 use crate::exec;
 use crate::limits::{NAME_MAX_BYTES, PAGE_MAX_ITEMS, PIECE_BYTES};
-use crate::rpc::convert::{kill_mode_from_pb, spec_from_pb, state_to_pb};
+use crate::rpc::convert::{hold_from_pb, kill_mode_from_pb, spec_from_pb, state_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::job_service_server::JobService;
 use crate::rpc::status::to_status;
@@ -266,7 +267,8 @@ impl JobService for Jobs {
 
     async fn pause_job(&self, request: Request<pb::PauseJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
         let request = request.into_inner();
-        self.verb(&request.id, Verb::Pause, request.reason).await
+        let hold = hold_from_pb(request.running, request.duration, wall_now()).map_err(|error| to_status(&error))?;
+        self.verb(&request.id, Verb::pause(hold), request.reason).await
     }
 
     async fn resume_job(&self, request: Request<pb::ResumeJobRequest>) -> Result<Response<pb::ControlReply>, Status> {

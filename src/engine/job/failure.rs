@@ -1,0 +1,154 @@
+//! What comes after a failure: another try after a while, the end of a task that takes workers down, the end of a job of which too much has
+//! failed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::entry::JobEntry;
+use crate::domain::{Attempt, IndexSet, Instant, Outcome, ResultRef, TaskEnd, TaskNo, WorkerId};
+use crate::engine::fault::Fault;
+use crate::engine::now::Now;
+use crate::engine::record::Losses;
+
+use super::event::JobEffect;
+use super::machine::{AfterDurable, JobMachine};
+
+/// Tasks that wait for their next try. After a restart of the head they do not wait any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Delayed {
+    by_time: BTreeSet<(Instant, TaskNo)>,
+    of: BTreeMap<TaskNo, Instant>,
+}
+
+impl Delayed {
+    fn put(&mut self, no: TaskNo, until: Instant) {
+        self.remove(no);
+        self.by_time.insert((until, no));
+        self.of.insert(no, until);
+    }
+
+    fn remove(&mut self, no: TaskNo) {
+        if let Some(until) = self.of.remove(&no) {
+            self.by_time.remove(&(until, no));
+        }
+    }
+
+    fn pop_due(&mut self, now: Instant) -> Option<TaskNo> {
+        let (until, no) = *self.by_time.first().filter(|(until, _)| *until <= now)?;
+        self.by_time.remove(&(until, no));
+        self.of.remove(&no);
+        Some(no)
+    }
+
+    pub fn len(&self) -> u32 {
+        self.of.len() as u32
+    }
+}
+
+/// A number that looks random and is the same each time: SplitMix64's finalizer (Steele, Lea, Flood 2014).
+fn spread(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+impl JobMachine {
+    /// The task is out, or final, or about to be: it waits for nothing.
+    pub(super) fn take_up(&mut self, no: TaskNo) {
+        self.waiting.remove(no);
+        self.limbo.remove(no);
+        self.delayed.remove(no);
+        self.condemned.remove(&no);
+    }
+
+    /// An attempt failed, and the task has tries left.
+    pub(super) fn try_later(&mut self, no: TaskNo, attempt: Attempt, now: Now, fx: &mut Vec<JobEffect>) {
+        let failures = self.record.failures.get(&no).map_or(1, |failures| failures.count);
+        let seed = self.record.id.0 << 40 ^ u64::from(no.0) << 8 ^ u64::from(attempt.0);
+        let delay = self.record.spec.policy.delay(failures, spread(seed));
+        if delay.is_zero() {
+            return self.wait_again(no);
+        }
+        let until = now.mono.after(delay);
+        self.delayed.put(no, until);
+        fx.push(JobEffect::Wake(until));
+    }
+
+    /// An attempt that was adrift is given up: if it had started it went down with its worker.
+    pub(super) fn gone(&mut self, no: TaskNo, fx: &mut Vec<JobEffect>) {
+        match self.take_back(no) {
+            Some(out) if out.phase.has_started() => self.lost(no, out.attempt, out.worker, true, fx),
+            _ => self.wait_again(no),
+        }
+    }
+
+    /// An attempt was lost through no failure that the task has shown: it costs no try, but a task that takes down worker after worker ends.
+    pub(super) fn lost(&mut self, no: TaskNo, attempt: Attempt, worker: WorkerId, died: bool, fx: &mut Vec<JobEffect>) {
+        let stopping = self.record.stopping().is_some();
+        let known = !died && self.record.losses.get(&no).is_some_and(|losses| losses.gave_back.contains(&worker));
+        if !stopping && !known {
+            self.persist(JobEntry::AttemptLost { no, attempt, worker, died }, None, fx);
+        }
+        if stopping || !self.record.losses.get(&no).is_some_and(Losses::are_too_many) {
+            return self.wait_again(no);
+        }
+        self.condemned.insert(no, false);
+        self.condemn(fx);
+    }
+
+    /// Asks for the records of tasks that are to end so.
+    fn condemn(&mut self, fx: &mut Vec<JobEffect>) {
+        for (no, asked) in self.condemned.iter_mut().filter(|(_, asked)| !**asked) {
+            *asked = true;
+            let losses = self.record.losses.get(no).cloned().unwrap_or_default();
+            fx.push(JobEffect::Poison { no: *no, attempt: losses.last, worker: losses.last_worker, workers: losses.count() });
+        }
+    }
+
+    /// The record is stored; unless the task is in a worker's hands again, or done, it ends now.
+    pub(super) fn poisoned(&mut self, no: TaskNo, result: ResultRef, now: Now, fx: &mut Vec<JobEffect>) {
+        if self.condemned.remove(&no).is_none() || self.record.is_final(no) {
+            return;
+        }
+        let losses = self.record.losses.get(&no).cloned().unwrap_or_default();
+        fx.push(JobEffect::TaskFailed(no, Outcome::Poison { workers: losses.count() }));
+        let end = TaskEnd { no, attempt: losses.last, worker: losses.last_worker, success: false, result };
+        self.end_task(end, None, now, fx);
+    }
+
+    /// A task has its end. If too many have failed by now the job ends as well.
+    pub(super) fn end_task(&mut self, end: TaskEnd, after: Option<AfterDurable>, now: Now, fx: &mut Vec<JobEffect>) {
+        self.take_up(end.no);
+        let handed = self.handed.remove(&end.no).unwrap_or(Attempt(0)).max(Attempt(self.attempt_floor()));
+        if !end.success && handed > end.attempt.max(self.record.rounds.last_failed) {
+            self.persist(JobEntry::AttemptsUsed { up_to: handed }, None, fx);
+        }
+        let stopping = self.record.stopping().is_some();
+        self.persist(JobEntry::TaskEnded(end), after, fx);
+        if !stopping && self.record.gives_up() {
+            self.waiting = IndexSet::default();
+            self.delayed = Delayed::default();
+            self.condemned.clear();
+            self.stop_started(fx);
+            self.fence_all(now, fx);
+        }
+    }
+
+    /// Why the job ends before its last task, if it does so by itself; a later round numbers attempts from above all that were out.
+    pub(super) fn gave_up_why(&mut self, fx: &mut Vec<JobEffect>) -> String {
+        let Some(max) = self.record.spec.policy.max_failed.filter(|_| self.record.killing.is_none()) else { return String::new() };
+        let handed = self.handed.values().copied().max().unwrap_or(Attempt(0)).max(Attempt(self.attempt_floor()));
+        if handed > self.record.rounds.last_failed && self.fault != Some(Fault::GivenUpForgotten) {
+            self.persist(JobEntry::AttemptsUsed { up_to: handed }, None, fx);
+        }
+        format!("it gave up: more than {max} of its tasks failed")
+    }
+
+    /// Time has passed.
+    pub(super) fn failures_tick(&mut self, now: Now, fx: &mut Vec<JobEffect>) {
+        while let Some(no) = self.delayed.pop_due(now.mono) {
+            self.wait_again(no);
+        }
+        self.condemn(fx);
+    }
+}
