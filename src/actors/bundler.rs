@@ -147,6 +147,7 @@ fn make(data_dir: &Path, job: JobSnapshot, workers: &BTreeMap<WorkerId, String>)
     let about = BundleJob {
         id: record.id,
         spec: &record.spec,
+        earlier_commands: &record.earlier_commands,
         priority: record.priority,
         created: record.created,
         started: record.began,

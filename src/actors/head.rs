@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{DatasetStore, Reservation, Segment, Stored};
-use crate::domain::verb::Verb;
+use crate::domain::verb::Wish;
 use crate::domain::wire::{Hello, ToWorker};
 use crate::domain::{Digest, Epoch, Error, JobId, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
 use crate::engine::Ledger;
@@ -80,8 +80,8 @@ impl Head {
     }
 
     /// Steers a job; returns once the verb is durable and its fences are answered or timed out.
-    pub async fn verb(&self, job: JobId, verb: Verb, reason: String) -> VerbAnswer {
-        ask(&self.supervisor, |reply| SupervisorMsg::Verb { job, verb, reason, reply }).await?
+    pub async fn verb(&self, job: JobId, wish: Wish) -> VerbAnswer {
+        ask(&self.supervisor, |reply| SupervisorMsg::Verb { job, wish, reply }).await?
     }
 
     /// Why a job is where it is.

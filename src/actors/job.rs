@@ -8,7 +8,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::blobs::ChunkIndex;
 use crate::domain::entry::{Entry, JobEntry};
-use crate::domain::verb::{Verb, VerbReply};
+use crate::domain::verb::{Verb, VerbReply, Wish};
 use crate::domain::wire::{Finished, JobInfo, Lease, ResultBytes, ToWorker, Verdict};
 use crate::domain::{
     Attempt, Epoch, Error, ErrorKind, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskNo, Timing, WorkerId,
@@ -41,10 +41,8 @@ pub enum JobMsg {
     Split(Result<Arc<ChunkIndex>, Error>),
     /// A person steers the job.
     Verb {
-        /// What.
-        verb: Verb,
-        /// Why, in the person's words.
-        reason: String,
+        /// What, and why.
+        wish: Wish,
         /// The answer, once it is durable and the fences are answered.
         reply: RpcReplyPort<VerbAnswer>,
     },
@@ -191,14 +189,14 @@ impl Actor for JobActor {
                 state.event(&myself, JobEvent::SplitDone(total))?;
             }
             JobMsg::Split(Err(error)) => state.event(&myself, JobEvent::SplitFailed(error.message))?,
-            JobMsg::Verb { verb: verb @ Verb::Retry { .. }, reason, reply } if state.retired || state.machine.is_ending() => {
-                state.retries.push(SupervisorMsg::Verb { job: state.id, verb, reason, reply });
+            JobMsg::Verb { wish: wish @ Wish { verb: Verb::Retry { .. }, .. }, reply } if state.retired || state.machine.is_ending() => {
+                state.retries.push(SupervisorMsg::Verb { job: state.id, wish, reply });
                 state.pass_retries_on();
             }
-            JobMsg::Verb { verb, reason, reply } => {
+            JobMsg::Verb { wish, reply } => {
                 state.last_ticket += 1;
                 state.replies.insert(state.last_ticket, reply);
-                state.event(&myself, JobEvent::Verb { ticket: state.last_ticket, verb, reason })?;
+                state.event(&myself, JobEvent::Verb { ticket: state.last_ticket, wish })?;
             }
             JobMsg::Snapshot(reply) => {
                 let _ = reply.send(state.snapshot());

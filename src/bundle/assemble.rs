@@ -251,7 +251,16 @@ mod tests {
         fn bundle(&self, spec: &JobSpec, tasks: Vec<BundleTask>) -> Result<(Layout, Vec<u8>), Error> {
             let workers = BTreeMap::from([(WorkerId(1), "mill".to_owned())]);
             let created = WallTime(self.clock * 1_000_000);
-            let job = BundleJob { id: JobId(7), spec, priority: 3, created, started: Some(created), finished: None, workers: &workers };
+            let job = BundleJob {
+                id: JobId(7),
+                spec,
+                earlier_commands: &[],
+                priority: 3,
+                created,
+                started: Some(created),
+                finished: None,
+                workers: &workers,
+            };
             let layout = assemble(&job, tasks.into_iter().map(Ok), tempfile::tempfile().unwrap())?;
             let archive = whole(&layout, &self.source);
             Ok((layout, archive))

@@ -40,6 +40,9 @@ impl<'a, W: Write> RunWriter<'a, W> {
         lines.key("id", &job.id.to_string())?;
         lines.key("name", &job.spec.name)?;
         lines.key("owner", &job.spec.owner)?;
+        if !job.earlier_commands.is_empty() {
+            lines.key("earlier_commands", job.earlier_commands)?;
+        }
         lines.key("priority", &job.priority)?;
         lines.key("created", &time_text(job.created))?;
         lines.key("started", &job.started.and_then(time_text))?;

@@ -13,6 +13,8 @@ pub struct BundleJob<'a> {
     pub id: JobId,
     /// What its owner stated.
     pub spec: &'a JobSpec,
+    /// The commands of its earlier rounds, by which some of its tasks may have run.
+    pub earlier_commands: &'a [Vec<String>],
     /// Its priority now.
     pub priority: i32,
     /// When it was submitted.

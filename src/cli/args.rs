@@ -134,7 +134,7 @@ pub(crate) enum Verb {
     /// Let a paused job go on
     Resume(ControlArgs),
     /// Run the failed tasks again, into the same bundle, also of a job that has ended
-    Retry(ControlArgs),
+    Retry(super::retry::RetryArgs),
     /// Drop the tasks that have not started, and end the job
     Kill(KillArgs),
     /// Change a job's place in the order

@@ -9,7 +9,7 @@ use super::job::{JobSpec, JobState};
 use super::outcome::TaskEnd;
 use super::policy::Policy;
 use super::time::WallTime;
-use super::verb::Verb;
+use super::verb::{Change, Verb};
 use super::worker::WorkerInfo;
 
 /// Of the bytes of [`Entry`] and of snapshots.
@@ -130,5 +130,18 @@ pub enum JobEntry {
         worker: WorkerId,
         /// Whether the worker went away with it.
         died: bool,
+    },
+    /// What is not done runs again, as [`Verb::Retry`] says, and not as before.
+    RetriedWith {
+        /// Grows with every verb.
+        version: u64,
+        /// Of the client's request id.
+        request: u128,
+        /// What is different.
+        change: Box<Change>,
+        /// Why.
+        reason: String,
+        /// When.
+        at: WallTime,
     },
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::job::JobState;
+use std::time::Duration;
+
+use super::job::{JobSpec, JobState};
 use super::time::WallTime;
 
 /// What happens to running tasks when their job is killed.
@@ -75,6 +77,52 @@ impl Verb {
             Self::SetLimit(_) => "limit",
             Self::Retry { .. } => "retry",
         }
+    }
+}
+
+/// What is different when the tasks that are not done run again. None: as before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The argument vector.
+    pub command: Option<Vec<String>>,
+    /// Processors that a task needs.
+    pub cpus: Option<u32>,
+    /// Memory that a task needs.
+    pub mem_bytes: Option<u64>,
+    /// Graphics processors that a task needs.
+    pub gpus: Option<u32>,
+    /// The longest an attempt may run.
+    pub timeout: Option<Duration>,
+}
+
+impl Change {
+    /// Makes a job's specification what it is from now on.
+    pub fn apply(&self, spec: &mut JobSpec) {
+        if let Some(command) = &self.command {
+            spec.command.clone_from(command);
+        }
+        spec.needs.cpus = self.cpus.unwrap_or(spec.needs.cpus);
+        spec.needs.mem_bytes = self.mem_bytes.unwrap_or(spec.needs.mem_bytes);
+        spec.needs.gpus = self.gpus.unwrap_or(spec.needs.gpus);
+        spec.timeout = self.timeout.or(spec.timeout);
+    }
+}
+
+/// A verb as a person states it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// What.
+    pub verb: Verb,
+    /// Why, in the person's words.
+    pub reason: String,
+    /// With [`Verb::Retry`]: what is different this time.
+    pub change: Option<Box<Change>>,
+}
+
+impl Wish {
+    /// A verb that changes nothing of the job's specification.
+    pub fn new(verb: Verb, reason: String) -> Self {
+        Self { verb, reason, change: None }
     }
 }
 

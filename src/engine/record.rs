@@ -94,6 +94,8 @@ pub struct Terms {
     pub policy: Policy,
     /// How it is paused, if it is.
     pub hold: Hold,
+    /// Commands of earlier rounds, the first one first.
+    pub earlier_commands: Vec<Vec<String>>,
 }
 
 /// How a job ended.
@@ -144,6 +146,9 @@ pub struct JobRecord {
     /// How it is paused, where `held` says that it is; beyond the bytes of version 1, too.
     #[serde(skip)]
     pub hold: Hold,
+    /// Commands of earlier rounds, by which some of its tasks may be done; beyond the bytes of version 1, too.
+    #[serde(skip)]
+    pub earlier_commands: Vec<Vec<String>>,
     /// Of tasks that are not final; beyond the bytes of version 1, too.
     #[serde(skip)]
     pub losses: BTreeMap<TaskNo, Losses>,
@@ -175,6 +180,7 @@ impl JobRecord {
             failures: BTreeMap::new(),
             rounds: Rounds::default(),
             hold: Hold::default(),
+            earlier_commands: Vec::new(),
             losses: BTreeMap::new(),
             created: submitted.at,
             began: None,
@@ -190,6 +196,15 @@ impl JobRecord {
                 self.mark = FIRST_MARK.min(*total);
             }
             JobEntry::Controlled { version, verb, reason, at: _ } => self.apply_verb(*version, *verb, reason),
+            JobEntry::RetriedWith { version, request, change, reason, at: _ } => {
+                if *version > self.control_version {
+                    if change.command.as_ref().is_some_and(|command| *command != self.spec.command) {
+                        self.earlier_commands.push(self.spec.command.clone());
+                    }
+                    change.apply(Arc::make_mut(&mut self.spec));
+                }
+                self.apply_verb(*version, Verb::Retry { request: *request }, reason);
+            }
             JobEntry::Marked { mark } => self.mark = self.mark.max(*mark),
             JobEntry::AttemptFailed { no, attempt } => {
                 let failures = self.failures.entry(*no).or_default();
@@ -302,13 +317,14 @@ impl JobRecord {
 
     /// What of it lies in a part of its own.
     pub fn terms(&self) -> Terms {
-        Terms { policy: self.spec.policy.clone(), hold: self.hold }
+        Terms { policy: self.spec.policy.clone(), hold: self.hold, earlier_commands: self.earlier_commands.clone() }
     }
 
     /// Takes that part in.
     pub fn put_terms(&mut self, terms: Terms) {
         Arc::make_mut(&mut self.spec).policy = terms.policy;
         self.hold = terms.hold;
+        self.earlier_commands = terms.earlier_commands;
     }
 
     /// Whether the task has its end in this round.

@@ -63,3 +63,22 @@ fn a_retry_comes_to_a_job_that_runs_and_to_one_that_is_held() {
     cluster.millpond(&["retry", &killed]).refused(4, &["was killed: submit it again"]);
     cluster.millpond(&["retry", "j99"]).refused(3, &["j99"]);
 }
+
+#[test]
+fn a_retry_may_run_another_command_with_other_needs() {
+    let cluster = Cluster::start(&[2]);
+    let shell = "[ $MILLPOND_INDEX != 1 ] || exit 9; echo by-$0-$MILLPOND_INDEX";
+    let job = cluster.submit(&["--array", "0-2", "--", "sh", "-c", shell, "first"]);
+    cluster.ends(&job, 10);
+    cluster.millpond(&["retry", &job, "--with-command"]).refused(2, &["name the command behind `--`"]);
+    cluster.millpond(&["retry", &job, "--", "true"]).refused(2, &["needs --with-command"]);
+    cluster.millpond(&["retry", &job, "--with-command", "--", "cat", "{input}"]).refused(2, &["{input}", "no data set"]);
+    cluster.millpond(&["retry", &job, "--timeout", "0s"]).refused(2, &["timeout", "more than 0"]);
+    cluster.ok(&["retry", &job, "--mem", "1M", "--with-command", "--", "sh", "-c", "echo by-$0-$MILLPOND_INDEX", "second"]);
+    cluster.ends(&job, 0);
+    let bundle = cluster.bundle(&job);
+    let outputs = ["000000/stdout", "000001/stdout", "000002/stdout"].map(|name| bundle.text(name));
+    assert_eq!(outputs, ["by-first-0\n", "by-second-1\n", "by-first-2\n"]);
+    assert!(bundle.text("manifest.json").contains(r#""second"]"#));
+    assert!(bundle.text("run.json").contains(&format!(r#""earlier_commands":[["sh","-c","{shell}","first"]]"#)));
+}

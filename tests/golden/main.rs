@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use millpond::codec;
 use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
-use millpond::domain::verb::{Hold, KillMode, Verb};
+use millpond::domain::verb::{Change, Hold, KillMode, Verb};
 use millpond::domain::{
     Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, MaxFailed, Merge, Outcome, Packed, Pattern, Policy, Record,
     Resources, ResultEntry, ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
@@ -103,6 +103,7 @@ fn entry_file(entry: &Entry) -> &'static str {
             JobEntry::Ended { .. } => "entry-job-ended",
             JobEntry::AttemptsUsed { .. } => "entry-job-attempts-used",
             JobEntry::AttemptLost { .. } => "entry-job-attempt-lost",
+            JobEntry::RetriedWith { .. } => "entry-job-retried-with",
         },
         Entry::WorkerAttached(_) => "entry-worker-attached",
         Entry::WorkerLeft(_) => "entry-worker-left",
@@ -147,6 +148,13 @@ fn entries() -> Vec<Entry> {
         dataset(Record::Mgf, Cut::Pieces(40)),
         Input::Array("0-95:10".parse().unwrap()),
     ];
+    let change = Change {
+        command: Some(vec!["search".into(), "--slow".into()]),
+        cpus: Some(4),
+        mem_bytes: Some(1 << 36),
+        gpus: Some(0),
+        timeout: Some(Duration::from_secs(7_200)),
+    };
     let mut entries = vec![
         Entry::DatasetAdded { digest: Digest([0xab; 32]), name: "in.txt".into(), len: 1 << 40, at },
         job(JobEntry::Split { total: 70_000 }),
@@ -158,6 +166,8 @@ fn entries() -> Vec<Entry> {
         job(JobEntry::AttemptsUsed { up_to: Attempt(70_000) }),
         job(JobEntry::AttemptLost { no: TaskNo(9), attempt: Attempt(1), worker: WorkerId(3), died: true }),
         job(JobEntry::AttemptLost { no: TaskNo(9), attempt: Attempt(2), worker: WorkerId(300), died: false }),
+        job(JobEntry::RetriedWith { version: 9, request: 1 << 100, change: Box::new(Change::default()), reason: "more".into(), at }),
+        job(JobEntry::RetriedWith { version: 9, request: 1, change: Box::new(change), reason: String::new(), at }),
         Entry::WorkerAttached(worker()),
         Entry::WorkerLeft(WorkerId(3)),
     ];
@@ -180,7 +190,7 @@ fn entries_of_every_kind() {
         // As a batch holds them.
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
-    assert_eq!(names.len(), 16, "an entry of every kind");
+    assert_eq!(names.len(), 17, "an entry of every kind");
 }
 
 /// The kinds of record that came after version 1's first files.
@@ -226,7 +236,13 @@ fn parts_of_a_snapshot_of_every_kind() {
     same("part-tasks", &LedgerPart::Tasks(JobId(300), Box::new(sets)));
     same("part-freed", &LedgerPart::Freed(JobId(300), IndexSet::range(3, 5), Attempt(3)));
     let [_, policy, _] = policies();
-    same("part-terms", &LedgerPart::Terms(JobId(300), Box::new(Terms { policy, hold: Hold { freeze: true, until: Some(at) } })));
+    same(
+        "part-terms",
+        &LedgerPart::Terms(
+            JobId(300),
+            Box::new(Terms { policy, hold: Hold { freeze: true, until: Some(at) }, earlier_commands: vec![vec!["true".into()]] }),
+        ),
+    );
     let losses = Losses { died: 3, gave_back: [WorkerId(3), WorkerId(300)].into(), last: Attempt(2), last_worker: WorkerId(300) };
     same("part-losses", &LedgerPart::Losses(JobId(300), [(TaskNo(305), losses)].into()));
     same("part-worker-away", &LedgerPart::Worker(worker(), false));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millpond::domain::JobId;
 use millpond::domain::entry::{Entry, Submitted};
-use millpond::domain::verb::Verb;
+use millpond::domain::verb::{Verb, Wish};
 use millpond::engine::{JobEvent, JobMachine, Repeated};
 
 use crate::head::HeadMail;
@@ -21,7 +21,7 @@ impl World {
         head.last_ticket += 1;
         let ticket = head.last_ticket;
         head.tickets.insert(ticket, (job, verb));
-        let event = JobEvent::Verb { ticket, verb, reason: String::new() };
+        let event = JobEvent::Verb { ticket, wish: Wish::new(verb, String::new()) };
         self.inside(Addr::World, Addr::Job(job), HeadMail::Job(event));
         if self.rng.percent(15) {
             // A client that got no answer asks again.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use millpond::domain::entry::{Entry, JobEntry, Submitted};
-use millpond::domain::verb::Verb;
+use millpond::domain::verb::{Verb, Wish};
 use millpond::domain::wire::{Finished, FromWorker, Hello, Lease, ResultBytes, ToWorker, Verdict};
 use millpond::domain::{
     ArrayRange, Epoch, Input, Instant, JobId, JobSpec, JobState, MaxFailed, Merge, Outcome, Packed, Policy, Resources, ResultRef,
@@ -286,7 +286,7 @@ impl World {
             _ => None,
         };
         let Some(machine) = self.head.as_mut().and_then(|head| head.jobs.get_mut(&id)) else { return Ok(()) };
-        if let JobEvent::Verb { verb: Verb::Resume, .. } = event {
+        if let JobEvent::Verb { wish: Wish { verb: Verb::Resume, .. }, .. } = event {
             self.oracle.resumed(id);
         }
         let effects = machine.on_event(event, now);

@@ -165,7 +165,7 @@ impl Actor for JobSupervisor {
             }
             SupervisorMsg::SessionClosed { session, goodbye, heard } => state.session_closed(session, goodbye, heard),
             SupervisorMsg::LateResult(session, worker, finished) => state.late_result(session, worker, finished),
-            SupervisorMsg::Verb { job, verb, reason, reply } => state.verb(&myself, job, verb, reason, reply).await?,
+            SupervisorMsg::Verb { job, wish, reply } => state.verb(&myself, job, wish, reply).await?,
             SupervisorMsg::Get(job, reply) => {
                 let _ = reply.send(state.status_of(job));
             }

@@ -12,7 +12,7 @@ use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::JobFiles;
 use crate::domain::entry::{Entry, Submitted};
-use crate::domain::verb::Verb;
+use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, ToWorker};
 use crate::domain::{Error, ErrorKind, Input, JobId, SessionId, WorkerId};
 use crate::engine::explain::{self, Explanation};
@@ -209,12 +209,11 @@ impl SupervisorState {
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
         job: JobId,
-        verb: Verb,
-        reason: String,
+        wish: Wish,
         reply: RpcReplyPort<VerbAnswer>,
     ) -> Result<(), ActorProcessingErr> {
         if let Some(ended) = self.ended.get(&job) {
-            let answer = self.verb_of_ended(ended, verb, reason.clone());
+            let answer = self.verb_of_ended(ended, wish.clone());
             let begun = match answer {
                 Some(answer) => Err(answer),
                 None => self.begin_again(myself, job).await?.map_err(Err),
@@ -226,7 +225,7 @@ impl SupervisorState {
         }
         match self.live.get(&job) {
             Some(actor) => {
-                let _ = actor.cast(JobMsg::Verb { verb, reason, reply });
+                let _ = actor.cast(JobMsg::Verb { wish, reply });
             }
             None => {
                 let _ = reply.send(Err(unknown(job)));
@@ -236,9 +235,9 @@ impl SupervisorState {
     }
 
     /// A job that has ended answers as its machine would: there is one place that knows what is refused. None if the verb begins it again.
-    fn verb_of_ended(&self, ended: &EndedJob, verb: Verb, reason: String) -> Option<VerbAnswer> {
+    fn verb_of_ended(&self, ended: &EndedJob, wish: Wish) -> Option<VerbAnswer> {
         let mut machine = JobMachine::new(ended.record.clone(), self.epoch, BTreeSet::new());
-        let effects = machine.on_event(JobEvent::Verb { ticket: 0, verb, reason }, self.clock.now());
+        let effects = machine.on_event(JobEvent::Verb { ticket: 0, wish }, self.clock.now());
         let reply = effects.into_iter().find_map(|effect| match effect {
             JobEffect::Reply(_, reply) => Some(reply),
             _ => None,

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use crate::actors::job::{JobSnapshot, VerbAnswer};
 use crate::actors::proxy::ProxyMsg;
-use crate::domain::verb::Verb;
+use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, Hello, ToWorker};
 use crate::domain::{Error, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
 use crate::engine::explain::Explanation;
@@ -80,10 +80,8 @@ pub enum SupervisorMsg {
     Verb {
         /// Which.
         job: JobId,
-        /// What.
-        verb: Verb,
-        /// Why.
-        reason: String,
+        /// What, and why.
+        wish: Wish,
         /// The answer.
         reply: RpcReplyPort<VerbAnswer>,
     },

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::domain::entry::JobEntry;
-use crate::domain::verb::{Hold, KillMode, Verb, VerbReply};
+use crate::domain::verb::{Hold, KillMode, Verb, VerbReply, Wish};
 use crate::domain::wire::Lease;
 use crate::domain::{FenceId, IndexSet, Instant, SessionId, TaskNo, WorkerId};
 use crate::engine::fault::Fault;
@@ -37,7 +37,8 @@ fn stops_or_starts(verb: Verb) -> bool {
 }
 
 impl JobMachine {
-    pub(super) fn verb(&mut self, ticket: u64, verb: Verb, reason: String, now: Now, fx: &mut Vec<JobEffect>) {
+    pub(super) fn verb(&mut self, ticket: u64, wish: Wish, now: Now, fx: &mut Vec<JobEffect>) {
+        let Wish { verb, reason, change } = wish;
         let verb = self.in_effect(verb);
         let state = self.state();
         let over = state.is_final() || self.ending;
@@ -51,8 +52,9 @@ impl JobMachine {
             Verb::Retry { .. } => (changes && (killed || ends && !over || self.ending || self.record.failed.is_empty()), changes),
             _ => (over || ends, changes),
         };
-        if refused {
-            fx.push(JobEffect::Reply(ticket, Err(VerbError { state, verb: verb.name() })));
+        let too_early = changed && change.is_some() && self.record.ended.is_none();
+        if refused || too_early {
+            fx.push(JobEffect::Reply(ticket, Err(VerbError { state, verb: verb.name(), too_early: too_early && !killed })));
             return;
         }
         if stops_or_starts(verb) {
@@ -70,7 +72,11 @@ impl JobMachine {
                 let freed = self.record.to_be_freed();
                 self.freeing.extend(&freed);
             }
-            let entry = JobEntry::Controlled { version: self.record.control_version + 1, verb, reason, at: now.wall };
+            let (version, at) = (self.record.control_version + 1, now.wall);
+            let entry = match (verb, change) {
+                (Verb::Retry { request }, Some(change)) => JobEntry::RetriedWith { version, request, change, reason, at },
+                _ => JobEntry::Controlled { version, verb, reason, at },
+            };
             let was_frozen = self.record.hold.freeze;
             self.persist(entry, Some(AfterDurable::Verb(ticket)), fx);
             self.after_control(verb, was_frozen, now, fx);

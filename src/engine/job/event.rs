@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::entry::JobEntry;
-use crate::domain::verb::{Verb, VerbReply};
+use crate::domain::verb::{VerbReply, Wish};
 use crate::domain::wire::{Lease, Verdict};
 use crate::domain::{Attempt, FenceId, GrantId, Instant, JobState, Outcome, ResultRef, SessionId, TaskNo, Timing, WorkerId};
 
@@ -95,10 +95,8 @@ pub enum JobEvent {
     Verb {
         /// To tell replies apart.
         ticket: u64,
-        /// What.
-        verb: Verb,
-        /// Why, in the person's words.
-        reason: String,
+        /// What, and why.
+        wish: Wish,
     },
     /// Time has passed.
     Tick,
@@ -156,6 +154,8 @@ pub struct VerbError {
     pub state: JobState,
     /// The verb's name.
     pub verb: &'static str,
+    /// It was a retry that is to be different, of a job that has not ended.
+    pub too_early: bool,
 }
 
 impl VerbError {
@@ -163,6 +163,7 @@ impl VerbError {
     pub fn error(&self, job: crate::domain::JobId) -> crate::domain::Error {
         let verb = self.verb;
         crate::domain::Error::conflict(match self.state {
+            state if self.too_early => format!("{job} is {state}: what its tasks need, and run, can be changed once it has ended"),
             JobState::Finishing => format!("{job} is ending: `{verb}` comes too late"),
             JobState::Killed if verb == "retry" => format!("{job} was killed: submit it again"),
             state if verb == "retry" => {

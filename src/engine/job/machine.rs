@@ -227,7 +227,7 @@ impl JobMachine {
                 self.settle_limbo();
             }
             JobEvent::Durable(seq) => self.durable(seq, fx),
-            JobEvent::Verb { ticket, verb, reason } => self.verb(ticket, verb, reason, now, fx),
+            JobEvent::Verb { ticket, wish } => self.verb(ticket, wish, now, fx),
             JobEvent::Tick => self.tick(now, fx),
         }
         self.maybe_end(now, fx);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::entry::{JobEntry, Submitted};
 use crate::domain::testing::{job_spec, submitted};
-use crate::domain::verb::{KillMode, Verb, VerbReply};
+use crate::domain::verb::{KillMode, Verb, VerbReply, Wish};
 use crate::domain::wire::{Lease, Verdict};
 use crate::domain::{
     Attempt, Epoch, FenceId, GrantId, Instant, JobId, JobSpec, JobState, Outcome, Policy, ResultRef, SessionId, TaskEnd, TaskNo, Timing,
@@ -182,8 +182,12 @@ impl Story {
     }
 
     fn verb(&mut self, verb: Verb) -> u64 {
+        self.wish(Wish::new(verb, "because".into()))
+    }
+
+    fn wish(&mut self, wish: Wish) -> u64 {
         self.last_ticket += 1;
-        self.tell(JobEvent::Verb { ticket: self.last_ticket, verb, reason: "because".into() });
+        self.tell(JobEvent::Verb { ticket: self.last_ticket, wish });
         self.last_ticket
     }
 

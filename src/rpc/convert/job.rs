@@ -2,7 +2,7 @@
 
 use super::check::{Within, refuse};
 use super::time::duration_from_pb;
-use crate::domain::verb::{Counts, Hold, KillMode};
+use crate::domain::verb::{Change, Counts, Hold, KillMode};
 use crate::domain::{Error, JobState, WallTime};
 use crate::limits;
 use crate::rpc::pb;
@@ -79,6 +79,22 @@ pub fn kill_mode_from_pb(running: i32) -> Result<KillMode, Error> {
         Ok(pb::RunningTasks::Freeze) => Err(refuse("running", "freeze is for a pause: finish is 1, stop is 2")),
         Err(_) => Err(refuse("running", format_args!("{running} is unknown; finish is 1, stop is 2"))),
     }
+}
+
+/// From the fields of a `RetryJobRequest` that say what is different; none if nothing is. What a job can't have is not looked for here.
+///
+/// # Errors
+/// `Invalid` for a duration that is none.
+pub fn change_from_pb(request: &pb::RetryJobRequest) -> Result<Option<Change>, Error> {
+    let pb::RetryJobRequest { command, cpus, mem_bytes, gpus, timeout, .. } = request;
+    let change = Change {
+        command: Some(command.clone()).filter(|command| !command.is_empty()),
+        cpus: *cpus,
+        mem_bytes: *mem_bytes,
+        gpus: *gpus,
+        timeout: timeout.map(duration_from_pb).transpose().within("timeout")?,
+    };
+    Ok(Some(change).filter(|change| *change != Change::default()))
 }
 
 /// From the fields `PauseJobRequest.running` and `duration`, at `now`.

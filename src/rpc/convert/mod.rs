@@ -26,7 +26,7 @@ mod worker_message;
 
 pub use head_message::{from_head, to_worker};
 pub use hello::PROTOCOL_VERSION;
-pub use job::{counts_from_pb, counts_to_pb, hold_from_pb, kill_mode_from_pb, kill_mode_to_pb, state_from_pb, state_to_pb};
+pub use job::{change_from_pb, counts_from_pb, counts_to_pb, hold_from_pb, kill_mode_from_pb, kill_mode_to_pb, state_from_pb, state_to_pb};
 pub use lease::{lease_from_pb, lease_to_pb};
 pub use outcome::{outcome_from_pb, outcome_to_pb};
 pub use resources::{resources_from_pb, resources_to_pb};

@@ -9,11 +9,11 @@ use tonic::{Request, Response, Status};
 use crate::actors::Head;
 use crate::actors::clock::wall_now;
 use crate::actors::supervisor::Submission;
-use crate::domain::verb::Verb;
+use crate::domain::verb::{Change, Verb, Wish};
 use crate::domain::{EntryKind, Error, Input, JobId, JobSpec, SplitRule};
 use crate::exec;
 use crate::limits::{NAME_MAX_BYTES, PAGE_MAX_ITEMS, PIECE_BYTES};
-use crate::rpc::convert::{hold_from_pb, kill_mode_from_pb, spec_from_pb, state_to_pb};
+use crate::rpc::convert::{change_from_pb, hold_from_pb, kill_mode_from_pb, spec_from_pb, spec_to_pb, state_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::job_service_server::JobService;
 use crate::rpc::status::to_status;
@@ -91,14 +91,29 @@ impl Jobs {
     }
 
     async fn verb(&self, id: &str, verb: Verb, reason: String) -> Result<Response<pb::ControlReply>, Status> {
+        self.wish(id, Wish::new(verb, reason)).await
+    }
+
+    async fn wish(&self, id: &str, wish: Wish) -> Result<Response<pb::ControlReply>, Status> {
         let control = async {
             let job: JobId = id.parse()?;
-            check_reason(&reason)?;
-            let answer = self.head.verb(job, verb, reason).await;
+            check_reason(&wish.reason)?;
+            if let Some(change) = &wish.change {
+                self.check_change(job, change).await?;
+            }
+            let answer = self.head.verb(job, wish).await;
             let status = self.head.job(job).await.ok();
             job_messages::control_reply(answer, status.as_ref())
         };
         control.await.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    /// That a job of other commands or needs could have been submitted.
+    async fn check_change(&self, job: JobId, change: &Change) -> Result<(), Error> {
+        let mut spec = self.head.job(job).await?.view.spec.as_ref().clone();
+        change.apply(&mut spec);
+        check_input(&spec)?;
+        spec_from_pb(spec_to_pb(&spec), |name| SplitRule::for_name(name, 1)).map(drop)
     }
 
     async fn tasks(&self, request: pb::ListTasksRequest) -> Result<pb::ListTasksResponse, Error> {
@@ -281,7 +296,9 @@ impl JobService for Jobs {
         if request.request_id.is_empty() {
             return Err(to_status(&Error::invalid("request_id: empty; a new one is needed for each wish")));
         }
-        self.verb(&request.id, Verb::Retry { request: number_of(&request.request_id) }, request.reason).await
+        let change = change_from_pb(&request).map_err(|error| to_status(&error))?;
+        let verb = Verb::Retry { request: number_of(&request.request_id) };
+        self.wish(&request.id, Wish { verb, reason: request.reason, change: change.map(Box::new) }).await
     }
 
     async fn kill_job(&self, request: Request<pb::KillJobRequest>) -> Result<Response<pb::ControlReply>, Status> {

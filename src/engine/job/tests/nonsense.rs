@@ -48,7 +48,7 @@ fn nonsense() -> impl Strategy<Value = Nonsense> {
         2 => (worker(), session()).prop_map(|(worker, session)| JobEvent::WorkerReported(worker, session)),
         1 => Just(JobEvent::RecoveryOver),
         1 => (0u64..99).prop_map(JobEvent::Durable),
-        3 => verb.prop_map(|verb| JobEvent::Verb { ticket: 1, verb, reason: String::new() }),
+        3 => verb.prop_map(|verb| JobEvent::Verb { ticket: 1, wish: Wish::new(verb, String::new()) }),
     ];
     prop_oneof![12 => event.prop_map(Nonsense::Event), 2 => (0u64..15_000).prop_map(Nonsense::Later), 3 => Just(Nonsense::Durable)]
 }

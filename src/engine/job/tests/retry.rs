@@ -1,6 +1,7 @@
 //! Rounds: what has failed runs again.
 
 use super::*;
+use crate::domain::verb::Change;
 use crate::engine::Ledger;
 use crate::engine::ledger::LedgerPart;
 use crate::engine::record::Rounds;
@@ -138,4 +139,45 @@ fn the_rounds_come_back_with_a_snapshot() {
     assert_eq!(read, ledger);
     let mut story = Story::new(read.jobs[&JobId(7)].clone(), &[]);
     assert_eq!(story.grant(S1, 1), [lease(0, 2)]);
+}
+
+fn different(request: u128, change: Change) -> Wish {
+    Wish { verb: Verb::Retry { request }, reason: String::new(), change: Some(Box::new(change)) }
+}
+
+#[test]
+fn what_runs_again_may_run_another_command_and_need_more() {
+    let mut story = failed();
+    let command = vec!["search".to_owned(), "--slow".to_owned()];
+    let change = Change { command: Some(command.clone()), mem_bytes: Some(1 << 33), ..Change::default() };
+    let retry = story.wish(different(8, change.clone()));
+    story.disk_catches_up();
+    assert_eq!(story.reply(retry).retried, 2);
+    let spec = story.job.record().spec.clone();
+    assert_eq!((&spec.command, spec.needs.mem_bytes, spec.needs.cpus), (&command, 1 << 33, job_spec().needs.cpus));
+    assert_eq!(story.job.record().earlier_commands, [job_spec().command]);
+    assert_eq!(story.job.view().spec, spec);
+    let early = story.wish(different(9, change));
+    assert!(matches!(story.answer(early), Some(Err(VerbError { too_early: true, .. }))), "it has not ended");
+    let again = story.verb(Verb::Retry { request: 8 });
+    assert!(!story.reply(again).changed, "the same wish acts once");
+}
+
+#[test]
+fn what_is_different_comes_back_with_the_journal_and_a_snapshot() {
+    let mut story = failed();
+    story.wish(different(8, Change { command: Some(vec!["other".into()]), ..Change::default() }));
+    story.wish(different(8, Change { cpus: Some(7), ..Change::default() }));
+    let record = story.job.record().clone();
+    assert_eq!((record.spec.command.as_slice(), record.spec.needs.cpus), (&["other".to_owned()][..], 0), "the same wish acts once");
+    let mut ledger = Ledger::default();
+    ledger.jobs.insert(record.id, record);
+    let mut read = Ledger::default();
+    for mut part in ledger.parts() {
+        if let LedgerPart::Job(job) = &mut part {
+            (job.rounds, job.earlier_commands) = (Rounds::default(), Vec::new());
+        }
+        read.put(part);
+    }
+    assert_eq!(read.jobs, ledger.jobs);
 }
