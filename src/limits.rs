@@ -113,6 +113,12 @@ pub const STORE_CACHE_BYTES: u64 = 16 << 20;
 
 /// A page of a listing.
 pub const PAGE_MAX_ITEMS: usize = 1000;
+/// The same: it is shorter where its items are large.
+pub const PAGE_MAX_BYTES: usize = MESSAGE_MAX_BYTES / 2;
+/// Jobs that a command line steers at once.
+pub const SELECTED_JOBS_MAX: usize = 2 * LIVE_JOBS_MAX;
+/// Ranges of jobs' numbers in one request for a listing.
+pub const JOB_RANGES_MAX: usize = 1000;
 /// Messages on the way to one worker.
 pub const SESSION_QUEUE_MAX: usize = 1024;
 /// Events that a watcher may be behind before it is cut.

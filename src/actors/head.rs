@@ -12,8 +12,8 @@ use crate::blobs::{DatasetStore, Reservation, Segment, Stored};
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Hello, ToWorker};
 use crate::domain::{Digest, Epoch, Error, JobId, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
-use crate::engine::Ledger;
 use crate::engine::explain::Explanation;
+use crate::engine::{JobFilter, Ledger};
 
 use super::ask::ask;
 use super::backup::{BackedUp, Source, backup};
@@ -69,9 +69,9 @@ impl Head {
         ask(&self.supervisor, |reply| SupervisorMsg::Get(job, reply)).await?
     }
 
-    /// Jobs, newest first.
-    pub async fn jobs(&self, owner: Option<String>, live: bool, before: Option<JobId>, limit: usize) -> Result<Vec<JobStatus>, Error> {
-        ask(&self.supervisor, |reply| SupervisorMsg::List { owner, live, before, limit, reply }).await
+    /// Jobs that are meant, newest first.
+    pub async fn jobs(&self, filter: JobFilter, before: Option<JobId>, limit: usize) -> Result<Vec<JobStatus>, Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::List { filter, before, limit, reply }).await
     }
 
     /// One job with its inside.
@@ -82,6 +82,11 @@ impl Head {
     /// Steers a job; returns once the verb is durable and its fences are answered or timed out.
     pub async fn verb(&self, job: JobId, wish: Wish) -> VerbAnswer {
         ask(&self.supervisor, |reply| SupervisorMsg::Verb { job, wish, reply }).await?
+    }
+
+    /// What a verb would come to now, if every worker answered at once; changes nothing.
+    pub async fn preview(&self, job: JobId, wish: Wish) -> VerbAnswer {
+        ask(&self.supervisor, |reply| SupervisorMsg::Preview(job, wish, reply)).await?
     }
 
     /// Why a job is where it is.

@@ -46,6 +46,8 @@ pub enum JobMsg {
         /// The answer, once it is durable and the fences are answered.
         reply: RpcReplyPort<VerbAnswer>,
     },
+    /// What a verb would come to now; changes nothing.
+    Preview(Wish, RpcReplyPort<VerbAnswer>),
     /// The job with its inside, for listings and bundles.
     Snapshot(RpcReplyPort<JobSnapshot>),
     /// The record of a task that took down too many workers could not be stored: try again.
@@ -197,6 +199,10 @@ impl Actor for JobActor {
                 state.last_ticket += 1;
                 state.replies.insert(state.last_ticket, reply);
                 state.event(&myself, JobEvent::Verb { ticket: state.last_ticket, wish })?;
+            }
+            JobMsg::Preview(wish, reply) => {
+                let answer = state.machine.preview(wish, state.clock.now());
+                let _ = reply.send(answer.map_err(|refused| refused.error(state.id)));
             }
             JobMsg::Snapshot(reply) => {
                 let _ = reply.send(state.snapshot());

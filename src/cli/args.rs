@@ -62,7 +62,7 @@ Options:
 {options}{after-help}";
 
 const AFTER_HELP: &str = "\
-JOB is 7 or j7; the steering verbs and wait also take several, 3-9, and all.
+JOB is 7 or j7; list, wait and the steering verbs also take several, 3-9, all, and --state, --owner, --label, --name.
 The head is named by --head, MILLPOND_HEAD, ./millpond.toml or ~/.config/millpond/config.toml (head = \"http://HOST:7663\").
 Exit codes: 0 done, 1 other, 2 usage, 3 not found, 4 the state forbids it, 5 not allowed, 6 head unreachable,
 7 timed out waiting, 10 some tasks failed, 11 killed. `millpond VERB --help` has the details.";
@@ -138,6 +138,7 @@ pub(crate) enum Verb {
     /// Drop the tasks that have not started, and end the job
     Kill(KillArgs),
     /// Change a job's place in the order
+    #[command(override_usage = "millpond priority [OPTIONS] [JOB]... <N>")]
     Priority(PriorityArgs),
     /// Change how many tasks of a job may run at once
     Limit(LimitArgs),

@@ -2,21 +2,31 @@
 
 use super::document;
 use super::exit::{Ending, Exit, Stop};
-use super::selector::{Selector, expand};
+use super::selector::{Meant, Selection};
 use super::ui::{Format, Ui, printable};
 use crate::domain::{Error, JobId};
 use crate::rpc::client::Client;
 use crate::rpc::pb;
+use crate::rpc::pb::preview_verb_request::Verb;
 
-/// Which jobs, and why.
+/// Which jobs, and why; the same for every verb that changes jobs.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ControlArgs {
-    /// 7, j7, 3-9, or all (every job that has not ended)
-    #[arg(value_name = "JOB", required = true)]
-    pub(crate) jobs: Vec<Selector>,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+/// How a verb is meant.
+#[derive(clap::Args, Debug)]
+pub(crate) struct How {
     /// Why; kept with the job
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
+    /// Only say what would come of it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// A fresh request id: a call that is repeated with it acts once.
@@ -24,26 +34,39 @@ pub(crate) fn request_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// Calls the verb for each job and writes what came of it. A refused job doesn't stop the others; the exit code is the first refusal's.
+/// Tells one job.
+pub(crate) async fn steer(client: &Client, verb: Verb) -> Result<pb::ControlReply, Error> {
+    let jobs = || client.jobs();
+    match verb {
+        Verb::Pause(request) => client.repeat(async || jobs().pause_job(request.clone()).await).await,
+        Verb::Resume(request) => client.repeat(async || jobs().resume_job(request.clone()).await).await,
+        Verb::Retry(request) => client.repeat(async || jobs().retry_job(request.clone()).await).await,
+        Verb::Kill(request) => client.repeat(async || jobs().kill_job(request.clone()).await).await,
+        Verb::Priority(request) => client.repeat(async || jobs().set_job_priority(request.clone()).await).await,
+        Verb::Limit(request) => client.repeat(async || jobs().set_job_limit(request.clone()).await).await,
+    }
+}
+
+/// What it would come to.
+async fn preview(client: &Client, verb: Verb) -> Result<pb::ControlReply, Error> {
+    let request = pb::PreviewVerbRequest { verb: Some(verb) };
+    client.repeat(async || client.jobs().preview_verb(request.clone()).await).await
+}
+
+/// Tells each job that is meant, and writes what came of it. A refused job doesn't stop the others; the exit code is the first refusal's.
+/// `verb` makes the request for a job, from its id and a request id.
 pub(crate) async fn control(
-    jobs: &[Selector],
+    args: &ControlArgs,
+    meant: Meant,
     client: &Client,
     ui: &mut Ui,
-    call: impl AsyncFn(JobId) -> Result<pb::ControlReply, Error>,
+    verb: impl Fn(String, String) -> Verb,
     sentence: impl Fn(&pb::Job, &pb::ControlReply) -> String,
 ) -> Ending {
     let mut exit = Exit::Done;
-    let jobs = expand(jobs, client).await?;
-    if jobs.is_empty() {
-        ui.note("no jobs");
-    }
-    for id in jobs {
-        let answer = call(id).await.and_then(|mut reply| match reply.job.take() {
-            Some(job) => Ok((job, reply)),
-            None => Err(Error::internal(format!("{id}: the head's answer has no job"))),
-        });
-        match answer {
-            Ok((job, reply)) => write(ui, &job, &reply, &sentence)?,
+    for id in args.selection.resolve(meant, client).await? {
+        match call(id, args.how.dry_run, client, &verb).await {
+            Ok((job, reply)) => write(ui, args.how.dry_run, &job, &reply, &sentence)?,
             Err(error) => {
                 ui.flush()?;
                 ui.error(&error);
@@ -58,18 +81,31 @@ pub(crate) async fn control(
     Ok(exit)
 }
 
+async fn call(
+    id: JobId,
+    dry_run: bool,
+    client: &Client,
+    verb: impl Fn(String, String) -> Verb,
+) -> Result<(pb::Job, pb::ControlReply), Error> {
+    let verb = verb(id.to_string(), request_id());
+    let mut reply = if dry_run { preview(client, verb).await? } else { steer(client, verb).await? };
+    let job = reply.job.take().ok_or_else(|| Error::internal(format!("{id}: the head's answer has no job")))?;
+    Ok((job, reply))
+}
+
 fn write(
     ui: &mut Ui,
+    dry_run: bool,
     job: &pb::Job,
     reply: &pb::ControlReply,
     sentence: impl Fn(&pb::Job, &pb::ControlReply) -> String,
 ) -> Result<(), Stop> {
     match ui.format {
-        Format::Json | Format::Jsonl => return ui.json(&document::Controlled::of(job, reply)),
+        Format::Json | Format::Jsonl => return ui.json(&document::Controlled::of(job, reply, dry_run)),
         Format::Id => return ui.line(&job.id),
         Format::Table => {}
     }
-    let mut text = sentence(job, reply);
+    let mut text = format!("{}{}", if dry_run { "dry run: " } else { "" }, sentence(job, reply));
     if !reply.superseded_by.is_empty() {
         text.push_str(&format!("; a later {} took over", reply.superseded_by));
     }

@@ -103,10 +103,13 @@ pub(crate) struct Controlled<'a> {
     unconfirmed: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     retried: Option<u32>,
+    /// Nothing was changed: these are the answers that would come.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
 }
 
 impl<'a> Controlled<'a> {
-    pub(crate) fn of(job: &'a pb::Job, reply: &'a pb::ControlReply) -> Self {
+    pub(crate) fn of(job: &'a pb::Job, reply: &'a pb::ControlReply, dry_run: bool) -> Self {
         Self {
             version: VERSION,
             id: &job.id,
@@ -117,6 +120,7 @@ impl<'a> Controlled<'a> {
             running: reply.running,
             unconfirmed: &reply.unconfirmed,
             retried: (reply.retried > 0).then_some(reply.retried),
+            dry_run,
         }
     }
 }

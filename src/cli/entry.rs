@@ -158,14 +158,13 @@ mod tests {
 
     #[test]
     fn a_wrong_line_is_refused_in_one_line_that_says_with_what() {
-        assert_eq!(refused("millpond priority j1 x"), "invalid value 'x' for '<N>': not a whole number; `--help` says more");
-        assert_eq!(
-            refused("millpond pause"),
-            "the following required arguments were not provided: <JOB>...; usage: millpond pause <JOB>..."
-        );
+        assert_eq!(refused("millpond up --slots x"), "invalid value 'x' for '--slots <N>': not a whole number; `--help` says more");
+        assert_eq!(refused("millpond show"), "the following required arguments were not provided: <JOB>; usage: millpond show <JOB>");
         let format = refused("millpond list --format xx");
         assert!(format.contains("'xx' for '--format <FORMAT>' [possible values: table, json, jsonl, id]"), "{format}");
-        for line in ["millpond foo", "millpond prioritee j1 4", "millpond submit --nope", "millpond results j1 j2"] {
+        for line in
+            ["millpond foo", "millpond prioritee j1 4", "millpond priority --dry-run", "millpond submit --nope", "millpond results j1 j2"]
+        {
             let refused = refused(line);
             assert!(!refused.contains('\n') && refused.contains("; usage: millpond "), "{refused}");
         }

@@ -2,7 +2,7 @@
 
 use super::document;
 use super::exit::{Ending, Exit};
-use super::selector::JobOrTask;
+use super::task_ref::JobOrTask;
 use super::ui::{Format, Ui, printable};
 use crate::rpc::client::Client;
 use crate::rpc::pb;

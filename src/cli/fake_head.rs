@@ -109,7 +109,12 @@ impl JobService for FakeHead {
         // Pages of one, so that paging is always tried.
         let request = request.into_inner();
         let at: usize = request.page_token.parse().unwrap_or(0);
-        let jobs = self.script().jobs.clone();
+        let mut jobs = self.script().jobs.clone();
+        let number = |job: &Job| job.id[1..].parse::<u64>().unwrap();
+        jobs.retain(|job| request.states.is_empty() || request.states.contains(&job.state));
+        jobs.retain(|job| {
+            request.ranges.is_empty() || request.ranges.iter().any(|range| (range.first..=range.last).contains(&number(job)))
+        });
         let next_page_token = if at + 1 < jobs.len() { (at + 1).to_string() } else { String::new() };
         Ok(Response::new(ListJobsResponse { jobs: jobs.into_iter().skip(at).take(1).collect(), next_page_token }))
     }
@@ -159,6 +164,10 @@ impl JobService for FakeHead {
     async fn set_job_limit(&self, request: Request<SetJobLimitRequest>) -> Result<Response<ControlReply>, Status> {
         let request = request.into_inner();
         self.reply(format!("limit {} {}", request.id, request.max_running))
+    }
+
+    async fn preview_verb(&self, request: Request<pb::PreviewVerbRequest>) -> Result<Response<ControlReply>, Status> {
+        self.reply(format!("preview {:?}", request.into_inner().verb))
     }
 
     async fn explain_job(&self, request: Request<ExplainJobRequest>) -> Result<Response<Explanation>, Status> {

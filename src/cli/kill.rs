@@ -1,12 +1,13 @@
 //! `kill`: drops every task that has not started, at once.
 
-use super::controlled::{ControlArgs, control, request_id};
+use super::controlled::{ControlArgs, control};
 use super::exit::Ending;
 use super::job_text::is_final;
+use super::selector::Meant;
 use super::ui::Ui;
-use crate::domain::{Error, JobId};
 use crate::rpc::client::Client;
 use crate::rpc::pb;
+use crate::rpc::pb::preview_verb_request::Verb;
 
 /// What happens to the running tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,19 +28,18 @@ pub(crate) struct KillArgs {
 }
 
 pub(crate) async fn run(args: KillArgs, client: &Client, ui: &mut Ui) -> Ending {
-    let call = async |id: JobId| kill(client, id, args.running, &args.control.reason).await;
-    control(&args.control.jobs, client, ui, call, |job, reply| sentence(args.running, job, reply)).await
+    let reason = args.control.how.reason.clone();
+    let verb = |id, request_id| kill(id, request_id, args.running, reason.clone());
+    control(&args.control, Meant::Live, client, ui, verb, |job, reply| sentence(args.running, job, reply)).await
 }
 
-/// Kills one job.
-pub(crate) async fn kill(client: &Client, id: JobId, running: Running, reason: &str) -> Result<pb::ControlReply, Error> {
+/// The request that kills one job.
+pub(crate) fn kill(id: String, request_id: String, running: Running, reason: String) -> Verb {
     let mode = match running {
         Running::Finish => pb::RunningTasks::Finish,
         Running::Stop => pb::RunningTasks::Stop,
     };
-    let (id, request_id, reason) = (id.to_string(), request_id(), reason.to_owned());
-    let request = pb::KillJobRequest { id, request_id, reason, running: mode.into() };
-    client.repeat(async || client.jobs().kill_job(request.clone()).await).await
+    Verb::Kill(pb::KillJobRequest { id, request_id, reason, running: mode.into() })
 }
 
 fn sentence(running: Running, job: &pb::Job, reply: &pb::ControlReply) -> String {

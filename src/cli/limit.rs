@@ -1,34 +1,29 @@
 //! `limit`: how many tasks of a job may run at once.
 
-use super::controlled::{control, request_id};
+use super::controlled::{ControlArgs, control};
 use super::exit::Ending;
-use super::selector::Selector;
+use super::selector::Meant;
 use super::ui::Ui;
-use crate::domain::JobId;
 use crate::rpc::client::Client;
 use crate::rpc::pb;
+use crate::rpc::pb::preview_verb_request::Verb;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct LimitArgs {
-    /// 7, j7, 3-9, or all
-    #[arg(value_name = "JOB")]
-    job: Selector,
+    #[command(flatten)]
+    control: ControlArgs,
     /// Tasks that may run at once; 0 lifts the limit
     #[arg(long, value_name = "N")]
     max_running: u32,
-    /// Why; kept with the job
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    reason: String,
 }
 
 pub(crate) async fn run(args: LimitArgs, client: &Client, ui: &mut Ui) -> Ending {
     let max_running = args.max_running;
-    let call = async |id: JobId| {
-        let (id, request_id, reason) = (id.to_string(), request_id(), args.reason.clone());
-        let request = pb::SetJobLimitRequest { id, request_id, reason, max_running };
-        client.repeat(async || client.jobs().set_job_limit(request.clone()).await).await
+    let verb = |id, request_id| {
+        let reason = args.control.how.reason.clone();
+        Verb::Limit(pb::SetJobLimitRequest { id, request_id, reason, max_running })
     };
-    control(&[args.job], client, ui, call, |job, reply| {
+    control(&args.control, Meant::Live, client, ui, verb, |job, reply| {
         let already = if reply.changed { "" } else { " already" };
         match max_running {
             0 => format!("{} runs without a limit{already}: {} running", job.id, reply.running),

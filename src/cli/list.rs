@@ -4,10 +4,10 @@ use super::document;
 use super::exit::{Ending, Exit};
 use super::job_text::{done, state};
 use super::pages::{self, Listing};
+use super::selector::{Meant, Selection};
 use super::table::Column;
 use super::ui::Ui;
 use super::units::short_time;
-use crate::limits::PAGE_MAX_ITEMS;
 use crate::rpc::client::Client;
 use crate::rpc::pb;
 
@@ -26,22 +26,25 @@ const COLUMNS: &[Column] = &[
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct ListArgs {
+    #[command(flatten)]
+    selection: Selection,
     /// Only jobs that have not ended
-    #[arg(long)]
+    #[arg(long, help_heading = "Which jobs")]
     live: bool,
-    /// Only jobs of this owner
-    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
-    owner: String,
 }
 
 pub(crate) async fn run(args: ListArgs, client: &Client, ui: &mut Ui) -> Ending {
+    let Selection { jobs, filters } = &args.selection;
+    let asked = pb::ListJobsRequest { live: args.live, ..filters.request(jobs, Meant::Any) };
     let fetch = async |page_token: String| {
-        let request = pb::ListJobsRequest { page_size: PAGE_MAX_ITEMS as i32, page_token, owner: args.owner.clone(), live: args.live };
+        let request = pb::ListJobsRequest { page_token, ..asked.clone() };
         let page = client.repeat(async || client.jobs().list_jobs(request.clone()).await).await?;
         Ok((page.jobs, page.next_page_token))
     };
     let mut listing = Listing::begin(ui, "jobs", COLUMNS)?;
+    let mut found = false;
     pages::each(fetch, |jobs| {
+        found |= !jobs.is_empty();
         for job in &jobs {
             listing.item(ui, &job.id, document::Job::of(job), row(job))?;
         }
@@ -49,7 +52,8 @@ pub(crate) async fn run(args: ListArgs, client: &Client, ui: &mut Ui) -> Ending 
     })
     .await?;
     listing.end(ui)?;
-    Ok(Exit::Done)
+    // Nothing of a kind is an answer; a job that is named should be there.
+    Ok(if found || jobs.is_empty() { Exit::Done } else { Exit::NotFound })
 }
 
 fn row(job: &pb::Job) -> Vec<String> {

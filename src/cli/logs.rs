@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::exit::{Ending, Exit, Stop};
-use super::selector::TaskRef;
+use super::task_ref::TaskRef;
 use super::ui::Ui;
 use crate::rpc::client::Client;
 use crate::rpc::pb;

@@ -35,6 +35,7 @@ mod signals;
 mod split;
 mod submit;
 mod table;
+mod task_ref;
 mod tasks;
 mod ui;
 mod units;

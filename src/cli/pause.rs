@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::controlled::{ControlArgs, control, counts, request_id};
+use super::controlled::{ControlArgs, control, counts};
 use super::exit::Ending;
+use super::selector::Meant;
 use super::ui::Ui;
 use super::units::{parse_duration, short_time, wire_duration};
 use crate::rpc::client::Client;
 use crate::rpc::pb;
+use crate::rpc::pb::preview_verb_request::Verb;
 
 /// What happens to the running tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -35,13 +37,11 @@ pub(crate) async fn run(args: PauseArgs, client: &Client, ui: &mut Ui) -> Ending
         Running::Finish => pb::RunningTasks::Finish,
         Running::Freeze => pb::RunningTasks::Freeze,
     };
-    let call = async |id: crate::domain::JobId| {
-        let (id, reason) = (id.to_string(), args.control.reason.clone());
-        let duration = args.duration.map(wire_duration);
-        let request = pb::PauseJobRequest { id, request_id: request_id(), reason, running: running.into(), duration };
-        client.repeat(async || client.jobs().pause_job(request.clone()).await).await
+    let verb = |id, request_id| {
+        let (reason, duration) = (args.control.how.reason.clone(), args.duration.map(wire_duration));
+        Verb::Pause(pb::PauseJobRequest { id, request_id, reason, running: running.into(), duration })
     };
-    control(&args.control.jobs, client, ui, call, sentence).await
+    control(&args.control, Meant::Live, client, ui, verb, sentence).await
 }
 
 fn sentence(job: &pb::Job, reply: &pb::ControlReply) -> String {

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::controlled::{ControlArgs, control, request_id};
+use super::controlled::{ControlArgs, control};
 use super::exit::Ending;
+use super::selector::Meant;
 use super::ui::Ui;
 use super::units::{parse_duration, parse_size, wire_duration};
-use crate::domain::{Error, JobId, counted};
+use crate::domain::{Error, counted};
 use crate::rpc::client::Client;
 use crate::rpc::pb;
+use crate::rpc::pb::preview_verb_request::Verb;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct RetryArgs {
@@ -47,20 +49,19 @@ pub(crate) async fn run(args: RetryArgs, client: &Client, ui: &mut Ui) -> Ending
         }
         (true, false) | (false, true) => {}
     }
-    let call = async |id: JobId| {
-        let request = pb::RetryJobRequest {
-            id: id.to_string(),
-            request_id: request_id(),
-            reason: args.control.reason.clone(),
+    let verb = |id, request_id| {
+        Verb::Retry(pb::RetryJobRequest {
+            id,
+            request_id,
+            reason: args.control.how.reason.clone(),
             command: args.command.clone(),
             cpus: args.cpus,
             mem_bytes: args.mem,
             gpus: args.gpus,
             timeout: args.timeout.map(wire_duration),
-        };
-        client.repeat(async || client.jobs().retry_job(request.clone()).await).await
+        })
     };
-    control(&args.control.jobs, client, ui, call, |job, reply| {
+    control(&args.control, Meant::WithFailures, client, ui, verb, |job, reply| {
         let held = if job.held { ", once it is resumed" } else { "" };
         format!("{} goes on in round {}: {} to run again{held}", job.id, job.round, counted(u64::from(reply.retried), "task"))
     })

@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::controlled::request_id;
+use super::controlled::{request_id, steer};
 use super::document;
 use super::embedded::{EmbeddedCluster, EmbeddedOptions};
 use super::entry::World;
@@ -15,7 +15,6 @@ use super::job_text::{ending, is_final, tasks};
 use super::kill::{Running, kill};
 use super::progress::Progress;
 use super::results::{check_file, default_file, fetch};
-use super::resume::resume;
 use super::signals::Signals;
 use super::ui::{Format, Ui, printable};
 use super::{show, wait};
@@ -23,6 +22,7 @@ use crate::domain::{Error, ErrorKind, JobId};
 use crate::limits::WORKER_SLOTS_MAX;
 use crate::rpc::client::Client;
 use crate::rpc::pb;
+use crate::rpc::pb::preview_verb_request::Verb;
 
 /// Shown below the options.
 pub(crate) const EXAMPLES: &str = "\
@@ -163,7 +163,8 @@ impl Run {
             }
         };
         if job.held && !is_final(&job) {
-            resume(&self.client, job.id.parse()?, "run --resume").await?;
+            let resume = pb::ResumeJobRequest { id: job.id.clone(), request_id: request_id(), reason: "run --resume".into() };
+            steer(&self.client, Verb::Resume(resume)).await?;
         }
         Ok(job)
     }
@@ -233,7 +234,7 @@ impl Run {
             2 => (Running::Stop, "its running tasks are being stopped; Ctrl-C once more does not wait"),
             _ => return Ok(Next::Leave),
         };
-        match kill(&self.client, id, running, "interrupted").await {
+        match steer(&self.client, kill(id.to_string(), request_id(), running, "interrupted".into())).await {
             Ok(reply) => ui.note(format_args!("killing {id}: dropped {}, still running {}; {text}", reply.dropped, reply.running)),
             // It ended meanwhile: its last event is on the way.
             Err(error) if error.kind == ErrorKind::Conflict => {}
@@ -243,9 +244,9 @@ impl Run {
     }
 
     async fn pause(&self, id: JobId, ui: &mut Ui) -> Result<Next, Stop> {
-        let request =
+        let pause =
             pb::PauseJobRequest { id: id.to_string(), request_id: request_id(), reason: "interrupted".into(), ..Default::default() };
-        let reply = self.client.repeat(async || self.client.jobs().pause_job(request.clone()).await).await?;
+        let reply = steer(&self.client, Verb::Pause(pause)).await?;
         let (running, how) = match (reply.running, self.is_remote) {
             (0, true) => (String::new(), format!("millpond resume {id}")),
             (0, false) => (String::new(), format!("millpond run --resume {id}")),

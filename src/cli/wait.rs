@@ -8,7 +8,7 @@ use super::document;
 use super::exit::{Ending, Exit, Stop};
 use super::follow::{Follow, News, PATIENCE};
 use super::job_text::{ending, is_final};
-use super::selector::{Selector, expand};
+use super::selector::{Meant, Selection};
 use super::ui::{Format, Ui, printable};
 use super::units::parse_duration;
 use crate::domain::{Error, ErrorKind, JobId};
@@ -17,9 +17,8 @@ use crate::rpc::pb;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct WaitArgs {
-    /// 7, j7, 3-9, or all (every job that has not ended)
-    #[arg(value_name = "JOB", required = true)]
-    jobs: Vec<Selector>,
+    #[command(flatten)]
+    selection: Selection,
     /// Wait no longer than this (exit code 7), as 90s, 2h, 1h30m
     #[arg(long, value_name = "DUR", value_parser = parse_duration)]
     timeout: Option<Duration>,
@@ -28,7 +27,15 @@ pub(crate) struct WaitArgs {
 pub(crate) async fn run(args: WaitArgs, client: &Client, ui: &mut Ui) -> Ending {
     let deadline = args.timeout.and_then(|span| Instant::now().checked_add(span));
     let mut exit = Exit::Done;
-    for job in expand(&args.jobs, client).await? {
+    let jobs = match args.selection.resolve(Meant::Live, client).await {
+        // All that is not named has ended: that is what was waited for.
+        Err(Stop::Error(error)) if error.kind == ErrorKind::NotFound && !args.selection.names_jobs() => {
+            ui.note("no job is left to wait for");
+            Vec::new()
+        }
+        jobs => jobs?,
+    };
+    for job in jobs {
         match wait(job, deadline, client, ui).await {
             Ok(job) => {
                 write(ui, &job)?;

@@ -5,6 +5,7 @@
 pub mod chunk;
 pub mod entry;
 pub mod error;
+pub mod glob;
 pub mod ids;
 pub mod index_set;
 pub mod job;

@@ -37,6 +37,7 @@ mod retry;
 #[path = "../sim/rng.rs"]
 mod rng;
 mod same_bytes;
+mod selection;
 mod small_disk;
 mod stopped_worker;
 mod storm;

@@ -169,8 +169,9 @@ impl Actor for JobSupervisor {
             SupervisorMsg::Get(job, reply) => {
                 let _ = reply.send(state.status_of(job));
             }
-            SupervisorMsg::List { owner, live, before, limit, reply } => {
-                let _ = reply.send(state.list(owner.as_deref(), live, before, limit));
+            SupervisorMsg::Preview(job, wish, reply) => state.preview(job, wish, reply),
+            SupervisorMsg::List { filter, before, limit, reply } => {
+                let _ = reply.send(state.list(&filter, before, limit));
             }
             SupervisorMsg::Snapshot(job, reply) => state.snapshot(job, reply),
             SupervisorMsg::Explain(job, reply) => {

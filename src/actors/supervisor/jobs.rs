@@ -17,7 +17,7 @@ use crate::domain::wire::{Finished, ToWorker};
 use crate::domain::{Error, ErrorKind, Input, JobId, SessionId, WorkerId};
 use crate::engine::explain::{self, Explanation};
 use crate::engine::session::SessionEvent;
-use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Repeated, RosterEvent};
+use crate::engine::{JobEffect, JobEvent, JobFilter, JobMachine, JobRecord, JobView, Repeated, RosterEvent};
 use crate::limits;
 
 use super::actor::{EndedJob, SupervisorState};
@@ -234,6 +234,23 @@ impl SupervisorState {
         Ok(())
     }
 
+    /// What a verb would come to. A job that has ended answers as its machine would.
+    pub(super) fn preview(&self, job: JobId, wish: Wish, reply: RpcReplyPort<VerbAnswer>) {
+        match (self.live.get(&job), self.ended.get(&job)) {
+            (Some(actor), _) => {
+                let _ = actor.cast(JobMsg::Preview(wish, reply));
+            }
+            (None, Some(ended)) => {
+                let machine = JobMachine::new(ended.record.clone(), self.epoch, BTreeSet::new());
+                let answer = machine.preview(wish, self.clock.now());
+                let _ = reply.send(answer.map_err(|refused| refused.error(job)));
+            }
+            (None, None) => {
+                let _ = reply.send(Err(unknown(job)));
+            }
+        }
+    }
+
     /// A job that has ended answers as its machine would: there is one place that knows what is refused. None if the verb begins it again.
     fn verb_of_ended(&self, ended: &EndedJob, wish: Wish) -> Option<VerbAnswer> {
         let mut machine = JobMachine::new(ended.record.clone(), self.epoch, BTreeSet::new());
@@ -283,14 +300,9 @@ impl SupervisorState {
         self.views.get(&job).map(|view| self.status(view)).ok_or_else(|| unknown(job))
     }
 
-    pub(super) fn list(&self, owner: Option<&str>, live: bool, before: Option<JobId>, limit: usize) -> Vec<JobStatus> {
+    pub(super) fn list(&self, filter: &JobFilter, before: Option<JobId>, limit: usize) -> Vec<JobStatus> {
         let older = self.views.range(..before.unwrap_or(JobId(u64::MAX))).rev();
-        older
-            .map(|(_, view)| view)
-            .filter(|view| owner.is_none_or(|owner| view.spec.owner == owner) && !(live && view.state.is_final()))
-            .take(limit)
-            .map(|view| self.status(view))
-            .collect()
+        older.map(|(_, view)| view).filter(|view| filter.matches(view)).take(limit).map(|view| self.status(view)).collect()
     }
 
     pub(super) fn snapshot(&self, job: JobId, reply: RpcReplyPort<Result<JobSnapshot, Error>>) {

@@ -9,7 +9,7 @@ use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, Hello, ToWorker};
 use crate::domain::{Error, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
 use crate::engine::explain::Explanation;
-use crate::engine::{JobView, Trust};
+use crate::engine::{JobFilter, JobView, Trust};
 
 use super::status::{JobStatus, WorkerStatus};
 
@@ -85,14 +85,14 @@ pub enum SupervisorMsg {
         /// The answer.
         reply: RpcReplyPort<VerbAnswer>,
     },
+    /// What a verb would come to now; changes nothing.
+    Preview(JobId, Wish, RpcReplyPort<VerbAnswer>),
     /// One job.
     Get(JobId, RpcReplyPort<Result<JobStatus, Error>>),
     /// Jobs, newest first, before a number.
     List {
-        /// Only of this owner.
-        owner: Option<String>,
-        /// Only jobs that are not final.
-        live: bool,
+        /// Only these.
+        filter: JobFilter,
         /// Only older ones.
         before: Option<JobId>,
         /// At most so many.

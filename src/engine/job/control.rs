@@ -10,9 +10,10 @@ use crate::domain::wire::Lease;
 use crate::domain::{FenceId, IndexSet, Instant, SessionId, TaskNo, WorkerId};
 use crate::engine::fault::Fault;
 use crate::engine::now::Now;
+use crate::engine::view::JobView;
 use crate::limits;
 
-use super::event::{JobEffect, VerbError};
+use super::event::{JobEffect, JobEvent, VerbError};
 use super::failure::Delayed;
 use super::machine::{AfterDurable, JobMachine, Phase};
 
@@ -84,6 +85,37 @@ impl JobMachine {
             self.once_durable(AfterDurable::Verb(ticket), fx);
         }
         self.settle(fx);
+    }
+
+    /// What a verb would come to now, if every worker answered at once, and the job as it would be then; what would be refused is refused.
+    /// Changes nothing.
+    pub fn preview(&self, wish: Wish, now: Now) -> Result<(VerbReply, JobView), VerbError> {
+        const TICKET: u64 = u64::MAX;
+        let mut copy = self.clone();
+        // A retry waits for the end that is under way, and then acts.
+        copy.ending &= !matches!(wish.verb, Verb::Retry { .. });
+        let verb = wish.verb.name();
+        let mut fx = copy.on_event(JobEvent::Verb { ticket: TICKET, wish }, now);
+        for fence in fx.clone() {
+            if let JobEffect::Fence(session, fence) = fence {
+                let (started, dropped) = (Vec::new(), copy.sent_to(session));
+                fx.extend(copy.on_event(JobEvent::Fenced { fence, session, started, dropped }, now));
+            }
+        }
+        copy.verb_durable(TICKET, &mut fx);
+        copy.answer_all(&mut fx);
+        let reply = fx.into_iter().find_map(|effect| match effect {
+            JobEffect::Reply(TICKET, reply) => Some(reply),
+            _ => None,
+        });
+        let reply = reply.unwrap_or(Err(VerbError { state: self.state(), verb, too_early: false }))?;
+        Ok((reply, copy.view()))
+    }
+
+    fn sent_to(&self, session: SessionId) -> Vec<Lease> {
+        let (job, epoch) = (self.record.id, self.epoch);
+        let sent = self.out.iter().filter(|(_, out)| out.session == session && matches!(out.phase, Phase::Sent));
+        sent.map(|(no, out)| Lease { job, no: *no, attempt: out.attempt, epoch }).collect()
     }
 
     fn changes(&self, verb: Verb) -> bool {

@@ -13,6 +13,7 @@ use crate::domain::{
 };
 use crate::engine::now::Now;
 use crate::engine::record::{JobRecord, Terms};
+use crate::engine::view::JobView;
 use crate::limits;
 
 use super::event::{JobEffect, JobEvent, VerbError};
@@ -183,6 +184,11 @@ impl Story {
 
     fn verb(&mut self, verb: Verb) -> u64 {
         self.wish(Wish::new(verb, "because".into()))
+    }
+
+    fn previews(&self, verb: Verb) -> Result<(VerbReply, JobView), VerbError> {
+        let now = Now { mono: Instant(self.now), wall: WallTime(self.now as i64 * 1000) };
+        self.job.preview(Wish::new(verb, String::new()), now)
     }
 
     fn wish(&mut self, wish: Wish) -> u64 {

@@ -1,10 +1,13 @@
 //! Jobs as messages.
 
+use prost::Message as _;
+
 use crate::actors::job::VerbAnswer;
 use crate::actors::supervisor::JobStatus;
 use crate::actors::watch::JobEvent;
 use crate::domain::JobId;
 use crate::engine::JobView;
+use crate::limits::PAGE_MAX_BYTES;
 use crate::rpc::convert::{counts_to_pb, spec_to_pb, state_to_pb, time_to_pb};
 use crate::rpc::pb;
 
@@ -37,6 +40,23 @@ pub fn job(status: &JobStatus) -> pb::Job {
         eta: status.eta_seconds.map(|(low_seconds, high_seconds)| pb::Eta { low_seconds, high_seconds }),
         ..job_of_view(&status.view)
     }
+}
+
+/// Jobs as a page, of what was asked for at most `limit`; shorter where a longer one would be too large a message.
+pub fn page(jobs: &[JobStatus], limit: usize) -> pb::ListJobsResponse {
+    let mut page = Vec::new();
+    let mut bytes = 0;
+    for status in jobs {
+        let job = job(status);
+        bytes += job.encoded_len();
+        if bytes > PAGE_MAX_BYTES && !page.is_empty() {
+            break;
+        }
+        page.push(job);
+    }
+    let is_whole = page.len() == jobs.len() && jobs.len() < limit;
+    let last = jobs.get(page.len().saturating_sub(1)).filter(|_| !is_whole).map(|status| status.view.id.0.to_string());
+    pb::ListJobsResponse { jobs: page, next_page_token: last.unwrap_or_default() }
 }
 
 /// What came of a verb. The counts are those of the reply, not of a moment later.
@@ -87,7 +107,30 @@ pub fn job_and_index(text: &str) -> Result<(JobId, Option<u64>), crate::domain::
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::domain::entry::Submitted;
+    use crate::domain::testing::{job_spec, submitted};
+    use crate::domain::{Epoch, JobSpec};
+    use crate::engine::{JobMachine, JobRecord};
+    use crate::limits::MESSAGE_MAX_BYTES;
+
+    #[test]
+    fn a_page_of_large_jobs_is_a_message_that_can_be_sent() {
+        let status = |id: u64| {
+            let spec = JobSpec { command: vec!["x".repeat(100_000)], ..job_spec() };
+            let view = JobMachine::new(JobRecord::new(Submitted { spec, ..submitted(id) }), Epoch(1), BTreeSet::new()).view();
+            JobStatus { view, reason: String::new(), past_finish_line: false, eta_seconds: None }
+        };
+        let jobs: Vec<JobStatus> = (1..=50).rev().map(status).collect();
+        let first = page(&jobs, 1000);
+        assert!(first.encoded_len() < MESSAGE_MAX_BYTES && first.jobs.len() > 10, "{}", first.jobs.len());
+        assert_eq!(first.next_page_token, (51 - first.jobs.len()).to_string());
+        assert_eq!(page(&jobs[45..], 1000).next_page_token, "", "the last page");
+        assert_eq!(page(&jobs[45..], 5).next_page_token, "1", "there may be more");
+        assert_eq!(page(&[], 5), pb::ListJobsResponse::default());
+    }
 
     #[test]
     fn a_task_is_written_behind_its_job() {

@@ -1,7 +1,6 @@
 //! `JobService`.
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -9,17 +8,18 @@ use tonic::{Request, Response, Status};
 use crate::actors::Head;
 use crate::actors::clock::wall_now;
 use crate::actors::supervisor::Submission;
-use crate::domain::verb::{Change, Verb, Wish};
+use crate::domain::verb::{Change, Wish};
 use crate::domain::{EntryKind, Error, Input, JobId, JobSpec, SplitRule};
 use crate::exec;
 use crate::limits::{NAME_MAX_BYTES, PAGE_MAX_ITEMS, PIECE_BYTES};
-use crate::rpc::convert::{change_from_pb, hold_from_pb, kill_mode_from_pb, spec_from_pb, spec_to_pb, state_to_pb};
+use crate::rpc::convert::{filter_from_pb, spec_from_pb, spec_to_pb, state_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::job_service_server::JobService;
 use crate::rpc::status::to_status;
 
 use super::job_messages::{self, job_and_index};
 use super::pieces::{self, PieceStream, Transfers};
+use super::steering::{Asked, wish};
 use super::{logs, task_list};
 
 /// Items of a page when the request does not say.
@@ -29,12 +29,6 @@ const PAGE_ITEMS: usize = 100;
 pub struct Jobs {
     head: Head,
     transfers: Transfers,
-}
-
-/// A request id as a job remembers it.
-fn number_of(request_id: &str) -> u128 {
-    let digest: [u8; 32] = Sha256::digest(request_id).into();
-    digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 /// A page's size within its limits.
@@ -90,22 +84,23 @@ impl Jobs {
         Ok(Submission { spec, request_id, priority, max_running, held: hold })
     }
 
-    async fn verb(&self, id: &str, verb: Verb, reason: String) -> Result<Response<pb::ControlReply>, Status> {
-        self.wish(id, Wish::new(verb, reason)).await
-    }
-
-    async fn wish(&self, id: &str, wish: Wish) -> Result<Response<pb::ControlReply>, Status> {
+    async fn steer(&self, asked: Asked) -> Result<Response<pb::ControlReply>, Status> {
         let control = async {
-            let job: JobId = id.parse()?;
-            check_reason(&wish.reason)?;
-            if let Some(change) = &wish.change {
-                self.check_change(job, change).await?;
-            }
+            let (job, wish) = self.wish(asked).await?;
             let answer = self.head.verb(job, wish).await;
             let status = self.head.job(job).await.ok();
             job_messages::control_reply(answer, status.as_ref())
         };
         control.await.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    /// Which job is told what.
+    async fn wish(&self, asked: Asked) -> Result<(JobId, Wish), Error> {
+        let (job, wish) = wish(asked, wall_now())?;
+        if let Some(change) = &wish.change {
+            self.check_change(job, change).await?;
+        }
+        Ok((job, wish))
     }
 
     /// That a job of other commands or needs could have been submitted.
@@ -209,14 +204,6 @@ impl Jobs {
     }
 }
 
-fn check_reason(reason: &str) -> Result<(), Error> {
-    const REASON_MAX_BYTES: usize = 1024;
-    if reason.len() > REASON_MAX_BYTES || reason.chars().any(char::is_control) {
-        return Err(Error::invalid(format!("reason: one line of at most {REASON_MAX_BYTES} bytes is allowed")));
-    }
-    Ok(())
-}
-
 /// A command that names `{input}` needs one.
 fn check_input(spec: &JobSpec) -> Result<(), Error> {
     match spec.input {
@@ -247,10 +234,8 @@ impl JobService for Jobs {
         let list = async {
             let limit = page_size(request.page_size)?;
             let before = page_token(&request.page_token)?.map(JobId);
-            let owner = (!request.owner.is_empty()).then_some(request.owner);
-            let jobs = self.head.jobs(owner, request.live, before, limit).await?;
-            let last = jobs.last().filter(|_| jobs.len() == limit).map(|status| status.view.id.0.to_string());
-            Ok(pb::ListJobsResponse { jobs: jobs.iter().map(job_messages::job).collect(), next_page_token: last.unwrap_or_default() })
+            let jobs = self.head.jobs(filter_from_pb(request)?, before, limit).await?;
+            Ok(job_messages::page(&jobs, limit))
         };
         list.await.map(Response::new).map_err(|error: Error| to_status(&error))
     }
@@ -281,41 +266,37 @@ impl JobService for Jobs {
     }
 
     async fn pause_job(&self, request: Request<pb::PauseJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        let request = request.into_inner();
-        let hold = hold_from_pb(request.running, request.duration, wall_now()).map_err(|error| to_status(&error))?;
-        self.verb(&request.id, Verb::pause(hold), request.reason).await
+        self.steer(Asked::Pause(request.into_inner())).await
     }
 
     async fn resume_job(&self, request: Request<pb::ResumeJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        let request = request.into_inner();
-        self.verb(&request.id, Verb::Resume, request.reason).await
+        self.steer(Asked::Resume(request.into_inner())).await
     }
 
     async fn retry_job(&self, request: Request<pb::RetryJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        let request = request.into_inner();
-        if request.request_id.is_empty() {
-            return Err(to_status(&Error::invalid("request_id: empty; a new one is needed for each wish")));
-        }
-        let change = change_from_pb(&request).map_err(|error| to_status(&error))?;
-        let verb = Verb::Retry { request: number_of(&request.request_id) };
-        self.wish(&request.id, Wish { verb, reason: request.reason, change: change.map(Box::new) }).await
+        self.steer(Asked::Retry(request.into_inner())).await
     }
 
     async fn kill_job(&self, request: Request<pb::KillJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        let request = request.into_inner();
-        let mode = kill_mode_from_pb(request.running).map_err(|error| to_status(&error))?;
-        self.verb(&request.id, Verb::Kill(mode), request.reason).await
+        self.steer(Asked::Kill(request.into_inner())).await
     }
 
     async fn set_job_priority(&self, request: Request<pb::SetJobPriorityRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        let request = request.into_inner();
-        self.verb(&request.id, Verb::SetPriority(request.priority), request.reason).await
+        self.steer(Asked::Priority(request.into_inner())).await
     }
 
     async fn set_job_limit(&self, request: Request<pb::SetJobLimitRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        let request = request.into_inner();
-        let limit = (request.max_running > 0).then_some(request.max_running);
-        self.verb(&request.id, Verb::SetLimit(limit), request.reason).await
+        self.steer(Asked::Limit(request.into_inner())).await
+    }
+
+    async fn preview_verb(&self, request: Request<pb::PreviewVerbRequest>) -> Result<Response<pb::ControlReply>, Status> {
+        let preview = async {
+            let asked = request.into_inner().verb.ok_or_else(|| Error::invalid("verb: missing"))?;
+            let (job, wish) = self.wish(asked).await?;
+            let answer = self.head.preview(job, wish).await;
+            job_messages::control_reply(answer, None)
+        };
+        preview.await.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn explain_job(&self, request: Request<pb::ExplainJobRequest>) -> Result<Response<pb::Explanation>, Status> {

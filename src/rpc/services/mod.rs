@@ -7,6 +7,7 @@ mod jobs;
 mod logs;
 mod pieces;
 mod results;
+mod steering;
 mod task_list;
 mod workers;
 

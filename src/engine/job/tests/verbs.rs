@@ -169,6 +169,41 @@ fn killing_twice_is_as_good_as_once_at_any_moment() {
 }
 
 #[test]
+fn a_preview_is_the_reply_that_would_come_and_changes_nothing() {
+    let mut story = Story::of(10);
+    let leases = story.grant(S1, 3);
+    story.tell(JobEvent::Started(S1, leases[..2].to_vec()));
+    let before = format!("{:?}", story.job);
+    let kill = Verb::Kill(KillMode::Finish);
+    let (previewed, view) = story.previews(kill).unwrap();
+    assert_eq!((previewed.changed, previewed.dropped, previewed.counts.running), (true, 8, 2));
+    assert!(view.killed);
+    assert_eq!(format!("{:?}", story.job), before);
+    let ticket = story.verb(kill);
+    story.answers_fence(S1, &[], &leases[2..]);
+    story.disk_catches_up();
+    assert_eq!(story.reply(ticket), previewed);
+    assert!(story.previews(Verb::Pause).is_err(), "what would be refused is refused");
+    assert!(!story.previews(kill).unwrap().0.changed);
+}
+
+#[test]
+fn a_preview_of_a_retry_says_how_many_tasks_would_run_again() {
+    let mut story = Story::of(2);
+    assert!(story.previews(Verb::Retry { request: 1 }).is_err());
+    let leases = story.started(S1, 2);
+    story.finishes(S1, leases[0], FAILED);
+    story.finishes(S1, leases[1], DONE);
+    for _ in 0..2 {
+        // First while its end is on the way to the disk, then after it.
+        let (previewed, view) = story.previews(Verb::Retry { request: 1 }).unwrap();
+        assert_eq!((previewed.retried, previewed.counts.undispatched, view.round), (1, 1, 2));
+        story.disk_catches_up();
+    }
+    assert_eq!(story.job.state(), JobState::Failed);
+}
+
+#[test]
 fn a_finished_job_refuses_every_verb() {
     let mut story = Story::of(1);
     let leases = story.started(S1, 1);

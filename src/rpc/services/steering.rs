@@ -1,0 +1,49 @@
+//! The requests that steer a job, as verbs: the same for one that acts, and for one that only asks what it would come to.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::verb::{Verb, Wish};
+use crate::domain::{Error, JobId, WallTime};
+use crate::rpc::convert::{change_from_pb, hold_from_pb, kill_mode_from_pb};
+use crate::rpc::pb;
+
+pub use pb::preview_verb_request::Verb as Asked;
+
+/// Which job is told what by a request that came at `now`. `Invalid` for the first field that is not as `jobs.proto` allows.
+pub fn wish(asked: Asked, now: WallTime) -> Result<(JobId, Wish), Error> {
+    let mut change = None;
+    let (id, verb, reason) = match asked {
+        Asked::Pause(pb::PauseJobRequest { id, request_id: _, reason, running, duration }) => {
+            (id, Verb::pause(hold_from_pb(running, duration, now)?), reason)
+        }
+        Asked::Resume(pb::ResumeJobRequest { id, reason, .. }) => (id, Verb::Resume, reason),
+        Asked::Retry(request) => {
+            change = change_from_pb(&request)?.map(Box::new);
+            (request.id, Verb::Retry { request: number_of(&request.request_id)? }, request.reason)
+        }
+        Asked::Kill(pb::KillJobRequest { id, reason, running, .. }) => (id, Verb::Kill(kill_mode_from_pb(running)?), reason),
+        Asked::Priority(pb::SetJobPriorityRequest { id, reason, priority, .. }) => (id, Verb::SetPriority(priority), reason),
+        Asked::Limit(pb::SetJobLimitRequest { id, reason, max_running, .. }) => {
+            (id, Verb::SetLimit((max_running > 0).then_some(max_running)), reason)
+        }
+    };
+    check_reason(&reason)?;
+    Ok((id.parse()?, Wish { verb, reason, change }))
+}
+
+/// A request id as a job remembers it.
+fn number_of(request_id: &str) -> Result<u128, Error> {
+    if request_id.is_empty() {
+        return Err(Error::invalid("request_id: empty; a new one is needed for each wish"));
+    }
+    let digest: [u8; 32] = Sha256::digest(request_id).into();
+    Ok(digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte)))
+}
+
+fn check_reason(reason: &str) -> Result<(), Error> {
+    const REASON_MAX_BYTES: usize = 1024;
+    if reason.len() > REASON_MAX_BYTES || reason.chars().any(char::is_control) {
+        return Err(Error::invalid(format!("reason: one line of at most {REASON_MAX_BYTES} bytes is allowed")));
+    }
+    Ok(())
+}
