@@ -8,5 +8,5 @@ fn main() -> ExitCode {
     if daemon::launcher_asked_for() {
         return daemon::launcher_main();
     }
-    cli::main(daemon::Embedded)
+    cli::main(daemon::Embedded, daemon::commands)
 }

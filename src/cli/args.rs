@@ -10,6 +10,7 @@ use super::kill::KillArgs;
 use super::limit::LimitArgs;
 use super::list::ListArgs;
 use super::logs::LogsArgs;
+use super::man::{self, ManArgs};
 use super::priority::PriorityArgs;
 use super::results::ResultsArgs;
 use super::run::{self, RunArgs};
@@ -57,6 +58,7 @@ Fetch and administer:
   data      Stored data sets: add, list
   worker    Workers: list, show, drain, resume
   completions  Print what a shell needs to complete verbs and options
+  man       Write the manual pages
 
 Options:
 {options}{after-help}";
@@ -153,6 +155,9 @@ pub(crate) enum Verb {
     /// Print what a shell needs to complete verbs and options; needs no head
     #[command(after_help = completions::EXAMPLES)]
     Completions(CompletionsArgs),
+    /// Write the manual pages, one for each verb and daemon; needs no head
+    #[command(after_help = man::EXAMPLES)]
+    Man(ManArgs),
 }
 
 #[cfg(test)]

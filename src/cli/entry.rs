@@ -14,7 +14,7 @@ use super::exit::{Ending, Exit, Stop};
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
-    completions, data, explain, kill, limit, list, logs, pause, priority, results, resume, retry, run, show, split, submit, tasks, up,
+    completions, data, explain, kill, limit, list, logs, man, pause, priority, results, resume, retry, run, show, split, submit, tasks, up,
     wait, watch, worker,
 };
 use crate::domain::Error;
@@ -23,6 +23,8 @@ use crate::rpc::client::Client;
 /// What a verb finds around it.
 pub(crate) struct World<'a> {
     pub(crate) starter: &'a dyn ClusterStarter,
+    /// The command lines of the daemons, for their manual pages.
+    pub(crate) daemons: fn() -> Vec<clap::Command>,
     pub(crate) around: Surroundings,
     /// `--head`.
     pub(crate) head_flag: Option<String>,
@@ -36,8 +38,9 @@ impl World<'_> {
     }
 }
 
-/// Runs the command line of this process. Starts a runtime of its own: call it outside of any.
-pub fn main(start_cluster: impl ClusterStarter) -> ExitCode {
+/// Runs the command line of this process; `daemons` gives the command lines of the others, for their manual pages. Starts a runtime of its
+/// own: call it outside of any.
+pub fn main(start_cluster: impl ClusterStarter, daemons: fn() -> Vec<clap::Command>) -> ExitCode {
     let mut ui = Ui::of_process(Format::Table);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -46,7 +49,8 @@ pub fn main(start_cluster: impl ClusterStarter) -> ExitCode {
             return ExitCode::from(Exit::Other as u8);
         }
     };
-    let mut world = World { starter: &start_cluster, around: Surroundings::of_process(), head_flag: None, signals: Signals::of_process() };
+    let around = Surroundings::of_process();
+    let mut world = World { starter: &start_cluster, daemons, around, head_flag: None, signals: Signals::of_process() };
     let exit = runtime.block_on(run_line(std::env::args_os(), &mut world, &mut ui));
     // Without waiting: a thread may sit in a read of standard input that never comes back.
     runtime.shutdown_background();
@@ -122,11 +126,12 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Up(args) => return up::run(args, world, ui).await,
         Verb::Split(args) => return split::run(args, &world.around, ui).await,
         Verb::Completions(args) => return completions::run(&args, ui),
+        Verb::Man(args) => return man::run(&args, &(world.daemons)(), ui),
         verb => verb,
     };
     let client = Client::connect(&world.head()?).await?;
     match verb {
-        Verb::Run(_) | Verb::Submit(_) | Verb::Up(_) | Verb::Split(_) | Verb::Completions(_) => {
+        Verb::Run(_) | Verb::Submit(_) | Verb::Up(_) | Verb::Split(_) | Verb::Completions(_) | Verb::Man(_) => {
             Err(Error::internal("this verb makes its own connection, or none").into())
         }
         Verb::List(args) => list::run(args, &client, ui).await,

@@ -20,6 +20,7 @@ mod kill;
 mod limit;
 mod list;
 mod logs;
+mod man;
 mod pages;
 mod pause;
 mod preview;

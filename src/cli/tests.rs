@@ -526,6 +526,29 @@ async fn a_dry_split_needs_no_head_and_says_what_each_task_would_get() {
 }
 
 #[tokio::test]
+async fn each_verb_and_each_daemon_has_a_manual_page() {
+    use clap::CommandFactory;
+    let mut shell = Shell::with(Script::default()).await;
+    shell.configured = false;
+    let dir = tempfile::tempdir().unwrap();
+    let ran = shell.run(&["man", &dir.path().to_string_lossy(), "-q"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.err);
+    let page = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let command = super::args::Cli::command();
+    for verb in command.get_subcommands() {
+        let text = page(&format!("man1/millpond-{}.1", verb.get_name()));
+        assert!(text.contains(&format!("millpond {}", verb.get_name()).replace('-', "\\-")), "{text}");
+        for verb_of_verb in verb.get_subcommands() {
+            page(&format!("man1/millpond-{}-{}.1", verb.get_name(), verb_of_verb.get_name()));
+        }
+    }
+    assert!(page("man1/millpond.1").contains("millpond\\-submit(1)"));
+    assert!(page("man8/millpond-worker.8").contains("a daemon"));
+    let files = ran.out.lines().inspect(|file| drop(page(file))).count();
+    assert!(files > 25, "{}", ran.out);
+}
+
+#[tokio::test]
 async fn a_shell_learns_the_verbs_and_needs_no_head_for_it() {
     let mut shell = Shell::with(Script::default()).await;
     shell.configured = false;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::domain::{Error, Resources};
 use crate::limits::{REATTACH_WINDOW, WORKER_SLOTS_MAX};
@@ -99,6 +99,11 @@ pub struct WorkerArgs {
     /// Results that it keeps for the head, as 10G; with more it takes no more tasks
     #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = size)]
     pub keep_results: u64,
+}
+
+/// The command lines of the daemons.
+pub fn commands() -> Vec<clap::Command> {
+    vec![HeadArgs::command(), WorkerArgs::command()]
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -10,6 +10,7 @@ mod process;
 mod signals;
 mod worker;
 
+pub use args::commands;
 pub use embedded::Embedded;
 pub use head::main as head_main;
 pub use process::{launcher_asked_for, launcher_main};

@@ -74,6 +74,10 @@ impl EmbeddedCluster for Embedded {
     }
 }
 
+fn daemons() -> Vec<clap::Command> {
+    vec![clap::Command::new("millpond-worker").about("a daemon")]
+}
+
 /// How a command line ended, and what it printed.
 pub struct Ran {
     pub exit: Exit,
@@ -114,7 +118,7 @@ impl Shell {
             ..Default::default()
         };
         let signals = Signals::scripted(self.signals.1.take().unwrap_or_else(|| mpsc::channel(1).1));
-        let mut world = World { starter: &starter, around, head_flag: None, signals };
+        let mut world = World { starter: &starter, daemons, around, head_flag: None, signals };
         let mut ui = Ui { out, err, format: Format::Table, err_is_terminal: false, can_ask: false };
         let args = std::iter::once("millpond").chain(args.iter().copied()).map(Into::into);
         let exit = run_line(args, &mut world, &mut ui).await;
