@@ -115,6 +115,12 @@ pub const STORE_CACHE_BYTES: u64 = 16 << 20;
 pub const PAGE_MAX_ITEMS: usize = 1000;
 /// The same: it is shorter where its items are large.
 pub const PAGE_MAX_BYTES: usize = MESSAGE_MAX_BYTES / 2;
+/// A configuration, a job file, a template: a larger one is a mistake.
+pub const TOML_MAX_BYTES: u64 = 1 << 20;
+/// The name of a template, which is a file's.
+pub const TEMPLATE_NAME_MAX_BYTES: usize = 200;
+/// Jobs in one job file.
+pub const JOBS_PER_FILE_MAX: usize = 1000;
 /// Jobs that a command line steers at once.
 pub const SELECTED_JOBS_MAX: usize = 2 * LIVE_JOBS_MAX;
 /// Ranges of jobs' numbers in one request for a listing.

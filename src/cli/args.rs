@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use super::completions::{self, CompletionsArgs};
+use super::context::{self, ContextCommand};
 use super::controlled::ControlArgs;
 use super::data::DataCommand;
 use super::explain::ExplainArgs;
@@ -18,6 +19,7 @@ use super::show::ShowArgs;
 use super::split::SplitArgs;
 use super::submit::{self, SubmitArgs};
 use super::tasks::TasksArgs;
+use super::template::{self, TemplateCommand};
 use super::ui::Format;
 use super::up::UpArgs;
 use super::wait::WaitArgs;
@@ -33,6 +35,7 @@ const HELP: &str = "\
 Start jobs:
   run       Run a command over a data set, and fetch the results
   submit    Submit a job, and print its id
+  template  Options kept under a name: save, list, show, delete, use
   up        Start a cluster on this machine
   split     Show how a file would be cut into chunks
 
@@ -57,6 +60,7 @@ Fetch and administer:
   results   Fetch a job's bundle, at any time
   data      Stored data sets: add, list
   worker    Workers: list, show, drain, resume
+  context   Clusters by name: list, show, use, add, remove
   completions  Print what a shell needs to complete verbs and options
   man       Write the manual pages
 
@@ -65,7 +69,7 @@ Options:
 
 const AFTER_HELP: &str = "\
 JOB is 7 or j7; list, wait and the steering verbs also take several, 3-9, all, and --state, --owner, --label, --name.
-The head is named by --head, MILLPOND_HEAD, ./millpond.toml or ~/.config/millpond/config.toml (head = \"http://HOST:7663\").
+The head is named by --head or --context, MILLPOND_HEAD or MILLPOND_CONTEXT, ./millpond.toml, or ~/.config/millpond/config.toml, in this order.
 Exit codes: 0 done, 1 other, 2 usage, 3 not found, 4 the state forbids it, 5 not allowed, 6 head unreachable,
 7 timed out waiting, 10 some tasks failed, 11 killed. `millpond VERB --help` has the details.";
 
@@ -85,19 +89,21 @@ pub(crate) struct Global {
     /// The head's address, as http://HOST:7663
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     pub(crate) head: Option<String>,
-    /// table, json (one document), jsonl (one per line), or id
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "table", help_heading = "Everywhere")]
-    #[arg(hide_possible_values = true)]
-    format: Format,
+    /// The context to use, in the place of the current one (see `millpond context`)
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Everywhere")]
+    pub(crate) context: Option<String>,
+    /// table, json (one document), jsonl (one per line), or id [default: table, or the configured one]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", help_heading = "Everywhere", hide_possible_values = true)]
+    format: Option<Format>,
     /// Only ids, as --format id
     #[arg(short, long, global = true, help_heading = "Everywhere")]
     quiet: bool,
 }
 
 impl Global {
-    /// The format that counts.
-    pub(crate) fn format(&self) -> Format {
-        if self.quiet { Format::Id } else { self.format }
+    /// The format that is asked for.
+    pub(crate) fn format(&self) -> Option<Format> {
+        if self.quiet { Some(Format::Id) } else { self.format }
     }
 }
 
@@ -113,6 +119,9 @@ pub(crate) enum Verb {
     /// Submit a job, and print its id
     #[command(after_help = submit::EXAMPLES)]
     Submit(Box<SubmitArgs>),
+    /// Options of jobs that are made again and again, kept under a name
+    #[command(subcommand, after_help = template::EXAMPLES)]
+    Template(TemplateCommand),
     /// Start a cluster on this machine, which stays until Ctrl-C
     Up(UpArgs),
     /// Show how a file would be cut into chunks; needs no head
@@ -152,6 +161,9 @@ pub(crate) enum Verb {
     /// Workers
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// Clusters by name, in the configuration; needs no head
+    #[command(subcommand, after_help = context::EXAMPLES)]
+    Context(ContextCommand),
     /// Print what a shell needs to complete verbs and options; needs no head
     #[command(after_help = completions::EXAMPLES)]
     Completions(CompletionsArgs),

@@ -7,17 +7,17 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind as ClapErrorKind;
 
-use super::args::{Cli, Verb};
-use super::config::Surroundings;
+use super::args::{Cli, Global, Verb};
+use super::config::{Settings, Surroundings};
 use super::embedded::ClusterStarter;
 use super::exit::{Ending, Exit, Stop};
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
-    completions, data, explain, kill, limit, list, logs, man, pause, priority, results, resume, retry, run, show, split, submit, tasks, up,
-    wait, watch, worker,
+    completions, context, data, explain, kill, limit, list, logs, man, pause, priority, results, resume, retry, run, show, split, submit,
+    tasks, template, up, wait, watch, worker,
 };
-use crate::domain::Error;
+use crate::domain::{Error, ErrorKind};
 use crate::rpc::client::Client;
 
 /// What a verb finds around it.
@@ -28,13 +28,20 @@ pub(crate) struct World<'a> {
     pub(crate) around: Surroundings,
     /// `--head`.
     pub(crate) head_flag: Option<String>,
+    /// What is configured, all told.
+    pub(crate) settings: Settings,
     pub(crate) signals: Signals,
 }
 
 impl World<'_> {
     /// The configured head, or how to name one.
     pub(crate) fn head(&self) -> Result<String, Error> {
-        self.around.head(self.head_flag.as_deref())
+        self.settings.head.clone().ok_or_else(|| {
+            Error::invalid(
+                "no head is named: use --head http://HOST:7663, set MILLPOND_HEAD, or note it with `millpond context add NAME --head URL` and \
+                 `millpond context use NAME` (`millpond up` starts a cluster here)",
+            )
+        })
     }
 }
 
@@ -50,7 +57,8 @@ pub fn main(start_cluster: impl ClusterStarter, daemons: fn() -> Vec<clap::Comma
         }
     };
     let around = Surroundings::of_process();
-    let mut world = World { starter: &start_cluster, daemons, around, head_flag: None, signals: Signals::of_process() };
+    let mut world =
+        World { starter: &start_cluster, daemons, around, head_flag: None, settings: Settings::default(), signals: Signals::of_process() };
     let exit = runtime.block_on(run_line(std::env::args_os(), &mut world, &mut ui));
     // Without waiting: a thread may sit in a read of standard input that never comes back.
     runtime.shutdown_background();
@@ -68,9 +76,13 @@ pub(crate) async fn run_line(args: impl IntoIterator<Item = OsString>, world: &m
         Ok(cli) => cli,
         Err(error) => return usage(&error, ui),
     };
-    ui.format = cli.global.format();
-    world.head_flag = cli.global.head;
-    let ended = perform(cli.verb, world, ui).await.and_then(|exit| ui.flush().map(|()| exit));
+    let Cli { global, verb } = cli;
+    ui.format = global.format().unwrap_or(Format::Table);
+    let ended = configure(&global, &verb, world, ui);
+    let ended = match ended {
+        Ok(()) => perform(verb, world, ui).await.and_then(|exit| ui.flush().map(|()| exit)),
+        Err(error) => Err(error.into()),
+    };
     match ended {
         Ok(exit) => exit,
         Err(Stop::OutputClosed) => Exit::Done,
@@ -80,6 +92,24 @@ pub(crate) async fn run_line(args: impl IntoIterator<Item = OsString>, world: &m
             Exit::of(error.kind)
         }
     }
+}
+
+/// Reads the configuration, unless the verb needs none of it.
+fn configure(global: &Global, verb: &Verb, world: &mut World<'_>, ui: &mut Ui) -> Result<(), Error> {
+    if matches!(verb, Verb::Completions(_) | Verb::Man(_)) {
+        return Ok(());
+    }
+    world.head_flag.clone_from(&global.head);
+    world.settings = match Settings::resolve(&world.around, global.head.as_deref(), global.context.as_deref()) {
+        // What is current may be gone: this verb mends it.
+        Err(error) if error.kind == ErrorKind::NotFound && matches!(verb, Verb::Context(_)) => {
+            ui.error(&error);
+            Settings::default()
+        }
+        settings => settings?,
+    };
+    ui.format = global.format().or(world.settings.format).unwrap_or(Format::Table);
+    Ok(())
 }
 
 /// `--help` and `--version` are no errors, but come the same way.
@@ -126,14 +156,21 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Up(args) => return up::run(args, world, ui).await,
         Verb::Split(args) => return split::run(args, &world.around, ui).await,
         Verb::Completions(args) => return completions::run(&args, ui),
+        Verb::Context(command) => return context::run(&command, world, ui),
+        Verb::Template(command) => return template::run(command, world, ui).await,
         Verb::Man(args) => return man::run(&args, &(world.daemons)(), ui),
         verb => verb,
     };
     let client = Client::connect(&world.head()?).await?;
     match verb {
-        Verb::Run(_) | Verb::Submit(_) | Verb::Up(_) | Verb::Split(_) | Verb::Completions(_) | Verb::Man(_) => {
-            Err(Error::internal("this verb makes its own connection, or none").into())
-        }
+        Verb::Run(_)
+        | Verb::Submit(_)
+        | Verb::Up(_)
+        | Verb::Split(_)
+        | Verb::Completions(_)
+        | Verb::Man(_)
+        | Verb::Context(_)
+        | Verb::Template(_) => Err(Error::internal("this verb makes its own connection, or none").into()),
         Verb::List(args) => list::run(args, &client, ui).await,
         Verb::Show(args) => show::run(args, &client, ui).await,
         Verb::Tasks(args) => tasks::run(args, &client, ui).await,

@@ -4,6 +4,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ValueHint;
+
 use super::config::Surroundings;
 use super::controlled::request_id;
 use super::exit::Stop;
@@ -42,7 +44,7 @@ pub(crate) enum Merge {
 #[derive(clap::Args, Debug)]
 pub(crate) struct JobOptions {
     /// The data set: a file, or - for standard input; gzip, zstd and bzip2 are unpacked
-    #[arg(value_name = "INPUT")]
+    #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     input: Option<PathBuf>,
     /// The command and its arguments, run once per chunk; {input} {output} {index} {count} {job} {with:NAME} are replaced
     #[arg(last = true, value_name = "COMMAND")]
@@ -61,7 +63,7 @@ pub(crate) struct JobOptions {
     #[arg(long, value_name = "RANGE", help_heading = "Job")]
     array: Option<ArrayRange>,
     /// A file that every task can read as {with:NAME}; repeatable
-    #[arg(long, value_name = "FILE", help_heading = "Job")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Job")]
     with: Vec<PathBuf>,
     /// An environment variable of every task; repeatable
     #[arg(long, value_name = "K=V", value_parser = parse_pair, help_heading = "Job")]
@@ -126,11 +128,6 @@ enum CheckedInput {
 }
 
 impl JobOptions {
-    /// Whether a job is described at all (`run --resume` wants none).
-    pub(crate) fn is_empty(&self) -> bool {
-        self.input.is_none() && self.command.is_empty() && self.array.is_none()
-    }
-
     /// Checks what can be checked here. `Invalid` for a wrong command line, `NotFound` for a missing file.
     pub(crate) fn check(self, around: &Surroundings) -> Result<CheckedJob, Error> {
         let Some(program) = self.command.first().filter(|program| !program.is_empty()) else {
@@ -187,6 +184,11 @@ impl JobOptions {
 }
 
 impl CheckedJob {
+    /// Its name and its owner.
+    pub(crate) fn name_and_owner(&self) -> (&str, &str) {
+        self.request.spec.as_ref().map_or(("", ""), |spec| (&spec.name, &spec.owner))
+    }
+
     /// Uploads what the head does not have yet; after it the job can be submitted.
     pub(crate) async fn upload(self, client: &Client, progress: &mut Progress) -> Result<pb::SubmitJobRequest, Error> {
         let mut request = self.request;

@@ -10,7 +10,8 @@ use super::embedded::{EmbeddedCluster, EmbeddedOptions};
 use super::entry::World;
 use super::exit::{Ending, Exit, Stop};
 use super::follow::{Follow, News, PATIENCE};
-use super::job_options::{CheckedJob, JobOptions, submit};
+use super::job_args::{self, JobArgs};
+use super::job_options::{CheckedJob, submit};
 use super::job_text::{ending, is_final, tasks};
 use super::kill::{Running, kill};
 use super::progress::Progress;
@@ -36,7 +37,7 @@ Exit codes: 0 done, 10 some tasks failed, 11 killed. Ctrl-C asks; twice stops th
 #[derive(clap::Args, Debug)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
-    job: JobOptions,
+    job: JobArgs,
     /// Where to write the bundle; - for standard output [default: ./NAME-jN.zip]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -56,14 +57,19 @@ enum Plan {
 
 pub(crate) async fn run(args: RunArgs, world: &mut World<'_>, ui: &mut Ui) -> Ending {
     let RunArgs { job, output, slots, resume } = args;
-    let configured = world.around.configured_head(world.head_flag.as_deref())?;
+    let configured = world.settings.head.clone();
     let (plan, head) = match resume {
         Some(_) if !job.is_empty() => return Err(Error::invalid("--resume takes no input and no command: the job has them").into()),
         Some(_) if world.head_flag.is_some() => {
             return Err(Error::invalid("--resume is for the embedded cluster; with --head use `millpond resume`").into());
         }
         Some(id) => (Plan::Resume(id), None),
-        None => (Plan::New(Box::new(job.check(&world.around)?)), configured),
+        None => {
+            let mut jobs = job_args::check(&job.layers(&world.settings.job)?, &world.around)?;
+            let job = jobs.pop().filter(|_| jobs.is_empty());
+            let several = || Error::invalid("the file has several jobs, and `run` stays with one: use `millpond submit`");
+            (Plan::New(Box::new(job.ok_or_else(several)?)), configured)
+        }
     };
     if let (Some(head), Some(_)) = (&head, slots) {
         return Err(Error::invalid(format!("--slots is for the embedded cluster, but the head at {head} is configured")).into());

@@ -23,6 +23,7 @@ mod full_disk;
 mod ground;
 mod head_restart;
 mod hostile;
+mod job_file;
 mod kill;
 mod kills;
 mod million;

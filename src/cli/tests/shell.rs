@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 
-use crate::cli::config::Surroundings;
+use crate::cli::config::{Settings, Surroundings};
 use crate::cli::embedded::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
 use crate::cli::entry::{World, run_line};
 use crate::cli::exit::Exit;
@@ -118,7 +118,7 @@ impl Shell {
             ..Default::default()
         };
         let signals = Signals::scripted(self.signals.1.take().unwrap_or_else(|| mpsc::channel(1).1));
-        let mut world = World { starter: &starter, daemons, around, head_flag: None, signals };
+        let mut world = World { starter: &starter, daemons, around, head_flag: None, settings: Settings::default(), signals };
         let mut ui = Ui { out, err, format: Format::Table, err_is_terminal: false, can_ask: false };
         let args = std::iter::once("millpond").chain(args.iter().copied()).map(Into::into);
         let exit = run_line(args, &mut world, &mut ui).await;
