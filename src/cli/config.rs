@@ -265,7 +265,7 @@ mod tests {
             ("head = [", "line 1: "),
             ("\nhaed = \"x\"", "line 2: unknown key `haed`: did you mean `head`?"),
             ("[contexts.lab]\ncurrent = \"x\"", "line 2: unknown key `current`: known are head, owner, format, submit"),
-            ("[submit]\nretry = 2", "line 2: unknown key `retry`: did you mean `retries`?"),
+            ("[submit]\nretris = 2", "line 2: unknown key `retris`: did you mean `retries`?"),
             ("contexts = 3", "line 1: `contexts` is a table: [contexts.NAME]"),
             ("[contexts]\nlab = 3", "line 2: `lab` is a table: [contexts.lab]"),
             ("format = \"xml\"", "line 1: `format` is table, json, jsonl or id"),
