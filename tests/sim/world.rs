@@ -459,7 +459,7 @@ impl World {
     fn over(&self) -> bool {
         let ended = |ledger: &Ledger| ledger.jobs.values().all(|job| job.ended.is_some());
         let answered = self.wishes.iter().all(|(_, answered)| *answered);
-        let idle = self.workers.iter().all(|worker| worker.up && worker.table.is_empty());
+        let idle = self.workers.iter().all(|worker| worker.up && worker.conn.is_some() && worker.table.is_empty());
         self.now > self.quiet_from + 60_000 && self.head.is_some() && ended(&self.disk.ledger) && idle && answered
     }
 
