@@ -1,9 +1,10 @@
 //! Millpond runs one command over every piece of a data set, on many machines, and stays steerable while it does.
 //!
-//! `ARCHITECTURE.md` has the map. Floors: [`domain`] and [`limits`] < [`engine`], [`split`], [`unpack`], [`codec`], [`failpoint`] < [`store`], [`blobs`],
-//! [`bundle`], [`exec`] < [`actors`] < [`rpc`] < [`cli`] < [`daemon`] < the binaries. A module uses only what stands below it.
+//! `ARCHITECTURE.md` has the map. Floors: [`domain`] and [`limits`] < [`engine`], [`split`], [`unpack`], [`codec`], [`failpoint`] < [`archive`], [`store`],
+//! [`blobs`], [`bundle`], [`exec`] < [`actors`] < [`rpc`] < [`cli`] < [`daemon`] < the binaries. A module uses only what stands below it.
 
 pub mod actors;
+pub mod archive;
 pub mod blobs;
 pub mod bundle;
 pub mod cli;

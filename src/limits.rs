@@ -55,10 +55,33 @@ pub const PATTERN_STATES_MAX_BYTES: usize = 1 << 20;
 /// One line that a pattern looks at.
 pub const PATTERN_LINE_MAX_BYTES: usize = 16 << 20;
 
+/// Files in an archive or a folder that is a data set.
+pub const ARCHIVE_FILES_MAX: usize = 1_000_000;
+/// One file of it: no more than a record to cut, so it may be larger than the records of a text.
+pub const ARCHIVE_FILE_MAX_BYTES: u64 = 1 << 40;
+/// One part of a file's path in an archive, as file systems have it.
+pub const MEMBER_NAME_MAX_BYTES: usize = 255;
+/// A file's path in an archive.
+pub const MEMBER_PATH_MAX_BYTES: usize = 2048;
+/// How deep in an archive a file may lie.
+pub const MEMBER_DEPTH_MAX_FOLDERS: usize = 64;
+/// What a tar archive may say of one file before it: names, times, attributes.
+pub const TAR_EXTENSION_MAX_BYTES: usize = 1 << 20;
+/// The directory of a zip archive, which is held in memory: enough for some 100,000 files. A tar has none.
+pub const ZIP_DIRECTORY_MAX_BYTES: u64 = 8 << 20;
+
 /// One piece of an upload or download.
 pub const PIECE_MAX_BYTES: usize = 1 << 20;
 /// One piece as we send it.
 pub const PIECE_BYTES: usize = 256 * 1024;
+/// After so much of an upload the head makes it durable, and says so.
+pub const UPLOAD_DURABLE_EVERY_BYTES: u64 = 4 << 20;
+/// What a client keeps of an upload in memory, to send it again: what is not durable yet.
+pub const UPLOAD_UNSURE_MAX_BYTES: usize = 16 << 20;
+/// Uploads that have begun and not ended.
+pub const PARTIAL_UPLOADS_MAX: usize = 1000;
+/// So long after the last byte has come an upload is given up.
+pub const PARTIAL_UPLOAD_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// One gRPC message.
 pub const MESSAGE_MAX_BYTES: usize = 4 << 20;
 /// A result that rides in the `Finished` message; a larger one goes to `ResultService` first.

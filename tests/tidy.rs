@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("unpack", 1),
     // Below all that touches a disk or a connection; nothing in a release build.
     ("failpoint", 1),
+    ("archive", 2),
     ("store", 2),
     ("blobs", 2),
     ("bundle", 2),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cache/<digest>/<name>                         a shared file
-//! cache/<digest>-<offset>-<len>-<header>/<name> a chunk
+//! cache/<digest>-<offset>-<len>-<header>/<name> a chunk; of files: a folder with them
 //! ```
 //! A file is moved there only when it is whole. Pieces in use are pinned; of the others the least recently used go first.
 
@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::domain::{Chunk, Digest, Error};
+use crate::archive::{Layout, unpack_files};
+use crate::domain::{Chunk, Digest, Error, ErrorKind};
 
 use super::data_port::{DataPort, TransferError};
 
@@ -26,13 +27,20 @@ pub struct Piece {
     pub chunk: Option<Chunk>,
     /// The file's name; its ending matters to some programs.
     pub name: String,
+    /// How the files of a chunk of files are laid out, in a folder of that name.
+    pub layout: Option<Layout>,
 }
 
 impl Piece {
     fn key(&self) -> String {
+        let layout = match self.layout {
+            None => "",
+            Some(Layout::OneFile) => "-file",
+            Some(Layout::Tree) => "-tree",
+        };
         match self.chunk {
             None => self.digest.to_string(),
-            Some(Chunk { offset, len, header, .. }) => format!("{}-{offset}-{len}-{header}", self.digest),
+            Some(Chunk { offset, len, header, .. }) => format!("{}-{offset}-{len}-{header}{layout}", self.digest),
         }
     }
 
@@ -46,7 +54,8 @@ impl Piece {
 
 #[derive(Default)]
 struct Entry {
-    file: Arc<OnceCell<u64>>,
+    /// What a task gets the path of.
+    file: Arc<OnceCell<PathBuf>>,
     pins: u32,
     used: u64,
     len: u64,
@@ -72,6 +81,8 @@ pub struct Cache {
 pub struct Pinned {
     /// Where it is.
     pub path: PathBuf,
+    /// Whether that is a folder.
+    pub is_folder: bool,
     key: (String, String),
     cache: Arc<Cache>,
 }
@@ -109,36 +120,42 @@ impl Cache {
             entry.used = used;
             entry.file.clone()
         };
-        let pinned = Pinned { path: self.dir.join(&key.0).join(&key.1), key, cache: self.clone() };
-        file.get_or_try_init(|| self.fetch(piece, &pinned)).await?;
+        let mut pinned =
+            Pinned { path: self.dir.join(&key.0).join(&key.1), is_folder: piece.layout == Some(Layout::Tree), key, cache: self.clone() };
+        pinned.path = file.get_or_try_init(|| self.fetch(piece, &pinned)).await?.clone();
         Ok(pinned)
     }
 
-    async fn fetch(&self, piece: &Piece, pinned: &Pinned) -> Result<u64, TransferError> {
-        let temp = {
-            let mut table = self.table();
-            table.last_temp += 1;
-            self.dir.join(format!("fetching-{}", table.last_temp))
-        };
-        let fetched = self.port.fetch(piece.digest, piece.ranges(), temp.clone()).await;
-        let fetched = match fetched {
+    async fn fetch(&self, piece: &Piece, pinned: &Pinned) -> Result<PathBuf, TransferError> {
+        let temp = self.temp();
+        let fetched = match self.port.fetch(piece.digest, piece.ranges(), temp.clone()).await {
             Ok(len) => {
-                let (whole, digest, from, to) = (piece.chunk.is_none(), piece.digest, temp.clone(), pinned.path.clone());
-                let settled = tokio::task::spawn_blocking(move || settle(whole.then_some(digest), &from, &to)).await;
-                settled.unwrap_or_else(|_| Err(Error::internal("storing a fetched file broke off").into())).map(|()| len)
+                let (piece, from, to) = (piece.clone(), temp.clone(), pinned.path.clone());
+                let settled = tokio::task::spawn_blocking(move || match piece.layout {
+                    None => settle(piece.chunk.is_none().then_some(piece.digest), &from, &to).map(|()| (len, to)),
+                    Some(layout) => settle_files(layout, &from, &to),
+                });
+                settled.await.unwrap_or_else(|_| Err(Error::internal("storing a fetched file broke off").into()))
             }
             Err(error) => Err(error),
         };
         match fetched {
-            Ok(len) => {
+            Ok((len, path)) => {
                 self.fetched(&pinned.key, len);
-                Ok(len)
+                Ok(path)
             }
             Err(error) => {
                 let _ = std::fs::remove_file(&temp);
                 Err(error)
             }
         }
+    }
+
+    /// A path in the cache's folder that nothing else has.
+    fn temp(&self) -> PathBuf {
+        let mut table = self.table();
+        table.last_temp += 1;
+        self.dir.join(format!("fetching-{}", table.last_temp))
     }
 
     fn fetched(&self, key: &(String, String), len: u64) {
@@ -168,8 +185,8 @@ impl Cache {
             let Some(entry) = table.entries.remove(&key) else { return };
             table.bytes = table.bytes.saturating_sub(entry.len);
             let folder = self.dir.join(&key.0);
+            remove(&folder.join(&key.1));
             // Another name of the same content may share the folder, so only an empty one goes.
-            let _ = std::fs::remove_file(folder.join(&key.1));
             let _ = std::fs::remove_dir(folder);
         }
     }
@@ -196,6 +213,40 @@ fn settle(digest: Option<Digest>, from: &Path, to: &Path) -> Result<(), Transfer
         std::fs::create_dir_all(folder).map_err(io(folder))?;
     }
     std::fs::rename(from, to).map_err(io(to))
+}
+
+/// Unpacks fetched files, next to what was fetched, and moves the folder to its place: their length, and what a task gets the path of.
+fn settle_files(layout: Layout, from: &Path, to: &Path) -> Result<(u64, PathBuf), TransferError> {
+    let io = |path: &Path, error: &std::io::Error| TransferError::Here(Error::io(path, error));
+    let unpacked = from.with_extension("files");
+    std::fs::create_dir(&unpacked).map_err(|error| io(&unpacked, &error))?;
+    let settled = unpack_files(from, &unpacked, layout).map_err(|error| match error.kind {
+        ErrorKind::Corrupt => TransferError::Head(error),
+        _ => TransferError::Here(error),
+    });
+    let settled = settled.and_then(|(len, last)| {
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
+        }
+        std::fs::rename(&unpacked, to).map_err(|error| io(to, &error))?;
+        let path = match layout {
+            Layout::OneFile => to.join(last.file_name().unwrap_or_default()),
+            Layout::Tree => to.to_owned(),
+        };
+        Ok((len, path))
+    });
+    if settled.is_err() {
+        let _ = std::fs::remove_dir_all(&unpacked);
+    }
+    let _ = std::fs::remove_file(from);
+    settled
+}
+
+/// Removes what was in the cache; what can't be removed stays until the next start.
+fn remove(path: &Path) {
+    if std::fs::remove_file(path).is_err() {
+        let _ = std::fs::remove_dir_all(path);
+    }
 }
 
 struct HashWriter<'a>(&'a mut Sha256);
@@ -244,7 +295,7 @@ mod tests {
 
     fn chunk(offset: u64, len: u64, header: u64) -> Piece {
         let chunk = Chunk { offset, len, header, first_record: 0, records: 1 };
-        Piece { digest: Digest([1; 32]), chunk: Some(chunk), name: "x.txt".into() }
+        Piece { digest: Digest([1; 32]), chunk: Some(chunk), name: "x.txt".into(), layout: None }
     }
 
     #[tokio::test]
@@ -277,7 +328,7 @@ mod tests {
     async fn a_shared_file_with_the_wrong_content_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::new(&dir.path().join("cache"), 100, Arc::new(Letters::default())).unwrap();
-        let piece = Piece { digest: Digest([1; 32]), chunk: None, name: "db".into() };
+        let piece = Piece { digest: Digest([1; 32]), chunk: None, name: "db".into(), layout: None };
         assert!(cache.get(&piece).await.is_err_and(|error| error.to_string().contains("instead of")));
         let good = Piece { digest: Digest(Sha256::digest(b"abcdefghij").into()), ..piece };
         assert!(cache.get(&good).await.is_ok());

@@ -11,7 +11,7 @@ use crate::domain::entry::Entry;
 use crate::domain::{Digest, Error, ErrorKind, SplitRule, WallTime};
 use crate::engine::ledger::DatasetRecord;
 use crate::limits;
-use crate::split::{Splitter, refuse_packed};
+use crate::split::{Splitter, refuse_other_kind};
 
 use super::clock::wall_now;
 use super::disk::Disk;
@@ -156,7 +156,7 @@ fn split(dataset: &Dataset, rule: &SplitRule, writer: &mut ChunkIndexWriter) -> 
             break;
         }
         if offset == 0 {
-            refuse_packed(&buffer[..read])?;
+            refuse_other_kind(&buffer[..read], rule)?;
         }
         offset += read as u64;
         splitter.feed(&buffer[..read], &mut chunks)?;

@@ -20,6 +20,7 @@ pub mod head;
 pub mod head_root;
 pub mod ingest;
 pub mod inspection;
+pub mod intake;
 pub mod job;
 pub mod job_store;
 pub mod journal;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::archive::Layout;
 use crate::domain::wire::{JobInfo, Lease};
-use crate::domain::{Chunk, Error, ErrorKind, Input, Packing};
+use crate::domain::{Chunk, Cut, Error, ErrorKind, Input, Packing, Record, SplitRule};
 use crate::engine::slot_table::Preparation;
 
 use super::cache::{Cache, Piece, Pinned};
@@ -21,20 +22,31 @@ pub struct Inputs {
 /// Gets a task's inputs.
 pub async fn prepare(cache: Arc<Cache>, info: Arc<JobInfo>, lease: Lease, chunk: Option<Chunk>) -> Result<Inputs, TransferError> {
     let mut inputs = Inputs::default();
-    if let (Input::Dataset { digest, name, .. }, Some(chunk)) = (&info.spec.input, chunk) {
-        let piece = Piece { digest: *digest, chunk: Some(chunk), name: chunk_name(name, info.spec.index_of(lease.no)) };
+    if let (Input::Dataset { digest, name, rule }, Some(chunk)) = (&info.spec.input, chunk) {
+        let (layout, name) = (layout(rule), chunk_name(name, info.spec.index_of(lease.no)));
+        let name = if layout.is_some() { name.trim_end_matches(".tar").to_owned() } else { name };
+        let piece = Piece { digest: *digest, chunk: Some(chunk), name, layout };
         inputs.input = Some(cache.get(&piece).await?);
     }
     for file in &info.spec.with {
-        let piece = Piece { digest: file.digest, chunk: None, name: file.name.clone() };
+        let piece = Piece { digest: file.digest, chunk: None, name: file.name.clone(), layout: None };
         inputs.with.push((file.name.clone(), cache.get(&piece).await?));
     }
     Ok(inputs)
 }
 
+/// How a chunk of files is laid out: `files:1` promises one file, all others a folder, however many are in it.
+fn layout(rule: &SplitRule) -> Option<Layout> {
+    match (&rule.record, rule.cut) {
+        (Record::Files, Cut::Records(1)) => Some(Layout::OneFile),
+        (Record::Files, _) => Some(Layout::Tree),
+        _ => None,
+    }
+}
+
 /// `spectra-000042.mgf`: the data set's own ending stays, since programs look at it; but a chunk is never compressed.
 fn chunk_name(name: &str, index: u64) -> String {
-    let name = Packing::plain_name(name);
+    let name = &*Packing::plain_name(name);
     match name.rsplit_once('.') {
         Some((stem, ending)) if !stem.is_empty() => format!("{stem}-{index:06}.{ending}"),
         _ => format!("{name}-{index:06}"),

@@ -194,7 +194,8 @@ impl Runner {
         let mut argv = spec.command.iter().map(|arg| exec::expand(arg, &placeholders));
         let name = argv.next().ok_or_else(|| Error::invalid("the command is empty"))?;
         let path = env.iter().find(|(key, _)| key == "PATH").map_or("", |(_, value)| value.as_str());
-        let stdin = if exec::uses_input(&spec.command) { None } else { input.as_ref().map(PathBuf::from) };
+        let has_bytes = inputs.input.as_ref().is_some_and(|pinned| !pinned.is_folder);
+        let stdin = if exec::uses_input(&spec.command) || !has_bytes { None } else { input.as_ref().map(PathBuf::from) };
         Ok(Start {
             program: exec::resolve_program(&name, path, &self.folders.work())?,
             args: argv.collect(),

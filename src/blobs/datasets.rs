@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/ab/abcdef…     one file per content
 //! <root>/tmp/17         an upload
+//! <root>/partial/<id>.… an upload that can be gone on with
 //! ```
 
 use std::fs::{self, File};
@@ -13,6 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::folder;
 use super::upload::Upload;
 use crate::domain::{Digest, Error, ErrorKind};
+use crate::limits::{PARTIAL_UPLOAD_KEPT, PARTIAL_UPLOADS_MAX};
+
+/// Uploads that can be gone on with, below the root.
+const PARTIAL: &str = "partial";
 
 /// All stored contents. Shared by threads; callers see to it that nothing is removed that is used or uploaded at the time.
 #[derive(Debug)]
@@ -31,7 +36,45 @@ impl DatasetStore {
             fs::remove_file(&path).map_err(|error| Error::io(&path, &error))?;
             tracing::info!(path = %path.display(), "removed: an upload that was never finished");
         }
-        Ok(Self { root: root.to_owned(), next_upload: AtomicU64::new(0) })
+        folder::create(&root.join(PARTIAL))?;
+        let store = Self { root: root.to_owned(), next_upload: AtomicU64::new(0) };
+        store.give_up_old()?;
+        Ok(store)
+    }
+
+    /// Removes uploads to which nothing has come for a day; how many are left.
+    fn give_up_old(&self) -> Result<usize, Error> {
+        let (folder, mut left) = (self.root.join(PARTIAL), 0);
+        for name in folder::names(&folder)? {
+            let path = folder.join(name);
+            let age = fs::metadata(&path).and_then(|data| data.modified()).map(|at| at.elapsed().unwrap_or_default());
+            if age.is_ok_and(|age| age > PARTIAL_UPLOAD_KEPT) && fs::remove_file(&path).is_ok() {
+                tracing::info!(path = %path.display(), "removed: an upload to which nothing has come for a day");
+            } else {
+                left += 1;
+            }
+        }
+        Ok(left)
+    }
+
+    /// Goes on with an upload, or begins it. `about` is a digest of what the uploader says of it. One at a time for each id: that is the
+    /// caller's business.
+    ///
+    /// # Errors
+    /// `Conflict` if something else was said of this id before; `Exhausted` for too many uploads that have not ended.
+    pub fn go_on_with_upload(&self, id: u128, about: Digest) -> Result<Upload, Error> {
+        let left = self.give_up_old()?;
+        let (folder, about) = (self.root.join(PARTIAL), about.to_string());
+        let (id, name) = (format!("{id:032x}"), format!("{id:032x}.{about}"));
+        match folder::names(&folder)?.iter().find(|there| there.starts_with(&id)) {
+            Some(there) if *there != name => {
+                Err(Error::conflict("another upload has begun by this upload_id, with another digest, length or form: choose a new one"))
+            }
+            None if left >= PARTIAL_UPLOADS_MAX => Err(Error::exhausted(format!(
+                "{left} uploads have begun and not ended, no more are taken (PARTIAL_UPLOADS_MAX): those to which nothing comes go after a day"
+            ))),
+            _ => Upload::go_on(&self.root, folder.join(name)),
+        }
     }
 
     /// Begins an upload, next to the stored contents.

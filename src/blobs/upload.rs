@@ -1,7 +1,7 @@
 //! A data set on its way in.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -10,6 +10,7 @@ use super::datasets::path_of;
 use super::folder;
 use crate::domain::{Digest, Error};
 use crate::failpoint;
+use crate::limits::PIECE_BYTES;
 
 /// What was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct Stored {
     pub len: u64,
 }
 
-/// A growing temporary file, hashed as it is written. Dropping it removes the file.
+/// A growing file, hashed as it is written. Dropping it removes the file, unless it is kept to go on with.
 #[derive(Debug)]
 pub struct Upload {
     root: PathBuf,
@@ -29,16 +30,36 @@ pub struct Upload {
     hasher: Sha256,
     len: u64,
     failed: Option<Error>,
+    is_kept: bool,
 }
 
 impl Upload {
     /// A new file at `path`, for the data sets under `root`.
     pub(super) fn begin(root: &Path, path: PathBuf) -> Result<Self, Error> {
-        let file = File::create_new(&path).map_err(|error| Error::io(&path, &error))?;
-        Ok(Self { root: root.to_owned(), path, file, hasher: Sha256::new(), len: 0, failed: None })
+        let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(|error| Error::io(&path, &error))?;
+        Ok(Self { root: root.to_owned(), path, file, hasher: Sha256::new(), len: 0, failed: None, is_kept: false })
     }
 
-    /// Adds bytes. `Exhausted` if the disk is full; after an error the upload is lost.
+    /// A file that stays when it is dropped, with what an earlier upload has written.
+    pub(super) fn go_on(root: &Path, path: PathBuf) -> Result<Self, Error> {
+        let file = folder::open_or_create(&path)?;
+        let mut upload = Self { root: root.to_owned(), path, file, hasher: Sha256::new(), len: 0, failed: None, is_kept: true };
+        let mut reader = upload.file.try_clone().map_err(|error| Error::io(&upload.path, &error))?;
+        let mut buffer = vec![0; PIECE_BYTES];
+        loop {
+            match reader.read(&mut buffer).map_err(|error| Error::io(&upload.path, &error))? {
+                0 => break,
+                len => {
+                    upload.hasher.update(&buffer[..len]);
+                    upload.len += len as u64;
+                }
+            }
+        }
+        upload.sync()?;
+        Ok(upload)
+    }
+
+    /// Adds bytes. `Exhausted` if the disk is full; after an error it can only be dropped, and gone on with, if it is kept.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.usable()?;
         if let Err(error) = self.file.write_all(bytes) {
@@ -50,6 +71,24 @@ impl Upload {
         self.hasher.update(bytes);
         self.len += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Makes what was written durable.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.usable()?;
+        let synced = self.file.sync_data().map_err(|error| Error::io(&self.path, &error));
+        self.failed = synced.as_ref().err().cloned();
+        synced
+    }
+
+    /// What was written, to read it again.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it: nobody is to go on with it.
+    pub fn discard(mut self) {
+        self.is_kept = false;
     }
 
     /// Bytes so far.
@@ -67,14 +106,17 @@ impl Upload {
         self.usable()?;
         let digest = Digest(std::mem::take(&mut self.hasher).finalize().into());
         if let Some(expected) = expected.filter(|expected| *expected != digest) {
+            // There is nothing to go on with.
+            self.is_kept = false;
             return Err(Error::invalid(format!("the data set's digest is {digest}, not {expected}: upload it again")));
         }
         let target = path_of(&self.root, digest);
         if fs::metadata(&target).is_ok_and(|there| there.len() == self.len) {
             // Another upload may have renamed it a moment ago.
             folder::sync_parent(&target)?;
+            self.is_kept = false;
         } else {
-            self.file.sync_data().map_err(|error| Error::io(&self.path, &error))?;
+            self.sync()?;
             target.parent().map_or(Ok(()), folder::create)?;
             failpoint::hit("upload.before_rename");
             folder::rename(&self.path, &target)?;
@@ -90,7 +132,9 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // Gone already if it was renamed; what stays is removed when the head starts.
-        let _ = fs::remove_file(&self.path);
+        if !self.is_kept {
+            // Gone already if it was renamed; what stays is removed when the head starts.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }

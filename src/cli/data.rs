@@ -18,9 +18,9 @@ const COLUMNS: &[Column] = &[("DIGEST", false), ("NAME", false), ("SIZE", true),
 
 #[derive(clap::Subcommand, Debug)]
 pub(crate) enum DataCommand {
-    /// Store a file, and print its digest; gzip, zstd and bzip2 are unpacked
+    /// Store a file or a folder, and print its digest; gzip, zstd, bzip2 and zip are unpacked
     Add {
-        /// A file, or - for standard input
+        /// A file, a folder, or - for standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Another name than the file's; its ending chooses the split rule

@@ -132,7 +132,7 @@ impl<'a> Controlled<'a> {
 pub(crate) struct Split<'a> {
     version: u32,
     file: &'a str,
-    packing: Option<String>,
+    packing: Option<&'a str>,
     split: &'a str,
     bytes: u64,
     records: u64,
@@ -167,7 +167,7 @@ impl<'a> Split<'a> {
         Self {
             version: VERSION,
             file,
-            packing: preview.packing.map(|packing| packing.to_string()),
+            packing: preview.packing.as_deref(),
             split,
             bytes: preview.bytes,
             records: preview.summary.records,

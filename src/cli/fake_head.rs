@@ -11,6 +11,7 @@ use crate::domain::Error;
 use crate::rpc::pb::cluster_service_server::{ClusterService, ClusterServiceServer};
 use crate::rpc::pb::dataset_service_server::{DatasetService, DatasetServiceServer};
 use crate::rpc::pb::job_service_server::{JobService, JobServiceServer};
+use crate::rpc::pb::resume_upload_request::End;
 use crate::rpc::pb::{self, *};
 use crate::rpc::status::to_status;
 
@@ -205,6 +206,43 @@ impl DatasetService for FakeHead {
         self.ask(format!("upload {} of {len} bytes in {count} pieces", header.name));
         let digest = if header.digest.is_empty() { "0".repeat(64) } else { header.digest };
         Ok(Response::new(Dataset { digest, name: header.name, len, created: None }))
+    }
+
+    type ResumeUploadStream = Items<ResumeUploadResponse>;
+
+    async fn resume_upload(
+        &self,
+        request: Request<Streaming<ResumeUploadRequest>>,
+    ) -> Result<Response<Items<ResumeUploadResponse>>, Status> {
+        use resume_upload_request::Request as Part;
+        use resume_upload_response::Response as Answer;
+        let (mut parts, head) = (request.into_inner(), self.clone());
+        let (answers, stream) = tokio::sync::mpsc::channel(4);
+        let answer = |response| Ok(ResumeUploadResponse { response: Some(response) });
+        tokio::spawn(async move {
+            let (mut header, mut count) = (upload_dataset_request::Header::default(), 0);
+            while let Some(part) = parts.next().await {
+                match part.map(|part| part.request) {
+                    Ok(Some(Part::Begin(begin))) => {
+                        header = begin.header.unwrap_or_default();
+                        let _ = answers.send(answer(Answer::Durable(0))).await;
+                    }
+                    Ok(Some(Part::Piece(_))) => count += 1,
+                    Ok(Some(Part::End(End { len }))) => {
+                        head.ask(format!("upload {} of {len} bytes in {count} pieces", header.name));
+                        let digest = if header.digest.is_empty() { "0".repeat(64) } else { header.digest.clone() };
+                        let data = Dataset { digest, name: header.name.clone(), len, created: None };
+                        let _ = answers.send(answer(Answer::Dataset(data))).await;
+                    }
+                    Ok(None) | Err(_) => return,
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(stream))))
+    }
+
+    async fn check_upload(&self, _: Request<CheckUploadRequest>) -> Result<Response<CheckUploadResponse>, Status> {
+        Ok(Response::new(CheckUploadResponse {}))
     }
 
     async fn get_dataset(&self, request: Request<GetDatasetRequest>) -> Result<Response<Dataset>, Status> {

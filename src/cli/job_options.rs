@@ -11,7 +11,7 @@ use super::controlled::request_id;
 use super::exit::Stop;
 use super::progress::Progress;
 use super::units::{parse_duration, parse_pair, parse_size, wire_duration};
-use crate::domain::{ArrayRange, Error, MaxFailed, Packing, SplitRule};
+use crate::domain::{ArrayRange, Error, MaxFailed, Packing, Record, SplitRule};
 use crate::limits::SHARED_FILES_MAX;
 use crate::rpc::client::Client;
 use crate::rpc::hashed::Form;
@@ -28,6 +28,8 @@ chunks of about equal size. WHAT is one of
   mgf       BEGIN IONS to END IONS; the parameters before the first are repeated in every chunk
   csv       a row, with line ends between quotes; the header is repeated in every chunk
   jsonl     a line that is not blank
+  files     a file of a folder, a .tar (also .tar.gz, .tgz, .tar.zst, .tar.bz2) or a .zip; with files:1 a task gets the path of its file,
+            otherwise that of a folder with its files
   records   records:N/start=REGEX, from one line that matches to the next; what stands before the first is repeated in every chunk;
             records:N/end=REGEX, up to a line that matches; the pattern stands last: records/chunks:8/start=^LOCUS
             (for the syntax see docs.rs/regex; . is any byte, \\w and \\d are ASCII, (?u) asks for Unicode)
@@ -43,7 +45,7 @@ pub(crate) enum Merge {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct JobOptions {
-    /// The data set: a file, or - for standard input; gzip, zstd and bzip2 are unpacked
+    /// The data set: a file, a folder, or - for standard input; gzip, zstd, bzip2, zip and tar are unpacked
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     input: Option<PathBuf>,
     /// The command and its arguments, run once per chunk; {input} {output} {index} {count} {job} {with:NAME} are replaced
@@ -141,12 +143,15 @@ impl JobOptions {
             (None, Some(array)) => CheckedInput::Array(array),
             (Some(path), None) => {
                 let split = self.split.as_ref().map(SplitRule::to_string).unwrap_or_default();
+                if path.is_dir() && self.split.as_ref().is_some_and(|rule| rule.record != Record::Files) {
+                    return Err(Error::invalid(format!("{}: is a folder, which `{split}` can't cut: split it by files:N", path.display())));
+                }
                 CheckedInput::Data { source: Source::of_input(path)?, split }
             }
         };
         let name = match (&self.name, &input) {
             (Some(name), _) => name.clone(),
-            (None, CheckedInput::Data { source: Source::File(path), .. }) => stem(path, true),
+            (None, CheckedInput::Data { source: Source::File(path), .. }) => stem(path, !path.is_dir()),
             // A pipe of a shell is called `63`.
             (None, CheckedInput::Data { source: Source::Stdin | Source::Pipe(_), .. } | CheckedInput::Array(_)) => program,
         };
@@ -223,21 +228,22 @@ pub(crate) async fn submit(request: &pb::SubmitJobRequest, client: &Client) -> R
 pub(crate) enum Source {
     /// `-`.
     Stdin,
-    /// A file that can be read twice: once for its digest.
+    /// A file or a folder that can be read twice: once for its digest.
     File(PathBuf),
     /// Something that can be read only once, such as `<(zcat in.gz)`.
     Pipe(PathBuf),
 }
 
 impl Source {
-    /// An INPUT argument: `NotFound` for a missing file, `Invalid` for a folder or an empty file.
+    /// An INPUT argument: `NotFound` for a missing file, `Invalid` for an empty one.
     pub(crate) fn of_input(path: &Path) -> Result<Self, Error> {
         if path == Path::new("-") {
             return Ok(Self::Stdin);
         }
         let data = std::fs::metadata(path).map_err(|error| Error::io(path, &error))?;
         if data.is_dir() {
-            return Err(Error::invalid(format!("{}: is a folder; a file is needed", path.display())));
+            // `.` has no name.
+            return Ok(Self::File(path.canonicalize().map_err(|error| Error::io(path, &error))?));
         }
         if !data.is_file() {
             return Ok(Self::Pipe(path.to_owned()));
@@ -301,6 +307,6 @@ fn stem(path: &Path, without_ending: bool) -> String {
     if !without_ending {
         return name.into_owned();
     }
-    let plain = Path::new(Packing::plain_name(&name));
-    plain.file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy().into_owned())
+    let plain = Packing::plain_name(&name);
+    Path::new(&*plain).file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy().into_owned())
 }

@@ -5,9 +5,12 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::domain::{Chunk, Error, Packing, SplitRule};
+use crate::archive::Archive;
+use crate::domain::{Chunk, Error, Packing, Record, SplitRule};
 use crate::limits::PIECE_BYTES;
-use crate::split::{Splitter, Summary, refuse_packed};
+use crate::split::member::{MemberPath, shown};
+use crate::split::tar::{Fault, TarReader, Visitor};
+use crate::split::{Splitter, Summary, refuse_other_kind};
 use crate::unpack::Unpacker;
 
 /// Chunks that are shown.
@@ -19,8 +22,8 @@ const SHOWN_CHARS: usize = 60;
 /// What splitting a file would make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Preview {
-    /// How it is compressed.
-    pub(crate) packing: Option<Packing>,
+    /// How it is compressed: `gzip`, `zip`…
+    pub(crate) packing: Option<String>,
     /// Its length, plain, in bytes.
     pub(crate) bytes: u64,
     pub(crate) summary: Summary,
@@ -30,7 +33,7 @@ pub(crate) struct Preview {
     pub(crate) first: Vec<FirstRecord>,
 }
 
-/// A chunk, and what its first record begins with.
+/// A chunk, and what its first record begins with: a line, or a file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FirstRecord {
     pub(crate) chunk: Chunk,
@@ -40,7 +43,7 @@ pub(crate) struct FirstRecord {
 impl Preview {
     /// Reads a file, more than once. The errors are those that a job would end with, and `NotFound`.
     pub(crate) fn of(path: &Path, rule: &SplitRule) -> Result<Self, Error> {
-        let input = Input::open(path)?;
+        let mut input = Input::open(path)?;
         let mut splitter = Splitter::new(rule.clone(), input.bytes);
         let (mut chunks, mut first, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
         let mut take = |chunks: &mut Vec<Chunk>| {
@@ -50,7 +53,7 @@ impl Preview {
         let mut is_first = true;
         input.read(|piece| {
             if std::mem::take(&mut is_first) {
-                refuse_packed(piece)?;
+                refuse_other_kind(piece, rule)?;
             }
             splitter.feed(piece, &mut chunks)?;
             take(&mut chunks);
@@ -63,7 +66,8 @@ impl Preview {
         let sizes = [size(0), size((sizes.len().saturating_sub(1)) / 2), size(sizes.len().saturating_sub(1))];
         // The first chunk has the header itself, before its first record.
         let starts: Vec<u64> = first.iter().map(|chunk| if chunk.offset == 0 { summary.header_len } else { chunk.offset }).collect();
-        let lines = input.look_at(&starts)?.iter().map(|bytes| first_line(bytes)).collect::<Vec<_>>();
+        let show = if rule.record == Record::Files { first_name } else { first_line };
+        let lines = input.look_at(&starts)?.iter().map(|bytes| show(bytes)).collect::<Vec<_>>();
         let first = first.into_iter().zip(lines).map(|(chunk, line)| FirstRecord { chunk, line }).collect();
         Ok(Self { packing: input.packing, bytes: input.bytes, summary, sizes, first })
     }
@@ -72,28 +76,65 @@ impl Preview {
 /// The first line that is not blank, shortened.
 fn first_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes.trim_ascii_start());
-    let line = text.lines().next().unwrap_or_default();
+    shortened(text.lines().next().unwrap_or_default())
+}
+
+/// The name of a tar's first file, shortened.
+fn first_name(bytes: &[u8]) -> String {
+    let mut name = FirstName(None);
+    // What is here may end anywhere.
+    let _ = TarReader::default().feed(bytes, &mut name);
+    name.0.map(|path| shortened(&shown(path.as_bytes()))).unwrap_or_default()
+}
+
+struct FirstName(Option<MemberPath>);
+
+impl Visitor for FirstName {
+    fn file(&mut self, path: MemberPath, _: u64) -> Result<(), Fault> {
+        self.0.get_or_insert(path);
+        Ok(())
+    }
+
+    fn data(&mut self, _: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn end(&mut self, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+fn shortened(line: &str) -> String {
     match line.char_indices().nth(SHOWN_CHARS) {
         None => line.to_owned(),
         Some((at, _)) => format!("{}…", &line[..at]),
     }
 }
 
-/// A file that can be read again.
+/// A file or folder that can be read again.
 struct Input {
     path: PathBuf,
-    packing: Option<Packing>,
+    packing: Option<String>,
+    /// What is read as a tar.
+    archive: Option<Archive>,
     bytes: u64,
 }
 
 impl Input {
     fn open(path: &Path) -> Result<Self, Error> {
         let failed = |error| Error::io(path, &error);
-        let mut file = File::open(path).map_err(failed)?;
+        let path = path.to_owned();
+        if let Some(archive) = Archive::open(&path).map_err(|error| error.context(path.display()))? {
+            let packing = matches!(archive, Archive::Zip(_)).then(|| "zip".to_owned());
+            let bytes = archive.tar_len();
+            return Ok(Self { path, packing, archive: Some(archive), bytes });
+        }
+        let mut file = File::open(&path).map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
         let mut head = Vec::new();
         file.by_ref().take(Packing::HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
-        let mut input = Self { path: path.to_owned(), packing: Packing::of(&head), bytes };
+        let packing = Packing::of(&head).map(|packing| packing.to_string());
+        let mut input = Self { path: path.clone(), packing, archive: None, bytes };
         if input.packing.is_some() {
             // The splitter has to know before.
             let mut bytes = 0;
@@ -107,7 +148,10 @@ impl Input {
     }
 
     /// All of it, plain, piece by piece.
-    fn read(&self, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    fn read(&mut self, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        if let Some(archive) = &mut self.archive {
+            return archive.write(&mut take).map_err(|error| error.context(self.path.display()));
+        }
         let failed = |error| Error::io(&self.path, &error);
         let mut file = File::open(&self.path).map_err(failed)?;
         let mut unpacker = Unpacker::default();
@@ -121,9 +165,9 @@ impl Input {
     }
 
     /// What stands at these offsets, which grow.
-    fn look_at(&self, offsets: &[u64]) -> Result<Vec<Vec<u8>>, Error> {
+    fn look_at(&mut self, offsets: &[u64]) -> Result<Vec<Vec<u8>>, Error> {
         let mut found = vec![vec![0; LOOK_BYTES]; offsets.len()];
-        if self.packing.is_none() {
+        if self.packing.is_none() && self.archive.is_none() {
             let failed = |error| Error::io(&self.path, &error);
             let file = File::open(&self.path).map_err(failed)?;
             for (bytes, offset) in found.iter_mut().zip(offsets) {
@@ -183,7 +227,7 @@ mod tests {
         assert!(preview.sizes.is_sorted() && preview.sizes[2] - preview.sizes[0] < 100, "{preview:?}");
         let lines = preview.first.iter().map(|first| &*first.line).collect::<Vec<_>>();
         assert!(lines.len() == 3 && lines[0] == "0,\"two" && lines.iter().all(|line| line.ends_with(",\"two")), "{preview:?}");
-        assert_eq!(Preview::of(&packed, &rule).unwrap(), Preview { packing: Some(Packing::Gzip), ..preview });
+        assert_eq!(Preview::of(&packed, &rule).unwrap(), Preview { packing: Some("gzip".into()), ..preview });
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::preview::Preview;
 use super::table::{Column, Table};
 use super::ui::{Format, Ui, printable};
 use super::units::short_size;
+use crate::archive::tar_name;
 use crate::domain::{Error, SplitRule};
 
 const COLUMNS: &[Column] = &[("CHUNK", true), ("RECORDS", true), ("SIZE", true), ("FIRST RECORD", false)];
@@ -18,7 +19,7 @@ const CHUNKS_PER_SLOT: u32 = 4;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct SplitArgs {
-    /// The file; gzip, zstd and bzip2 are unpacked
+    /// The file or folder; gzip, zstd, bzip2 and zip are unpacked
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Only show it: a file is split for good by the job that it is submitted with
@@ -36,7 +37,8 @@ pub(crate) async fn run(args: SplitArgs, around: &Surroundings, ui: &mut Ui) -> 
     let Source::File(path) = source else {
         return Err(Error::invalid("a dry run needs a file: it is read more than once").into());
     };
-    let rule = args.split.unwrap_or_else(|| SplitRule::for_name(&name, around.cores.saturating_mul(CHUNKS_PER_SLOT)));
+    let stored_as = if path.is_dir() { tar_name(&name) } else { name.clone() };
+    let rule = args.split.unwrap_or_else(|| SplitRule::for_name(&stored_as, around.cores.saturating_mul(CHUNKS_PER_SLOT)));
     let (text, work) = (rule.to_string(), tokio::task::spawn_blocking(move || Preview::of(&path, &rule)));
     let preview = work.await.map_err(|error| Error::internal(format!("splitting stopped: {error}")))??;
     match ui.format {
@@ -49,7 +51,7 @@ pub(crate) async fn run(args: SplitArgs, around: &Surroundings, ui: &mut Ui) -> 
 
 fn table(name: &str, rule: &str, preview: &Preview, ui: &mut Ui) -> Result<(), super::exit::Stop> {
     let Preview { packing, bytes, summary, sizes: [min, median, max], first } = preview;
-    let packing = packing.map(|packing| format!(", unpacked from {packing}")).unwrap_or_default();
+    let packing = packing.as_ref().map(|packing| format!(", unpacked from {packing}")).unwrap_or_default();
     ui.line(printable(&format!("{name}: {}{packing}, by {rule}", short_size(*bytes))))?;
     let header = match summary.header_len {
         0 => String::new(),

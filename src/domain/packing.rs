@@ -1,5 +1,6 @@
 //! How a file is compressed: what it begins with says it, what its name ends with suggests it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A compression that is undone when a data set comes in.
@@ -30,11 +31,14 @@ impl Packing {
         }
     }
 
-    /// A file's name without the ending that says how it is compressed: `x.fasta` for `x.fasta.gz`.
-    pub fn plain_name(name: &str) -> &str {
-        match name.rsplit_once('.') {
-            Some((stem, ending)) if !stem.is_empty() && ["gz", "zst", "bz2"].iter().any(|known| ending.eq_ignore_ascii_case(known)) => stem,
-            _ => name,
+    /// A file's name without the ending that says how it is compressed: `x.fasta` for `x.fasta.gz`, `x.tar` for `x.tgz`.
+    pub fn plain_name(name: &str) -> Cow<'_, str> {
+        let Some((stem, ending)) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else { return name.into() };
+        let is = |all: &[&str]| all.iter().any(|known| ending.eq_ignore_ascii_case(known));
+        match () {
+            () if is(&["gz", "zst", "bz2"]) => stem.into(),
+            () if is(&["tgz", "tzst", "tbz2", "tbz"]) => format!("{stem}.tar").into(),
+            () => name.into(),
         }
     }
 }
@@ -66,9 +70,17 @@ mod tests {
 
     #[test]
     fn a_name_loses_one_ending() {
-        for (name, plain) in
-            [("x.fasta.gz", "x.fasta"), ("x.gz.ZST", "x.gz"), ("x.bz2", "x"), (".gz", ".gz"), ("x.zip", "x.zip"), ("gz", "gz")]
-        {
+        for (name, plain) in [
+            ("x.fasta.gz", "x.fasta"),
+            ("x.gz.ZST", "x.gz"),
+            ("x.bz2", "x"),
+            (".gz", ".gz"),
+            ("x.zip", "x.zip"),
+            ("gz", "gz"),
+            ("x.y.TGZ", "x.y.tar"),
+            ("x.tbz2", "x.tar"),
+            (".tgz", ".tgz"),
+        ] {
             assert_eq!(Packing::plain_name(name), plain);
         }
     }

@@ -10,7 +10,7 @@ use super::packing::Packing;
 use super::pattern::Pattern;
 
 /// The rules there are, for messages.
-const RULES: &str = "lines:N, bytes:N, chunks:N, fasta:N, fastq:N, mgf:N, csv:N, jsonl:N, records:N/start=REGEX, records:N/end=REGEX, \
+const RULES: &str = "lines:N, bytes:N, chunks:N, fasta:N, fastq:N, mgf:N, csv:N, jsonl:N, files:N, records:N/start=REGEX, records:N/end=REGEX, \
                      and with each of these words fasta/chunks:N, fasta/bytes:N";
 
 /// What may not be cut. Persisted: a new kind comes last.
@@ -32,6 +32,8 @@ pub enum Record {
     Start(Pattern),
     /// The lines up to one that matches.
     End(Pattern),
+    /// A file of a tar archive.
+    Files,
 }
 
 impl Record {
@@ -44,6 +46,7 @@ impl Record {
             Self::Fastq => "fastq",
             Self::Jsonl => "jsonl",
             Self::Csv => "csv",
+            Self::Files => "files",
             Self::Start(_) | Self::End(_) => "records",
         }
     }
@@ -61,7 +64,7 @@ impl Record {
         if pattern.is_some() {
             return Err(Error::invalid("only `records` has something behind its number"));
         }
-        [Self::Line, Self::Fasta, Self::Mgf, Self::Fastq, Self::Jsonl, Self::Csv]
+        [Self::Line, Self::Fasta, Self::Mgf, Self::Fastq, Self::Jsonl, Self::Csv, Self::Files]
             .into_iter()
             .find(|record| record.word() == word)
             .ok_or_else(|| Error::invalid("unknown"))
@@ -72,7 +75,7 @@ impl Record {
         match self {
             Self::Start(pattern) => Some(("start", pattern)),
             Self::End(pattern) => Some(("end", pattern)),
-            Self::Line | Self::Fasta | Self::Mgf | Self::Fastq | Self::Jsonl | Self::Csv => None,
+            Self::Line | Self::Fasta | Self::Mgf | Self::Fastq | Self::Jsonl | Self::Csv | Self::Files => None,
         }
     }
 
@@ -84,6 +87,7 @@ impl Record {
             "fastq" | "fq" => Self::Fastq,
             "jsonl" | "ndjson" => Self::Jsonl,
             "csv" | "tsv" => Self::Csv,
+            "tar" | "zip" => Self::Files,
             _ => Self::Line,
         }
     }
@@ -179,6 +183,9 @@ mod tests {
             "csv/bytes:9",
             "jsonl:7",
             "jsonl/chunks:3",
+            "files:1",
+            "files/chunks:4",
+            "files/bytes:5",
         ] {
             assert_eq!(text.parse::<SplitRule>().unwrap().to_string(), text);
         }
@@ -229,6 +236,10 @@ mod tests {
             ("a.jsonl", "jsonl/chunks:4"),
             ("a.ndjson", "jsonl/chunks:4"),
             ("a.mgf", "mgf/chunks:4"),
+            ("a.tar", "files/chunks:4"),
+            ("a.ZIP", "files/chunks:4"),
+            ("a.mgf.tgz", "files/chunks:4"),
+            ("a.tar.zst", "files/chunks:4"),
             ("a.fasta.gz", "fasta/chunks:4"),
             ("a.CSV.Bz2", "csv/chunks:4"),
             ("a.fq.zst", "fastq/chunks:4"),

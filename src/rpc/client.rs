@@ -5,28 +5,26 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
-use super::hashed::{Form, Hashed};
+use super::hashed::{Form, Found, Hashed};
 use super::pb;
 use super::pb::cluster_service_client::ClusterServiceClient;
 use super::pb::dataset_service_client::DatasetServiceClient;
 use super::pb::job_service_client::JobServiceClient;
+use super::pb::resume_upload_request::Begin;
+use super::sending::{self, Sending, Source};
 use super::status::{from_status, own_kind};
-use crate::domain::{Error, ErrorKind, Packing};
-use crate::limits::{MESSAGE_MAX_BYTES, PIECE_BYTES};
+use crate::domain::{Error, ErrorKind};
+use crate::limits::MESSAGE_MAX_BYTES;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pieces of an upload that wait for the connection.
-const UPLOAD_QUEUE_MAX: usize = 4;
 /// How often in a row a call or download that brings nothing new is tried again.
 const TRIES_MAX: u32 = 5;
 /// How often a download starts from the beginning because the bundle has changed.
@@ -110,53 +108,46 @@ impl Client {
         }
     }
 
-    /// Stores a file, unless the head has it; `progress` hears how many bytes are sent, of how many. `form`: whether a compressed one is
-    /// stored plain. The name that is answered is the one that the file then has, though the head may know it under another.
+    /// Stores a file or a folder, unless the head has it; `progress` hears how many bytes are sent, of how many. `form`: whether it is stored
+    /// plain. The name that is answered is the one that it then has, though the head may know it under another. An upload that broke off,
+    /// also of another process, is gone on with.
     ///
-    /// Errors: `NotFound` for a missing file; `Invalid` for a folder, or damaged compressed data; `Invalid` when the file changes meanwhile.
+    /// Errors: `NotFound` for a missing file; `Invalid` for what can't be taken, or is damaged, or changes meanwhile; `Exhausted` without room.
     pub async fn upload_file(&self, path: &Path, name: &str, form: Form, mut progress: impl FnMut(u64, u64)) -> Result<pb::Dataset, Error> {
-        let Hashed { digest, len, packing } = Hashed::of_file(path.to_owned(), form).await?;
-        let request = pb::GetDatasetRequest { digest: digest.to_string() };
+        let found = Found::at(path.to_owned(), form).await?;
+        let len = found.len;
+        // Before it is read: a bomb, or a file that fits no disk, is not.
+        if let Some(len) = found.stored_len {
+            let check = self.repeat(async || self.datasets().check_upload(pb::CheckUploadRequest { len }).await).await;
+            check.map_err(|error| error.context(path.display()))?;
+        }
+        let Hashed { digest, name: stored_name, folder } = found.hash(name).await?;
+        let digest = digest.to_string();
+        let request = pb::GetDatasetRequest { digest: digest.clone() };
         match self.repeat(async || self.datasets().get_dataset(request.clone()).await).await {
             Err(error) if error.kind == ErrorKind::NotFound => {}
-            Ok(known) => {
-                let name = packing.map_or(name, |_| Packing::plain_name(name));
-                return Ok(pb::Dataset { name: name.to_owned(), ..known });
-            }
+            Ok(known) => return Ok(pb::Dataset { name: stored_name, ..known }),
             failed => return failed,
         }
-        let file = File::open(path).await.map_err(|error| Error::io(path, &error))?;
-        let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: digest.to_string(), unpack: form == Form::Plain };
-        self.upload(file, header, |sent| progress(sent, len)).await.map_err(|error| error.context(path.display()))
+        let upload_id = sending::upload_id(path, &digest, form == Form::AsIs).to_string();
+        let name = if folder.is_some() { stored_name.clone() } else { name.to_owned() };
+        let header = pb::upload_dataset_request::Header { name, digest, unpack: form == Form::Plain };
+        let begin = Begin { upload_id, header: Some(header), len: Some(len) };
+        let source = folder.map_or_else(|| Source::File(path.to_owned()), Source::Folder);
+        let stored = Sending::new(self, begin, source).run(|sent| progress(sent, len)).await;
+        stored.map(|data| pb::Dataset { name: stored_name, ..data }).map_err(|error| error.context(path.display()))
     }
 
     /// Stores what a reader gives, plain; its length and digest are not known before.
-    pub async fn upload_reader(&self, reader: impl AsyncRead + Unpin, name: &str, progress: impl FnMut(u64)) -> Result<pb::Dataset, Error> {
-        let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: String::new(), unpack: true };
-        self.upload(reader, header, progress).await
-    }
-
-    async fn upload(
+    pub async fn upload_reader(
         &self,
-        reader: impl AsyncRead + Unpin,
-        header: pb::upload_dataset_request::Header,
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        name: &str,
         progress: impl FnMut(u64),
     ) -> Result<pb::Dataset, Error> {
-        let (pieces, queue) = mpsc::channel(UPLOAD_QUEUE_MAX);
-        // Only an explicit `None` ends the upload: a read error must not look like the end of the data to the head.
-        let stream = ReceiverStream::new(queue).chain(tokio_stream::pending()).map_while(|piece| piece);
-        let mut service = self.datasets();
-        let mut call = std::pin::pin!(service.upload_dataset(stream));
-        let feed = feed(reader, header, &pieces, progress);
-        let reply = tokio::select! {
-            biased;
-            reply = &mut call => reply,
-            fed = feed => {
-                fed?;
-                call.await
-            }
-        };
-        reply.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+        let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: String::new(), unpack: true };
+        let begin = Begin { upload_id: uuid::Uuid::new_v4().to_string(), header: Some(header), len: None };
+        Sending::new(self, begin, Source::Reader(Box::new(reader))).run(progress).await
     }
 
     /// Fetches a job's bundle to `file`: first to `FILE.part`, renamed when complete. Returns its length in bytes.
@@ -338,48 +329,9 @@ fn jobs_on(channel: Channel) -> JobServiceClient<Channel> {
     JobServiceClient::new(channel).max_decoding_message_size(MESSAGE_MAX_BYTES).max_encoding_message_size(MESSAGE_MAX_BYTES)
 }
 
-async fn pause_after(tries: u32) {
+/// Waits, longer with each try.
+pub(super) async fn pause_after(tries: u32) {
     tokio::time::sleep(FIRST_PAUSE * 2u32.saturating_pow(tries.min(6))).await;
-}
-
-/// Sends the header, the data in pieces, and the end. A head that no longer listens is no error here: its answer says why.
-async fn feed(
-    mut reader: impl AsyncRead + Unpin,
-    header: pb::upload_dataset_request::Header,
-    pieces: &mpsc::Sender<Option<pb::UploadDatasetRequest>>,
-    mut progress: impl FnMut(u64),
-) -> Result<(), Error> {
-    let must_have_data = header.digest.is_empty();
-    let mut header = Some(header);
-    let mut sent = 0;
-    loop {
-        let data = read_piece(&mut reader).await.map_err(|error| Error::internal(format!("can't read the data to upload: {error}")))?;
-        let len = data.len() as u64;
-        if len == 0 && sent == 0 && must_have_data {
-            return Err(Error::invalid("there is no data: nothing came before its end"));
-        }
-        // The header goes out even without data, so that a shared file may be empty.
-        if len > 0 || header.is_some() {
-            let piece = pb::UploadDatasetRequest { header: header.take(), data };
-            if pieces.send(Some(piece)).await.is_err() {
-                return Ok(());
-            }
-        }
-        sent += len;
-        progress(sent);
-        if len == 0 {
-            pieces.send(None).await.ok();
-            return Ok(());
-        }
-    }
-}
-
-/// Up to a piece; less only at the end.
-async fn read_piece(reader: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Bytes> {
-    let mut data = BytesMut::with_capacity(PIECE_BYTES);
-    let mut reader = reader.take(PIECE_BYTES as u64);
-    while data.len() < PIECE_BYTES && reader.read_buf(&mut data).await? > 0 {}
-    Ok(data.freeze())
 }
 
 /// The error of a connection that could not be made, in a person's words.

@@ -7,6 +7,7 @@ pub mod convert;
 pub mod data_client;
 pub mod hashed;
 pub mod link;
+mod sending;
 pub mod server;
 pub mod services;
 pub mod status;

@@ -9,21 +9,24 @@
 //! In messages lines count from 1, bytes and records from 0 (as in a bundle's manifest).
 //!
 //! Invariant: no I/O, no clock, nothing async; memory does not grow with the data set or a record; with a line only where a pattern looks
-//! at it, up to a limit. What comes out depends only on the bytes, never on the pieces in which they came. It does not check what is inside
+//! at it, and with the names of an archive's files, up to a limit. What comes out depends only on the bytes, never on the pieces in which they came. It does not check what is inside
 //! a record: that is the command's business.
 
 mod csv;
 mod cutter;
 mod fasta;
 mod fastq;
+mod files;
 mod jsonl;
 mod line;
 mod line_head;
+pub mod member;
 mod mgf;
 mod pattern;
 #[cfg(test)]
 mod properties;
 mod scanner;
 mod splitter;
+pub mod tar;
 
-pub use splitter::{Splitter, Summary, refuse_packed};
+pub use splitter::{Splitter, Summary, refuse_other_kind};

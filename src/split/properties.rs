@@ -1,5 +1,6 @@
 //! What holds of every rule and every data set. A second splitter, slow and plain, must agree with the first.
 
+mod archives;
 mod plain;
 mod sets;
 
@@ -52,7 +53,12 @@ pub(super) fn refusal(rule: &str, data: &[u8]) -> String {
 }
 
 fn cuts() -> impl Strategy<Value = Cut> {
-    prop_oneof![(1..9u64).prop_map(Cut::Records), (1..120u64).prop_map(Cut::Bytes), (1..12u32).prop_map(Cut::Pieces)]
+    prop_oneof![
+        (1..9u64).prop_map(Cut::Records),
+        (1..120u64).prop_map(Cut::Bytes),
+        (512..4000u64).prop_map(Cut::Bytes),
+        (1..12u32).prop_map(Cut::Pieces)
+    ]
 }
 
 /// Offsets at which to cut the feed: none, some, or every one.
@@ -84,13 +90,15 @@ fn covers(chunks: &[Chunk], summary: &Summary, total: u64) {
 
 /// Small enough that random data sets meet them.
 fn small_bounds() -> impl Strategy<Value = Bounds> {
-    (1..60u64, 1..20u64, 1..40usize, 1..40u64, 1..6u32).prop_map(|(record_bytes, quoted_bytes, line_bytes, header_bytes, chunks)| Bounds {
-        record_bytes,
-        quoted_bytes,
-        line_bytes,
-        header_bytes,
-        chunks,
-    })
+    (prop_oneof![1..60u64, 500..3000u64], 1..20u64, 1..40usize, 1..40u64, 1..6u32).prop_map(
+        |(record_bytes, quoted_bytes, line_bytes, header_bytes, chunks)| Bounds {
+            record_bytes,
+            quoted_bytes,
+            line_bytes,
+            header_bytes,
+            chunks,
+        },
+    )
 }
 
 /// `PROPTEST_CASES=100000` tries more.

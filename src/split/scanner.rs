@@ -6,6 +6,7 @@ use super::csv::CsvScanner;
 use super::cutter::Cutter;
 use super::fasta::FastaScanner;
 use super::fastq::FastqScanner;
+use super::files::FilesScanner;
 use super::jsonl::JsonlScanner;
 use super::line::LineScanner;
 use super::mgf::MgfScanner;
@@ -38,5 +39,6 @@ pub(super) fn for_record(record: &Record) -> Result<Box<dyn Scanner>, Error> {
         Record::Csv => Box::new(CsvScanner::new()),
         Record::Start(pattern) => Box::new(PatternScanner::new(pattern, Side::Start)?),
         Record::End(pattern) => Box::new(PatternScanner::new(pattern, Side::End)?),
+        Record::Files => Box::new(FilesScanner::default()),
     })
 }

@@ -3,7 +3,9 @@
 use super::cutter::{Bounds, Cutter};
 use super::line::LineScanner;
 use super::scanner::{self, Scanner};
-use crate::domain::{Chunk, Error, Packing, SplitRule};
+use super::tar::is_tar;
+use crate::domain::{Chunk, Error, Packing, Record, SplitRule};
+use crate::limits::ARCHIVE_FILE_MAX_BYTES;
 
 /// How much a scanner sees at once, in bytes: little enough to stay in the processor's cache when it is looked at more than once.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -35,7 +37,11 @@ pub struct Summary {
 impl Splitter {
     /// A splitter for a data set of exactly `total_len` bytes. A count of 0 in the rule is taken as 1.
     pub fn new(rule: SplitRule, total_len: u64) -> Self {
-        Self::with_bounds(rule, total_len, Bounds::default())
+        let mut bounds = Bounds::default();
+        if rule.record == Record::Files {
+            bounds.record_bytes = ARCHIVE_FILE_MAX_BYTES;
+        }
+        Self::with_bounds(rule, total_len, bounds)
     }
 
     pub(super) fn with_bounds(rule: SplitRule, total_len: u64, bounds: Bounds) -> Self {
@@ -100,12 +106,18 @@ impl Splitter {
     }
 }
 
-/// `Invalid` if a data set that begins like this is compressed: cut between its records' compressed bytes it would be worth nothing.
-pub fn refuse_packed(first: &[u8]) -> Result<(), Error> {
-    match Packing::of(first) {
-        None => Ok(()),
-        Some(packing) => Err(Error::invalid(format!("the data set is {packing} data, stored as it is: upload it unpacked"))),
-    }
+/// `Invalid` if a data set that begins like this is of another kind than the rule cuts: compressed, or an archive. Cut between the lines that
+/// its bytes happen to make it would be worth nothing.
+pub fn refuse_other_kind(first: &[u8], rule: &SplitRule) -> Result<(), Error> {
+    let fault = match Packing::of(first) {
+        Some(packing) => format!("the data set is {packing} data, stored as it is: upload it unpacked"),
+        None if first.starts_with(b"PK\x03\x04") => "the data set is a zip archive, stored as it is: upload it unpacked".into(),
+        None if is_tar(first) && rule.record != Record::Files => {
+            format!("the data set is an archive of files, which `{rule}` can't cut: split it by files:N")
+        }
+        None => return Ok(()),
+    };
+    Err(Error::invalid(fault))
 }
 
 #[cfg(test)]
@@ -135,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_empty_data_set_is_refused() {
-        for rule in ["lines:1", "fasta:1", "mgf:1", "fastq:1", "jsonl:1", "csv:1", "records:1/start=a", "records:1/end=a"] {
+        for rule in ["lines:1", "fasta:1", "mgf:1", "fastq:1", "jsonl:1", "csv:1", "records:1/start=a", "records:1/end=a", "files:1"] {
             let error = splitter(rule, 0).finish(&mut Vec::new()).unwrap_err();
             assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Invalid, "the data set is empty"));
         }

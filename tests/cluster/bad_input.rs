@@ -40,7 +40,7 @@ fn a_wrong_command_line_gives_2_and_says_how_it_is_right() {
     refused(&["submit", "--array", "0-3", "--", "cat", "{input}"], &["{input}", "--array"]);
     refused(&["submit", "--array", "0-99999999", "--", "true"], &["10000000"]);
     refused(&["submit", &input, "--", "cat", "{with:db}"], &["{with:NAME}", "db", "--with"]);
-    refused(&["submit", "/tmp", "--", "true"], &["/tmp", "is a folder"]);
+    refused(&["submit", "/tmp", "--split", "lines:2", "--", "true"], &["/tmp", "is a folder", "`lines:2` can't cut", "files:N"]);
     refused(&["--head", "ftp://x", "list"], &["ftp://x", "http://HOST:PORT"]);
     for (args, word) in [
         (vec!["submit", &input, "--split", "lines:0", "--", "cat"], "lines:0"),

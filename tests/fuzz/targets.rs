@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
+use millpond::archive::{Archive, Layout, unpack_files};
 use millpond::blobs::{ChunkIndex, ChunkIndexWriter, IndexedResult, ResultIndex, Segment};
 use millpond::domain::entry::Entry;
 use millpond::domain::{ArrayRange, Error, ResultRef, SplitRule, TaskNo};
@@ -37,6 +38,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "split_csv", seeds: data_sets, run: |bytes| split("csv:1", bytes) },
     Target { name: "split_starts", seeds: data_sets, run: |bytes| split("records:2/start=^[>@B]", bytes) },
     Target { name: "split_ends", seeds: data_sets, run: |bytes| split("records/chunks:3/end=S$", bytes) },
+    Target { name: "split_files", seeds: tars, run: |bytes| split("files:1", bytes) },
+    Target { name: "files_of_a_chunk", seeds: tars, run: files_of_a_chunk },
+    Target { name: "zip", seeds: zips, run: zip },
     Target { name: "split_rule", seeds: rules, run: split_rule },
     Target { name: "unpack", seeds: packed, run: unpack },
     Target { name: "array_range", seeds: ranges, run: array_range },
@@ -76,6 +80,64 @@ fn split(rule: &str, bytes: &[u8]) -> bool {
     done
 }
 
+fn tars() -> Vec<Vec<u8>> {
+    let long = "deep/".repeat(30) + "x";
+    let with = |set: fn(&mut tar::Header), names: &[&str]| {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (no, name) in names.iter().enumerate() {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(no as u64 * 300);
+            set(&mut header);
+            builder.append_data(&mut header, name, &vec![b'x'; no * 300][..]).unwrap();
+        }
+        builder.append_pax_extensions([("path", &b"long name"[..]), ("mtime", b"1.5")]).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_path("short").unwrap();
+        header.set_size(3);
+        header.set_cksum();
+        builder.append(&header, &b"abc"[..]).unwrap();
+        builder.into_inner().unwrap()
+    };
+    vec![with(|_| {}, &["a", "b/c", "d"]), with(|header| header.set_mode(0o600), &[&long, "b/c/d"])]
+}
+
+/// Nothing appears but in the folder.
+fn files_of_a_chunk(bytes: &[u8]) -> bool {
+    let (dir, part) = file_of(bytes);
+    let folder = dir.path().join("folder");
+    [Layout::Tree, Layout::OneFile].map(|layout| {
+        std::fs::create_dir(&folder).unwrap();
+        let done = unpack_files(&part, &folder, layout).is_ok();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only what was there before");
+        done
+    })[0]
+}
+
+fn zips() -> Vec<Vec<u8>> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (no, name) in ["a", "b/c", "long ".repeat(30).trim()].iter().enumerate() {
+        writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(&b"text ".repeat(no * 100)).unwrap();
+    }
+    vec![writer.finish().unwrap().into_inner()]
+}
+
+/// The tar of what is taken can be split.
+fn zip(bytes: &[u8]) -> bool {
+    let (_dir, path) = file_of(bytes);
+    let Ok(Some(mut archive)) = Archive::open(&path) else { return false };
+    let mut tar = Vec::new();
+    let made = archive.write(&mut |bytes| {
+        tar.extend_from_slice(bytes);
+        if tar.len() > 1 << 24 { Err(Error::exhausted("a bomb")) } else { Ok(()) }
+    });
+    made.is_ok_and(|()| {
+        assert!(split("files:1", &tar) && tar.len() as u64 == archive.tar_len());
+        true
+    })
+}
+
 fn rules() -> Vec<Vec<u8>> {
     seeds::texts(&[
         "lines:1000",
@@ -90,6 +152,7 @@ fn rules() -> Vec<Vec<u8>> {
         "jsonl/chunks:8",
         "records:2/start=^>",
         "records/chunks:8/end=^(//|--)$",
+        "files:1",
     ])
 }
 

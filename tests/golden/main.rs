@@ -209,6 +209,13 @@ fn jobs_by_every_later_split_rule() {
 }
 
 #[test]
+fn jobs_over_files() {
+    let inputs = [dataset(Record::Files, Cut::Records(1)), dataset(Record::Files, Cut::Pieces(300))];
+    let entries = (1..).zip(inputs).map(|(no, input)| Entry::JobSubmitted(Box::new(submitted(no, input))));
+    same("entry-job-submitted-files", &entries.collect::<Vec<_>>());
+}
+
+#[test]
 fn parts_of_a_snapshot_of_every_kind() {
     let mut job = JobRecord::new(submitted(300, dataset(Record::Line, Cut::Records(1_000))));
     same("part-job-new", &LedgerPart::Job(Box::new(job.clone())));

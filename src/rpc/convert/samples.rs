@@ -123,7 +123,7 @@ pub fn from_worker() -> impl Strategy<Value = FromWorker> {
 
 fn input() -> impl Strategy<Value = Input> {
     let pattern = || "[a-z/:=.^|é]{0,20}x".prop_map(|text| Pattern::new(&text).unwrap_or_else(|_| Pattern::new("x").unwrap()));
-    let words = vec![Record::Line, Record::Fasta, Record::Mgf, Record::Fastq, Record::Jsonl, Record::Csv];
+    let words = vec![Record::Line, Record::Fasta, Record::Mgf, Record::Fastq, Record::Jsonl, Record::Csv, Record::Files];
     let record =
         prop_oneof![3 => prop::sample::select(words), 1 => pattern().prop_map(Record::Start), 1 => pattern().prop_map(Record::End)];
     let cut = prop_oneof![(1u64..).prop_map(Cut::Records), (1u64..).prop_map(Cut::Bytes), (1u32..=10_000_000).prop_map(Cut::Pieces)];

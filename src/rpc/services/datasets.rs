@@ -1,66 +1,63 @@
 //! `DatasetService`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::actors::Head;
 use crate::actors::ingest::DatasetEntry;
+use crate::actors::intake::{Intake, Label};
 use crate::blobs::{Dataset, Stored};
-use crate::domain::{Digest, Error, Packing};
+use crate::domain::{Digest, Error};
 use crate::limits::{NAME_MAX_BYTES, PIECE_BYTES};
 use crate::rpc::convert::time_to_pb;
 use crate::rpc::pb;
 use crate::rpc::pb::dataset_service_server::DatasetService;
 use crate::rpc::status::to_status;
-use crate::unpack::Unpacker;
 
 use super::jobs::{page_size, page_token};
 use super::pieces::{self, PieceStream, Transfers};
+use super::uploads::Uploads;
 
 /// See `proto/millpond/v1/datasets.proto`.
 pub struct Datasets {
     head: Head,
     transfers: Transfers,
+    intake: Arc<Intake>,
+    uploads: Uploads,
 }
 
-fn message((digest, record): DatasetEntry) -> pb::Dataset {
+pub(super) fn message((digest, record): DatasetEntry) -> pb::Dataset {
     pb::Dataset { digest: digest.to_string(), name: record.name, len: record.len, created: Some(time_to_pb(record.at)) }
 }
 
 impl Datasets {
     /// The service of a head.
     pub fn new(head: Head, transfers: Transfers) -> Self {
-        Self { head, transfers }
+        let intake = Arc::new(Intake::new(head.datasets.clone(), head.disk.clone()));
+        let uploads = Uploads::new(head.clone(), transfers.clone(), intake.clone());
+        Self { head, transfers, intake, uploads }
     }
 
     async fn upload(&self, mut requests: Streaming<pb::UploadDatasetRequest>) -> Result<pb::Dataset, Status> {
         let wrong = |error: Error| to_status(&error);
         let first =
             requests.message().await?.ok_or_else(|| wrong(Error::invalid("an upload begins with a message that has the header")))?;
-        let header = first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?;
-        check_name(&header.name).map_err(wrong)?;
-        let expected = (!header.digest.is_empty()).then(|| header.digest.parse::<Digest>()).transpose().map_err(wrong)?;
-        let disk = self.head.disk.clone();
-        disk.gauge().takes_uploads().map_err(wrong)?;
+        let label = label_of(first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?).map_err(wrong)?;
+        self.head.disk.gauge().takes_uploads().map_err(wrong)?;
         let permit = self.transfers.begin().await.map_err(wrong)?;
-        let store = self.head.datasets.clone();
+        let intake = self.intake.clone();
         let rest = requests.map(|request| request.map(|request| request.data));
         let (stored, name): (Stored, String) = pieces::receive(permit, first.data, rest, move |inflow| {
-            let mut upload = disk.noting(store.begin_upload())?;
-            // One that has begun goes on at yellow; at red the room is for what the tasks leave behind.
-            let mut write = |piece: &[u8]| disk.gauge().lets_uploads_go_on().and_then(|()| disk.noting(upload.write(piece)));
-            let mut unpacker = header.unpack.then(Unpacker::default);
-            inflow.by_ref().try_for_each(|piece: Bytes| match &mut unpacker {
-                Some(unpacker) => unpacker.feed(&piece, &mut write),
-                None => write(&piece),
-            })?;
+            let mut upload = intake.disk.noting(intake.datasets.begin_upload())?;
+            inflow.by_ref().try_for_each(|piece: Bytes| intake.write(&mut upload, &piece))?;
             if !inflow.is_whole() {
                 return Err(pieces::broke_off());
             }
-            let packing = unpacker.map_or(Ok(None), |unpacker| unpacker.finish(&mut write))?;
-            let name = packing.map_or(&*header.name, |_| Packing::plain_name(&header.name)).to_owned();
-            Ok((disk.noting(upload.finish(expected))?, name))
+            intake.store(upload, &label)
         })
         .await?;
         self.head.add_dataset(stored, name).await.map(message).map_err(wrong)
@@ -102,6 +99,13 @@ fn send_range(dataset: &Dataset, (offset, len): (u64, u64), send: &mut dyn FnMut
     Ok(())
 }
 
+/// What a header says, checked.
+pub(super) fn label_of(header: pb::upload_dataset_request::Header) -> Result<Label, Error> {
+    check_name(&header.name)?;
+    let digest = (!header.digest.is_empty()).then(|| header.digest.parse::<Digest>()).transpose()?;
+    Ok(Label { name: header.name, digest, unpack: header.unpack })
+}
+
 fn check_name(name: &str) -> Result<(), Error> {
     let usable = !name.is_empty() && name.len() <= NAME_MAX_BYTES && !name.contains('/') && !name.chars().any(char::is_control);
     if usable { Ok(()) } else { Err(Error::invalid(format!("header.name: a file name of 1 to {NAME_MAX_BYTES} bytes is needed"))) }
@@ -111,6 +115,28 @@ fn check_name(name: &str) -> Result<(), Error> {
 impl DatasetService for Datasets {
     async fn upload_dataset(&self, request: Request<Streaming<pb::UploadDatasetRequest>>) -> Result<Response<pb::Dataset>, Status> {
         self.upload(request.into_inner()).await.map(Response::new)
+    }
+
+    type ResumeUploadStream = ReceiverStream<Result<pb::ResumeUploadResponse, Status>>;
+
+    async fn resume_upload(
+        &self,
+        request: Request<Streaming<pb::ResumeUploadRequest>>,
+    ) -> Result<Response<Self::ResumeUploadStream>, Status> {
+        Ok(Response::new(self.uploads.take(request.into_inner())))
+    }
+
+    async fn check_upload(&self, request: Request<pb::CheckUploadRequest>) -> Result<Response<pb::CheckUploadResponse>, Status> {
+        let len = request.into_inner().len;
+        let check = async {
+            let gauge = self.head.disk.gauge();
+            match gauge.takes_uploads().and_then(|()| gauge.has_room_for(len)) {
+                // It may be there, and then needs no room.
+                Err(_) if self.head.all_datasets().await?.iter().any(|(_, record)| record.len == len) => Ok(()),
+                checked => checked,
+            }
+        };
+        check.await.map(|()| Response::new(pb::CheckUploadResponse {})).map_err(|error: Error| to_status(&error))
     }
 
     async fn get_dataset(&self, request: Request<pb::GetDatasetRequest>) -> Result<Response<pb::Dataset>, Status> {

@@ -9,6 +9,7 @@ mod pieces;
 mod results;
 mod steering;
 mod task_list;
+mod uploads;
 mod workers;
 
 pub use clusters::{BACKUP_KEY_FILE, Clusters};

@@ -2,6 +2,7 @@
 
 use regex::bytes::Regex;
 
+use super::archives::files;
 use crate::domain::{Chunk, Cut, Record};
 
 /// Where the records end, and how long the header is.
@@ -18,6 +19,7 @@ pub(super) fn plain_records(record: &Record, data: &[u8]) -> Option<Ends> {
         Record::Jsonl => (jsonl(&lines), 0),
         Record::Csv => csv(data)?,
         Record::Start(pattern) => starts(&lines, &pattern.compile().unwrap())?,
+        Record::Files => (files(data)?, 0),
         Record::End(pattern) => (ends(&lines, &pattern.compile().unwrap())?, 0),
     };
     *ends.last_mut()? = data.len() as u64;

@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::archives::{archives, damaged_archives};
 use crate::domain::{Pattern, Record};
 
 /// A kind of record and lines that hold such records, in order; a line may hold a line end.
@@ -85,15 +86,17 @@ pub(super) fn data_sets(in_order: bool) -> impl Strategy<Value = (Record, Vec<u8
     let shuffled = |(record, lines): Lines| (Just(record), Just(lines).prop_shuffle());
     let sets = prop_oneof![lines(), fasta(), mgf(), fastq(), jsonl(), csv(), by_pattern()];
     let sets = if in_order { sets.boxed() } else { sets.prop_flat_map(shuffled).boxed() };
-    (sets, text(&["\n", "\r\n"]), any::<bool>()).prop_map(|((record, lines), line_end, last)| {
+    let texts = (sets, text(&["\n", "\r\n"]), any::<bool>()).prop_map(|((record, lines), line_end, last)| {
         let text = lines.join(&line_end) + if last { &line_end } else { "" };
         (record, text.into_bytes())
-    })
+    });
+    prop_oneof![7 => texts, 1 => archives(in_order)]
 }
 
 /// Every kind of record.
 pub(super) fn records() -> impl Strategy<Value = Record> {
-    let plain = prop::sample::select(vec![Record::Line, Record::Fasta, Record::Mgf, Record::Fastq, Record::Jsonl, Record::Csv]);
+    let plain =
+        prop::sample::select(vec![Record::Line, Record::Fasta, Record::Mgf, Record::Fastq, Record::Jsonl, Record::Csv, Record::Files]);
     prop_oneof![3 => plain, 1 => patterns()]
 }
 
@@ -125,5 +128,6 @@ pub(super) fn any_data() -> impl Strategy<Value = (Record, Vec<u8>)> {
         b"\xef\xbb\xbf",
     ];
     let word = prop_oneof![8 => prop::sample::select(WORDS.to_vec()).prop_map(<[u8]>::to_vec), 1 => vec(any::<u8>(), 0..80)];
-    (records(), vec(word, 0..60).prop_map(|words| words.concat()))
+    let words = (records(), vec(word, 0..60).prop_map(|words| words.concat()));
+    prop_oneof![7 => words, 1 => damaged_archives()]
 }

@@ -1,0 +1,100 @@
+//! What came in, made what is stored: compressed data plain, a zip archive a tar. Runs in a thread that may wait for the disk.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::archive::{Archive, is_zip, tar_name};
+use crate::blobs::{DatasetStore, Stored, Upload};
+use crate::domain::{Digest, Error, Packing};
+use crate::limits::PIECE_BYTES;
+use crate::unpack::Unpacker;
+
+use super::disk::Disk;
+
+/// What an uploader says of what it sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The file's name.
+    pub name: String,
+    /// Of what is to be stored, if it is known.
+    pub digest: Option<Digest>,
+    /// Whether it is a data set, to be stored plain; otherwise it is stored as it is.
+    pub unpack: bool,
+}
+
+/// Where it goes.
+#[derive(Debug)]
+pub struct Intake {
+    /// The stored data sets.
+    pub datasets: Arc<DatasetStore>,
+    /// Whether there is room.
+    pub disk: Disk,
+    /// One zip archive at a time: its directory is held in memory.
+    zip: Mutex<()>,
+}
+
+impl Intake {
+    /// Into these data sets, on this disk.
+    pub fn new(datasets: Arc<DatasetStore>, disk: Disk) -> Self {
+        Self { datasets, disk, zip: Mutex::default() }
+    }
+
+    /// Writes a piece. An upload that has begun goes on at yellow; at red the room is for what the tasks leave behind.
+    pub fn write(&self, upload: &mut Upload, piece: &[u8]) -> Result<(), Error> {
+        self.disk.gauge().lets_uploads_go_on()?;
+        self.disk.noting(upload.write(piece))
+    }
+
+    /// Stores what came in, durably, and says under which name. Space is checked before where it can be known, and all along.
+    ///
+    /// # Errors
+    /// `Invalid` for damaged data, or other data than the label says: `Exhausted` without room. What came is gone then.
+    pub fn store(&self, came: Upload, label: &Label) -> Result<(Stored, String), Error> {
+        let head = if label.unpack { head_of(&came)? } else { Vec::new() };
+        let packing = Packing::of(&head);
+        if packing.is_none() && !is_zip(&head) {
+            return Ok((self.disk.noting(came.finish(label.digest))?, label.name.clone()));
+        }
+        let made = self.disk.noting(self.datasets.begin_upload()).and_then(|plain| self.convert(&came, packing, plain, label));
+        // Also of what has found no room: others need it more.
+        came.discard();
+        made
+    }
+
+    fn convert(&self, came: &Upload, packing: Option<Packing>, mut plain: Upload, label: &Label) -> Result<(Stored, String), Error> {
+        let mut write = |piece: &[u8]| self.write(&mut plain, piece);
+        let name = if packing.is_some() {
+            let mut unpacker = Unpacker::default();
+            pieces(came, |piece| unpacker.feed(piece, &mut write))?;
+            unpacker.finish(&mut write)?;
+            Packing::plain_name(&label.name).into_owned()
+        } else {
+            let _one = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
+            let archive = Archive::open(came.path())?;
+            let mut archive = archive.ok_or_else(|| Error::internal("an upload has changed: this is a mistake in Millpond"))?;
+            self.disk.gauge().has_room_for(archive.tar_len())?;
+            archive.write(&mut write)?;
+            tar_name(&label.name)
+        };
+        Ok((self.disk.noting(plain.finish(label.digest))?, name))
+    }
+}
+
+fn head_of(came: &Upload) -> Result<Vec<u8>, Error> {
+    let failed = |error| Error::io(came.path(), &error);
+    let (mut head, file) = (Vec::new(), File::open(came.path()).map_err(failed)?);
+    file.take(Packing::HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
+    Ok(head)
+}
+
+fn pieces(came: &Upload, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    let failed = |error| Error::io(came.path(), &error);
+    let (mut file, mut buffer) = (File::open(came.path()).map_err(failed)?, vec![0; PIECE_BYTES]);
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => return Ok(()),
+            len => take(&buffer[..len])?,
+        }
+    }
+}
