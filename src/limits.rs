@@ -14,6 +14,8 @@ pub const SHARED_FILES_MAX: usize = 64;
 pub const LIVE_JOBS_MAX: usize = 10_000;
 /// Slots of one worker.
 pub const WORKER_SLOTS_MAX: u32 = 4096;
+/// Graphics processors of one worker.
+pub const WORKER_GPUS_MAX: u32 = 1024;
 /// Workers attached at once.
 pub const WORKERS_MAX: usize = 10_000;
 

@@ -31,6 +31,8 @@ pub struct HeadOptions {
     pub data_dir: PathBuf,
     /// How long a started head waits for the workers it knew.
     pub reattach: Duration,
+    /// How long a job waits for room before a worker is kept free for it.
+    pub reserve_after: Duration,
     /// From which room on its disk less is taken in.
     pub watermarks: Watermarks,
 }
@@ -130,6 +132,7 @@ impl Actor for HeadRoot {
             watch: watch.clone(),
             clock,
             reattach: options.reattach,
+            reserve_after: options.reserve_after,
             disk: disk.clone(),
         };
         let (supervisor, _) = JobSupervisor::spawn_linked(None, JobSupervisor, args, cell).await?;

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::domain::wire::{FromWorker, JobInfo, Lease, Standing, ToWorker, Verdict};
 use crate::domain::{GrantId, JobId, Resources};
-use crate::engine::session::{Delivery, SessionEvent};
+use crate::engine::session::{Delivery, LeaseStatus, SessionEvent};
 use crate::engine::{JobEvent, Session, SessionEffect};
 use crate::limits;
 
@@ -69,8 +69,10 @@ pub struct Description {
     pub standing: Standing,
     /// Why it is under suspicion.
     pub suspicion: Option<String>,
-    /// What it holds, and whether each has started.
-    pub leases: Vec<(Lease, bool)>,
+    /// What it holds.
+    pub leases: Vec<LeaseStatus>,
+    /// What that takes of it.
+    pub used: Resources,
 }
 
 /// What a proxy starts from.
@@ -155,7 +157,8 @@ impl Actor for WorkerProxy {
                     free: session.free_announced(),
                     standing: session.standing(),
                     suspicion: session.suspicion(state.clock.now()),
-                    leases: session.leases().collect(),
+                    leases: session.lease_statuses().collect(),
+                    used: session.used(),
                 };
                 let _ = reply.send(description);
             }

@@ -31,6 +31,8 @@ pub struct Order {
     pub info: Arc<JobInfo>,
     /// What it needs, pinned until it has ended.
     pub inputs: Inputs,
+    /// The graphics processors that are its own; none if the machine has none at all.
+    pub gpus: Option<Vec<u32>>,
     /// How to stop it.
     pub stop: Arc<StopSwitch>,
 }
@@ -188,8 +190,17 @@ impl Runner {
         let (job, task) = (info.job.to_string(), format!("{}.{index}", info.job));
         let placeholders =
             Placeholders { input: input.as_deref().unwrap_or_default(), output: &output, index, count, job: &job, with: &with };
-        let own =
-            TaskVariables { job: &job, task: &task, index, count, attempt: lease.attempt.0, input: input.as_deref(), output: &output };
+        let own = TaskVariables {
+            job: &job,
+            task: &task,
+            index,
+            count,
+            attempt: lease.attempt.0,
+            input: input.as_deref(),
+            output: &output,
+            needs: &spec.needs,
+            gpus: order.gpus.as_deref(),
+        };
         let env = exec::task_env(std::env::vars_os(), &spec.env, &own);
         let mut argv = spec.command.iter().map(|arg| exec::expand(arg, &placeholders));
         let name = argv.next().ok_or_else(|| Error::invalid("the command is empty"))?;

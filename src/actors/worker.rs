@@ -11,9 +11,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::wire::{Dial, Finished, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker};
-use crate::domain::{
-    Attempt, Chunk, Error, ErrorKind, Instant, JobId, Outcome, Packed, Resources, ResultRef, SessionId, TaskNo, Timing, WorkerId,
-};
+use crate::domain::{Attempt, Chunk, Error, ErrorKind, Instant, JobId, Outcome, Packed, ResultRef, SessionId, TaskNo, Timing, WorkerId};
 use crate::engine::slot_table::{Health, Preparation};
 use crate::engine::{SlotEffect, SlotEvent, SlotTable};
 use crate::failpoint;
@@ -91,8 +89,6 @@ pub struct WorkerArgs {
     pub host: String,
     /// How many times this worker has been started.
     pub start: u64,
-    /// All this worker has.
-    pub total: Resources,
     /// The machine.
     pub table: SlotTable,
     /// Its slots' threads.
@@ -158,7 +154,7 @@ impl Actor for WorkerActor {
             key: args.key,
             host: args.host,
             slots,
-            total: args.total,
+            total: args.table.equipment().total().clone(),
             epoch_seen: args.table.epoch(),
             dial: Dial { start: args.start, number: 0 },
             stamp: Instant(0),
@@ -264,7 +260,7 @@ impl WorkerState {
                     slot.preparing.take().inspect(AbortHandle::abort);
                 }
             }
-            SlotEffect::Start { slot, lease } => self.start(myself, slot, lease),
+            SlotEffect::Start { slot, lease, gpus } => self.start(myself, slot, lease, gpus),
             SlotEffect::Stop { slot, grace, lease } => {
                 if self.out.is_none() {
                     tracing::warn!(job = %lease.job, task = lease.no.0, "stopped: there was no head for too long");
@@ -392,7 +388,7 @@ impl WorkerState {
         Ok(())
     }
 
-    fn start(&mut self, myself: &ActorRef<WorkerMsg>, at: usize, lease: Lease) {
+    fn start(&mut self, myself: &ActorRef<WorkerMsg>, at: usize, lease: Lease, gpus: Option<Vec<u32>>) {
         let (Some(slot), Some(runner)) = (self.slots.get_mut(at), self.runners.get(at)) else { return };
         let Some(info) = self.jobs.get(&lease.job).cloned() else { return };
         slot.preparing = None;
@@ -401,7 +397,7 @@ impl WorkerState {
             slot.stop.stop(grace);
         }
         let inputs = slot.inputs.take().unwrap_or_default();
-        let order = Order { lease, info, inputs, stop: slot.stop.clone() };
+        let order = Order { lease, info, inputs, gpus, stop: slot.stop.clone() };
         if runner.send(order).is_err() {
             let _ = myself.cast(WorkerMsg::Ended { slot: at, lease, ended: Err("its slot's thread has ended".into()) });
         }

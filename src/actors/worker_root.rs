@@ -7,9 +7,9 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Epoch, Error, Resources};
+use crate::domain::{Epoch, Error};
 use crate::engine::SlotTable;
-use crate::engine::slot_table::Allowance;
+use crate::engine::slot_table::{Allowance, Equipment};
 use crate::exec;
 use crate::limits;
 use crate::store::FolderLock;
@@ -27,8 +27,8 @@ pub struct WorkerOptions {
     pub dir: PathBuf,
     /// How many tasks it runs at once.
     pub slots: u32,
-    /// All it has.
-    pub total: Resources,
+    /// What it has besides.
+    pub equipment: Equipment,
     /// What it keeps while the head takes nothing.
     pub allowance: Allowance,
     /// The binary that is re-executed as launcher.
@@ -108,8 +108,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
         key: key(&dir)?,
         host: host(),
         start: count_start(&dir.join("starts"))?,
-        total: options.total.clone(),
-        table: SlotTable::new(slots, options.allowance, Epoch(number(&epoch_file)?)),
+        table: SlotTable::new(slots, options.equipment.clone(), options.allowance, Epoch(number(&epoch_file)?)),
         make_runners: Box::new(make_runners),
         cache,
         port,

@@ -348,13 +348,38 @@ pub(crate) struct Worker<'a> {
     mem_bytes: u64,
     gpus: u32,
     labels: std::collections::BTreeMap<&'a str, &'a str>,
+    used: Amounts,
+    left: Amounts,
     tasks: &'a [String],
+    holds: Vec<Holding<'a>>,
+    kept_for: Option<&'a str>,
+    kept_since: Option<String>,
     attached: Option<String>,
+}
+
+/// What tasks take of a worker, or leave.
+#[derive(Serialize)]
+struct Amounts {
+    slots: u32,
+    cpus: u32,
+    mem_bytes: u64,
+    gpus: u32,
+}
+
+/// A task at a worker.
+#[derive(Serialize)]
+struct Holding<'a> {
+    id: &'a str,
+    started: bool,
+    since: Option<String>,
 }
 
 impl<'a> Worker<'a> {
     pub(crate) fn of(worker: &'a pb::Worker) -> Self {
         let total = worker.total.as_ref();
+        let (used, left) = super::worker::used_and_left(worker);
+        let amounts = |slots, of: pb::Resources| Amounts { slots, cpus: of.cpus, mem_bytes: of.mem_bytes, gpus: of.gpus };
+        let holding = |task: &'a pb::WorkerTask| Holding { id: &task.id, started: task.started, since: rfc3339(task.since.as_ref()) };
         Self {
             version: VERSION,
             id: &worker.id,
@@ -367,7 +392,12 @@ impl<'a> Worker<'a> {
             mem_bytes: total.map_or(0, |total| total.mem_bytes),
             gpus: total.map_or(0, |total| total.gpus),
             labels: total.into_iter().flat_map(|total| &total.labels).map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            used: amounts(worker.slots.saturating_sub(worker.free), used),
+            left: amounts(worker.free, left),
             tasks: &worker.tasks,
+            holds: worker.holds.iter().map(holding).collect(),
+            kept_for: some(&worker.kept_for),
+            kept_since: rfc3339(worker.kept_since.as_ref()),
             attached: rfc3339(worker.attached.as_ref()),
         }
     }

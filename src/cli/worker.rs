@@ -1,11 +1,14 @@
 //! `worker`: the machines, for admins.
 
+use std::fmt::Display;
+
 use super::controlled::request_id;
 use super::document::{self, worker_state};
 use super::exit::{Ending, Exit};
 use super::pages::{self, Listing};
 use super::table::Column;
 use super::ui::{Format, Ui, printable};
+use super::units::{short_size, short_time};
 use crate::limits::PAGE_MAX_ITEMS;
 use crate::rpc::client::Client;
 use crate::rpc::pb;
@@ -86,8 +89,38 @@ fn row(worker: &pb::Worker) -> Vec<String> {
     [worker.id.clone(), worker.host.clone(), state].into_iter().chain(numbers).collect()
 }
 
+/// What its tasks take of a worker, and what they leave.
+pub(crate) fn used_and_left(worker: &pb::Worker) -> (pb::Resources, pb::Resources) {
+    let (total, used) = (worker.total.clone().unwrap_or_default(), worker.used.clone().unwrap_or_default());
+    let left = pb::Resources {
+        cpus: total.cpus.saturating_sub(used.cpus),
+        mem_bytes: total.mem_bytes.saturating_sub(used.mem_bytes),
+        gpus: total.gpus.saturating_sub(used.gpus),
+        labels: total.labels,
+    };
+    (used, left)
+}
+
+/// `8 in all, 3 used, 5 free`.
+fn amount(total: impl Display, used: impl Display, free: impl Display) -> String {
+    format!("{total} in all, {used} used, {free} free")
+}
+
+fn holding(task: &pb::WorkerTask) -> String {
+    let since = short_time(task.since.as_ref());
+    match (task.started, since.as_str()) {
+        (true, "") => format!("{} runs, from before it connected", task.id),
+        (true, since) => format!("{} runs since {since}", task.id),
+        (false, "") => format!("{} is on its way", task.id),
+        (false, since) => format!("{} is on its way since {since}", task.id),
+    }
+}
+
 fn facts(worker: &pb::Worker) -> Vec<String> {
     let total = worker.total.clone().unwrap_or_default();
+    let (used, left) = used_and_left(worker);
+    let kept = (!worker.kept_for.is_empty())
+        .then(|| format!("{} since {}, whose tasks have waited long for room", worker.kept_for, short_time(worker.kept_since.as_ref())));
     let labels: std::collections::BTreeMap<_, _> = total.labels.iter().collect();
     let labels: Vec<String> = labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let facts = [
@@ -95,13 +128,17 @@ fn facts(worker: &pb::Worker) -> Vec<String> {
         ("host", worker.host.clone()),
         ("state", worker_state(worker.state()).to_owned()),
         ("note", worker.note.clone()),
-        ("slots", format!("{}, {} free", worker.slots, worker.free)),
-        ("has", format!("{} cpus, {} memory, {} gpus", total.cpus, super::units::short_size(total.mem_bytes), total.gpus)),
+        ("slots", amount(worker.slots, worker.slots.saturating_sub(worker.free), worker.free)),
+        ("cpus", amount(total.cpus, used.cpus, left.cpus)),
+        ("memory", amount(short_size(total.mem_bytes), short_size(used.mem_bytes), short_size(left.mem_bytes))),
+        ("gpus", amount(total.gpus, used.gpus, left.gpus)),
         ("labels", labels.join(" ")),
-        ("tasks", worker.tasks.join(" ")),
-        ("attached", super::units::short_time(worker.attached.as_ref())),
+        ("kept for", kept.unwrap_or_default()),
+        ("attached", short_time(worker.attached.as_ref())),
     ];
-    facts.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name:<10}{value}")).collect()
+    let holds = worker.holds.iter().enumerate().map(|(at, task)| (if at == 0 { "tasks" } else { "" }, holding(task)));
+    let facts = facts.into_iter().chain(holds).filter(|(_, value)| !value.is_empty());
+    facts.map(|(name, value)| format!("{name:<10}{value}")).collect()
 }
 
 fn write(ui: &mut Ui, worker: &pb::Worker, lines: &[String]) -> Ending {

@@ -1,14 +1,16 @@
 //! Options of the daemons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::domain::{Error, Resources};
-use crate::limits::{REATTACH_WINDOW, WORKER_SLOTS_MAX};
+use crate::engine::slot_table::Equipment;
+use crate::limits::{REATTACH_WINDOW, WORKER_GPUS_MAX, WORKER_SLOTS_MAX};
 
 /// The daemon that owns jobs: splits data sets, holds tasks until a worker has a free slot, keeps results.
 #[derive(Debug, Parser)]
@@ -29,6 +31,9 @@ pub struct HeadArgs {
     /// How long a started head waits for the workers it knew to say what they run, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = REATTACH_WINDOW.as_secs())]
     pub reattach_window: u64,
+    /// How long a task that needs much of a worker waits for room while smaller ones take it; then a worker is kept free for it
+    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = duration)]
+    pub reserve_after: Duration,
     /// With less free on its disk it takes no new uploads, as 10G; without it: 10 % of the disk, 10G at most
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub disk_yellow: Option<u64>,
@@ -87,9 +92,9 @@ pub struct WorkerArgs {
     /// Memory that tasks may ask for, as 64G; without it: all of the machine
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub mem: Option<u64>,
-    /// Graphics processors that tasks may ask for
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub gpus: u32,
+    /// Graphics processors that tasks may ask for: how many, numbered from 0, or their numbers, as 0,3 or 3,
+    #[arg(long, value_name = "N|N,N", default_value = "0", hide_default_value = true)]
+    pub gpus: Gpus,
     /// A label that tasks may ask for; may be repeated
     #[arg(long = "label", value_name = "K=V", value_parser = label)]
     pub labels: Vec<(String, String)>,
@@ -104,6 +109,31 @@ pub struct WorkerArgs {
 /// The command lines of the daemons.
 pub fn commands() -> Vec<clap::Command> {
     vec![HeadArgs::command(), WorkerArgs::command()]
+}
+
+/// The graphics processors of a machine, by the numbers that it knows them by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gpus(pub BTreeSet<u32>);
+
+impl FromStr for Gpus {
+    type Err = Error;
+
+    /// Reads `2`, which are 0 and 1, or `0,3`; a comma behind a single number makes it that one.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bad = || Error::invalid(format!("gpus `{text}`: write how many, as 2, or their numbers, each once, as 0,3 or 3,"));
+        let number = |text: &str| text.parse::<u32>().map_err(|_| bad());
+        if !text.contains(',') {
+            let count = number(text)?;
+            let most = WORKER_GPUS_MAX;
+            if count > most {
+                return Err(Error::invalid(format!("gpus `{text}`: at most {most}; for the one of that number write `{text},`")));
+            }
+            return Ok(Self((0..count).collect()));
+        }
+        let numbers: Vec<u32> = text.strip_suffix(',').unwrap_or(text).split(',').map(number).collect::<Result<_, _>>()?;
+        let gpus: BTreeSet<u32> = numbers.iter().copied().collect();
+        if gpus.len() == numbers.len() && gpus.len() <= WORKER_GPUS_MAX as usize { Ok(Self(gpus)) } else { Err(bad()) }
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -121,10 +151,11 @@ fn label(text: &str) -> Result<(String, String), String> {
 
 impl WorkerArgs {
     /// What the worker has.
-    pub fn resources(&self) -> Result<Resources, Error> {
+    pub fn equipment(&self) -> Equipment {
         let mem_bytes = self.mem.unwrap_or_else(memory_bytes);
         let labels: BTreeMap<String, String> = self.labels.iter().cloned().collect();
-        Ok(Resources { cpus: self.cpus.unwrap_or_else(cpus), mem_bytes, gpus: self.gpus, labels })
+        let total = Resources { cpus: self.cpus.unwrap_or_else(cpus), mem_bytes, gpus: 0, labels };
+        Equipment::new(total, self.gpus.0.clone())
     }
 }
 
@@ -137,4 +168,20 @@ pub fn cpus() -> u32 {
 pub fn memory_bytes() -> u64 {
     let info = rustix::system::sysinfo();
     info.totalram.saturating_mul(u64::from(info.mem_unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graphics_processors_are_counted_or_numbered() {
+        for (text, gpus) in [("0", vec![]), ("2", vec![0, 1]), ("0,3", vec![0, 3]), ("3,", vec![3]), ("5,1", vec![1, 5])] {
+            assert_eq!(text.parse::<Gpus>().unwrap(), Gpus(gpus.into_iter().collect()), "{text}");
+        }
+        for bad in ["", ",", "a", "-1", "1,1", "1,,2", "4000000000", "1, 2", "1,2,,"] {
+            let refused = bad.parse::<Gpus>().unwrap_err();
+            assert!(refused.message.starts_with(&format!("gpus `{bad}`: ")), "{refused}");
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! A head and workers inside this process, for `millpond run` and `millpond up`.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::actors::{HeadOptions, WorkerOptions};
 use crate::cli::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
 use crate::domain::{Error, Resources};
 use crate::engine::Watermarks;
-use crate::engine::slot_table::Allowance;
-use crate::limits::REATTACH_WINDOW;
+use crate::engine::slot_table::{Allowance, Equipment};
+use crate::limits::{REATTACH_WINDOW, RESERVE_AFTER};
 
 use super::args::{cpus, memory_bytes};
 use super::head::Serving;
@@ -37,17 +38,20 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
     if !listen.ip().is_loopback() {
         return Err(Error::denied(format!("{listen} can be reached by other machines: use millpond-head and its --insecure for that")));
     }
-    let head = Serving::start(
-        listen,
-        HeadOptions { data_dir: options.dir.join("head"), reattach: REATTACH_WINDOW, watermarks: Watermarks::default() },
-    )
-    .await?;
+    let head_options = HeadOptions {
+        data_dir: options.dir.join("head"),
+        reattach: REATTACH_WINDOW,
+        reserve_after: RESERVE_AFTER,
+        watermarks: Watermarks::default(),
+    };
+    let head = Serving::start(listen, head_options).await?;
     let mut workers = Vec::new();
     for number in 1..=options.workers {
         let total = Resources { cpus: cpus(), mem_bytes: memory_bytes(), ..Resources::default() };
+        let equipment = Equipment::new(total, BTreeSet::new());
         let dir = options.dir.join(format!("worker-{number}"));
         let worker =
-            WorkerOptions { dir, slots: options.slots, total, allowance: Allowance::default(), launcher: process::launcher_binary() };
+            WorkerOptions { dir, slots: options.slots, equipment, allowance: Allowance::default(), launcher: process::launcher_binary() };
         workers.push(Working::start(&head.url, worker).await?);
     }
     Ok(Cluster { head, workers })

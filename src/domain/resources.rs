@@ -26,6 +26,21 @@ impl Resources {
             && self.labels.iter().all(|(key, value)| have.labels.get(key) == Some(value))
     }
 
+    /// What is left of `self` beside all of these; the rule for head and worker.
+    pub fn beside<'a>(&self, taken: impl IntoIterator<Item = &'a Self>) -> Self {
+        taken.into_iter().fold(self.clone(), |left, needs| left.less(needs, 1))
+    }
+
+    /// All of these together; labels aside.
+    pub fn sum<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        all.into_iter().fold(Self::default(), |sum, one| Self {
+            cpus: sum.cpus.saturating_add(one.cpus),
+            mem_bytes: sum.mem_bytes.saturating_add(one.mem_bytes),
+            gpus: sum.gpus.saturating_add(one.gpus),
+            labels: sum.labels,
+        })
+    }
+
     /// What is left of `self` after `times` demands of `need`; never below zero.
     pub fn less(&self, need: &Self, times: u32) -> Self {
         Self {

@@ -84,8 +84,8 @@ fn live(view: &JobView, roster: &Roster, place: Option<Place>, note: &str) -> St
     if roster.slots() == 0 {
         return format!("is waiting: {running}no worker is connected");
     }
-    if !roster.fits_somewhere(view) {
-        return format!("is waiting: {running}no connected worker has what its tasks ask for (cpus, memory, gpus or labels)");
+    if let Some(short) = roster.shortfall(&view.spec.needs) {
+        return format!("is waiting: {running}{} not started: each {short}", counts.undispatched);
     }
     if let Some(max) = view.max_running.filter(|max| view.out >= *max) {
         return format!("is at its limit of {} at once: {running}{} not started", tasks(max), counts.undispatched);
@@ -103,15 +103,16 @@ fn live(view: &JobView, roster: &Roster, place: Option<Place>, note: &str) -> St
         return format!("is handing out: {running}{} on the way to workers", tasks(counts.undispatched));
     };
     let state = if counts.running > 0 { "is running" } else { "is waiting" };
-    match place.behind {
-        None => format!("{state}: {running}{} not started, first in the order; the next free slot is its own", counts.undispatched),
-        Some(ahead) => format!(
-            "{state}: {running}{} not started, number {} in the order, behind {ahead} by {}",
-            counts.undispatched,
-            place.place,
-            place.rule.name()
-        ),
-    }
+    let order = match place.behind {
+        None => "first in the order".to_owned(),
+        Some(ahead) => format!("number {} in the order, behind {ahead} by {}", place.place, place.rule.name()),
+    };
+    let short = roster.short_now(view.id, &view.spec.needs).map(|short| format!("; each {short}"));
+    let kept = roster.reservation().filter(|kept| kept.job == view.id);
+    let kept = kept.map(|kept| format!("; {} is kept free for it since {} s", kept.worker, kept.lasts.as_secs()));
+    let next = (place.behind.is_none() && short.is_none()).then(|| "; the next free slot is its own".to_owned());
+    let why: String = [next, short, kept].into_iter().flatten().collect();
+    format!("{state}: {running}{} not started, {order}{why}", counts.undispatched)
 }
 
 #[cfg(test)]

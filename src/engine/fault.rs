@@ -53,4 +53,8 @@ pub enum Fault {
     GivenUpForgotten,
     /// A session's silence is measured by the wall clock.
     WallClockTrusted,
+    /// A session reports all of its worker's resources as free, whatever its tasks take.
+    NeedsForgotten,
+    /// A worker starts a task whether what it needs is free or not.
+    EquipmentIgnored,
 }

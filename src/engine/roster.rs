@@ -10,6 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::{DiskRoom, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
 use crate::limits;
@@ -21,6 +22,9 @@ use super::view::JobView;
 
 use line::Line;
 
+pub use fit::Reservation;
+
+mod fit;
 mod line;
 
 /// Something the supervisor learned.
@@ -131,6 +135,14 @@ impl Seat {
     }
 }
 
+/// A worker that is kept free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kept {
+    job: JobId,
+    session: SessionId,
+    since: Instant,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
@@ -150,9 +162,11 @@ pub struct Roster {
     /// By the last tick.
     now: Option<Instant>,
     /// A worker that is kept free, for a job that has waited long.
-    reserved: Option<(JobId, SessionId)>,
+    reserved: Option<Kept>,
     /// Set while nothing is granted.
     disk_full: Option<DiskRoom>,
+    /// If not [`limits::RESERVE_AFTER`].
+    reserve_after: Option<Duration>,
     fault: Option<Fault>,
 }
 
@@ -168,6 +182,11 @@ pub struct Place {
 }
 
 impl Roster {
+    /// One that keeps a worker free for a job that has waited so long for room.
+    pub fn reserving_after(wait: Duration) -> Self {
+        Self { reserve_after: Some(wait), ..Self::default() }
+    }
+
     /// Plants a mistake, for tests.
     pub fn plant(&mut self, fault: Option<Fault>) {
         self.fault = fault;
@@ -298,16 +317,20 @@ impl Roster {
     /// Keeps a worker free for the first job that has waited long enough: one that has all its tasks ask for, but not now.
     fn reserve(&mut self, now: Instant) {
         let waits = |of: JobId| self.jobs.get(&of).is_some_and(|job| job.overtaken_since.is_some());
-        self.reserved = self.reserved.filter(|(job, session)| waits(*job) && self.seats.contains_key(session));
+        self.reserved = self.reserved.filter(|kept| waits(kept.job) && self.seats.contains_key(&kept.session));
         if self.reserved.is_some() {
             return;
         }
         let (busy, rules) = (&self.busy, self.rules());
-        let long = |since: Instant| now.since(since) >= limits::RESERVE_AFTER;
+        let wait = self.reserve_after.unwrap_or(limits::RESERVE_AFTER);
+        let long = |since: Instant| now.since(since) >= wait;
         let mut starved: Vec<&JobView> =
             self.jobs.values().filter(|job| job.overtaken_since.is_some_and(long)).map(|job| &job.view).collect();
         starved.sort_by_key(|view| rank::key(view, busy, rules));
-        self.reserved = starved.into_iter().find_map(|view| Some((view.id, self.seat_to_keep_free(&view.spec.needs)?)));
+        self.reserved = starved.into_iter().find_map(|view| {
+            let session = self.seat_to_keep_free(&view.spec.needs)?;
+            Some(Kept { job: view.id, session, since: now })
+        });
     }
 
     fn seat_to_keep_free(&self, needs: &Resources) -> Option<SessionId> {
@@ -353,12 +376,12 @@ impl Roster {
             let spec = candidate.view.spec.clone();
             let Some(session) = self.opening(&spec.needs, kept_free) else {
                 // It fits nowhere now; it holds nobody up, except at a worker that is kept free for it.
-                kept_free = kept_free.or(self.reserved.filter(|(of, _)| *of == job).map(|(_, session)| session));
-                first_unfit = first_unfit.or_else(|| self.seats.values().any(|seat| spec.needs.fits(&seat.total)).then_some(job));
+                kept_free = kept_free.or(self.reserved.filter(|kept| kept.job == job).map(|kept| kept.session));
+                first_unfit = first_unfit.or_else(|| self.fits_somewhere(&spec.needs).then_some(job));
                 line.drop_first(job);
                 continue;
             };
-            self.reserved = self.reserved.filter(|(of, _)| *of != job);
+            self.reserved = self.reserved.filter(|kept| kept.job != job);
             if let Some(overtaken) = first_unfit.and_then(|first| self.jobs.get_mut(&first)) {
                 overtaken.overtaken_since = overtaken.overtaken_since.or(self.now);
             }
@@ -418,11 +441,6 @@ impl Roster {
     /// Whether the job is past its finish line.
     pub fn past_finish_line(&self, view: &JobView) -> bool {
         !view.state.is_final() && rank::past_finish_line(view, self.rules())
-    }
-
-    /// Whether some connected worker could ever run the job's tasks: by all it has, not by what is free.
-    pub fn fits_somewhere(&self, view: &JobView) -> bool {
-        self.seats.values().any(|seat| seat.slots > 0 && view.spec.needs.fits(&seat.total))
     }
 
     /// Free slots, granted ones not counted.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::wire::{FromWorker, Lease, Run, Standing, ToWorker, Verdict};
-use crate::domain::{Attempt, Chunk, Epoch, FenceId, GrantId, Instant, JobId, Resources, SessionId, TaskNo, WorkerId};
+use crate::domain::{Attempt, Chunk, Epoch, FenceId, GrantId, Instant, JobId, Resources, SessionId, TaskNo, WallTime, WorkerId};
 use crate::limits;
 
 use super::fault::Fault;
@@ -101,6 +101,19 @@ struct Held {
     needs: Resources,
     /// The run's number while it is only sent.
     sent: Option<u64>,
+    /// When it was sent, or started; none if that was in an earlier session.
+    since: Option<WallTime>,
+}
+
+/// A lease as shown to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseStatus {
+    /// Which.
+    pub lease: Lease,
+    /// Whether its process has started.
+    pub started: bool,
+    /// When it was started, or, before that, sent; none if that was in an earlier session.
+    pub since: Option<WallTime>,
 }
 
 /// See the module.
@@ -170,7 +183,7 @@ impl Session {
                 effects.push(SessionEffect::Send(ToWorker::Fence(FenceId(self.last_fence), job)));
             }
             SessionEvent::Adopted(lease, needs) => {
-                self.held.insert(key(&lease), Held { lease, needs, sent: None });
+                self.held.insert(key(&lease), Held { lease, needs, sent: None, since: None });
                 effects.push(self.room_report(Vec::new(), now));
             }
             SessionEvent::JobGone(job) => {
@@ -233,7 +246,7 @@ impl Session {
             self.introduce(job, effects);
         }
         for batch in runs.chunks(limits::LEASES_PER_MESSAGE_MAX) {
-            let batch = batch.iter().map(|run| self.send(run, needs)).collect();
+            let batch = batch.iter().map(|run| self.send(run, needs, now)).collect();
             effects.push(SessionEffect::Send(ToWorker::Runs(batch)));
         }
         effects.push(self.room_report(vec![grant], now));
@@ -249,9 +262,9 @@ impl Session {
         }
     }
 
-    fn send(&mut self, run: &Delivery, needs: &Resources) -> Run {
+    fn send(&mut self, run: &Delivery, needs: &Resources, now: Now) -> Run {
         self.last_run += 1;
-        let held = Held { lease: run.lease, needs: needs.clone(), sent: Some(self.last_run) };
+        let held = Held { lease: run.lease, needs: needs.clone(), sent: Some(self.last_run), since: Some(now.wall) };
         self.held.insert(key(&run.lease), held);
         Run { seq: self.last_run, lease: run.lease, chunk: run.chunk }
     }
@@ -269,7 +282,7 @@ impl Session {
             FromWorker::Standing(standing) => self.standing = standing,
             FromWorker::Started(leases) => {
                 for (job, leases) in by_job(leases) {
-                    leases.iter().for_each(|lease| self.start(lease));
+                    leases.iter().for_each(|lease| self.start(lease, now));
                     effects.push(SessionEffect::Started(job, leases));
                 }
             }
@@ -279,7 +292,7 @@ impl Session {
                 effects.push(self.room_report(Vec::new(), now));
             }
             FromWorker::Fenced { fence, started, dropped } => {
-                started.iter().for_each(|lease| self.start(lease));
+                started.iter().for_each(|lease| self.start(lease, now));
                 dropped.iter().for_each(|lease| {
                     self.drop_lease(lease);
                 });
@@ -310,9 +323,9 @@ impl Session {
         }
     }
 
-    fn start(&mut self, lease: &Lease) {
-        if let Some(held) = self.held.get_mut(&key(lease)) {
-            held.sent = None;
+    fn start(&mut self, lease: &Lease, now: Now) {
+        if let Some(held) = self.held.get_mut(&key(lease)).filter(|held| held.sent.is_some()) {
+            (held.sent, held.since) = (None, Some(now.wall));
         }
     }
 
@@ -334,13 +347,14 @@ impl Session {
     }
 
     fn room_report(&self, settled: Vec<GrantId>, now: Now) -> SessionEffect {
-        let mut free = self.total.clone();
-        for Held { needs, .. } in self.held.values() {
-            free.cpus = free.cpus.saturating_sub(needs.cpus);
-            free.mem_bytes = free.mem_bytes.saturating_sub(needs.mem_bytes);
-            free.gpus = free.gpus.saturating_sub(needs.gpus);
-        }
+        let forgets = self.fault == Some(Fault::NeedsForgotten);
+        let free = self.total.beside(self.held.values().map(|held| &held.needs).filter(|_| !forgets));
         SessionEffect::Room { room: self.room(), free, settled, trust: self.trust(now) }
+    }
+
+    /// What its leases take of the worker, all together.
+    pub fn used(&self) -> Resources {
+        Resources::sum(self.held.values().map(|held| &held.needs))
     }
 
     /// When the worker was last heard.
@@ -361,6 +375,11 @@ impl Session {
     /// The leases the worker holds, and whether each has started.
     pub fn leases(&self) -> impl Iterator<Item = (Lease, bool)> + '_ {
         self.held.values().map(|held| (held.lease, held.sent.is_none()))
+    }
+
+    /// The same, for people.
+    pub fn lease_statuses(&self) -> impl Iterator<Item = LeaseStatus> + '_ {
+        self.held.values().map(|held| LeaseStatus { lease: held.lease, started: held.sent.is_none(), since: held.since })
     }
 
     /// Results that the worker has sent and keeps: what a job whose machine is built anew must ask for again.
@@ -398,6 +417,12 @@ impl Session {
             return Err(format!("{}: a lease of a later epoch: {self:?}", self.id));
         }
         Ok(())
+    }
+
+    /// Checks that the worker is not over-committed: holds as long as the roster grants, and the worker claims, no more than there is.
+    pub fn check_used(&self) -> Result<(), String> {
+        let (used, total) = (self.used(), &self.total);
+        if used.fits(total) { Ok(()) } else { Err(format!("{}: its tasks take {used:?}, and it has {total:?}", self.id)) }
     }
 }
 

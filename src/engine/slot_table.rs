@@ -3,15 +3,16 @@
 //! ```text
 //!        Run on a free slot      Prepared: process starts        Ended
 //! free ─────────────────► Preparing ───────────────► Running ──────────► free, result kept until acknowledged
-//!   ▲                        │  fence, or the session ends
-//!   └────────────────────────┘
+//!   ▲                        │  └─► Ready ─────────────┘ once what it needs is free
+//!   └────────────────────────┘  fence, or the session ends
 //! ```
 //! Started is said only when the process is about to start, so a task whose input is still on its way can be dropped.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::wire::{FromWorker, Held, Lease, Run, Standing, ToWorker, Verdict};
-use crate::domain::{Epoch, FenceId, Instant, JobId, SessionId};
+use crate::domain::{Epoch, FenceId, Instant, JobId, Resources, SessionId};
 use crate::limits;
 
 use super::fault::Fault;
@@ -20,9 +21,11 @@ use super::now::Now;
 use kept::KeptResults;
 use rest::Rest;
 
+pub use equipment::Equipment;
 pub use event::{Health, Preparation, SlotEffect, SlotEvent};
 pub use kept::Allowance;
 
+mod equipment;
 mod event;
 mod kept;
 mod rest;
@@ -30,7 +33,17 @@ mod rest;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Preparing,
-    Running { unwanted: bool },
+    /// Its input is here; what it needs is held by one that is being stopped.
+    Ready,
+    Running {
+        unwanted: bool,
+    },
+}
+
+impl Phase {
+    fn has_started(self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +62,11 @@ struct Slot {
 #[derive(Clone, Debug)]
 pub struct SlotTable {
     slots: Vec<Option<Slot>>,
+    equipment: Equipment,
+    /// What a task needs of each job that this session has introduced.
+    needs: BTreeMap<JobId, Resources>,
+    /// What the task on each slot that has not started needs: as it was when it came, whatever its job needs since.
+    wants: BTreeMap<usize, Resources>,
     results: KeptResults,
     allowance: Allowance,
     session: Option<SessionId>,
@@ -69,9 +87,12 @@ pub struct SlotTable {
 
 impl SlotTable {
     /// All slots free, not connected. `epoch` is the highest ever obeyed, from disk.
-    pub fn new(slots: u32, allowance: Allowance, epoch: Epoch) -> Self {
+    pub fn new(slots: u32, equipment: Equipment, allowance: Allowance, epoch: Epoch) -> Self {
         Self {
             slots: vec![None; slots as usize],
+            equipment,
+            needs: BTreeMap::new(),
+            wants: BTreeMap::new(),
             results: KeptResults::default(),
             allowance,
             session: None,
@@ -113,7 +134,7 @@ impl SlotTable {
             SlotEvent::Disconnected(session) if self.session == Some(session) => self.disconnected(now, fx),
             SlotEvent::Disconnected(_) => {}
             SlotEvent::Prepared { slot, lease, how } => self.prepared(slot, lease, how, now, fx),
-            SlotEvent::Ended { slot, lease, bytes } => self.ended(slot, lease, bytes, fx),
+            SlotEvent::Ended { slot, lease, bytes } => self.ended(slot, lease, bytes, now, fx),
             SlotEvent::Drain(drain) => {
                 self.draining = drain;
                 self.announce(fx);
@@ -142,6 +163,7 @@ impl SlotTable {
         // Whatever came of the session before: what has not started of it was not in our Hello, and is not ours any more.
         self.disconnected(now, fx);
         self.session = Some(session);
+        self.needs.clear();
         self.last_run_seen = 0;
         self.standing = Standing::default();
         self.lease_from = stamp;
@@ -158,8 +180,14 @@ impl SlotTable {
 
     fn said(&mut self, message: ToWorker, fx: &mut Vec<SlotEffect>) {
         match message {
-            ToWorker::Job(info) => fx.push(SlotEffect::Learn(info)),
-            ToWorker::JobGone(job) => fx.push(SlotEffect::Unlearn(job)),
+            ToWorker::Job(info) => {
+                self.needs.insert(info.job, info.spec.needs.clone());
+                fx.push(SlotEffect::Learn(info));
+            }
+            ToWorker::JobGone(job) => {
+                self.needs.remove(&job);
+                fx.push(SlotEffect::Unlearn(job));
+            }
             ToWorker::Runs(runs) => {
                 runs.into_iter().for_each(|run| self.run(run, fx));
                 self.announce(fx);
@@ -186,12 +214,16 @@ impl SlotTable {
 
     fn run(&mut self, run: Run, fx: &mut Vec<SlotEffect>) {
         self.last_run_seen = self.last_run_seen.max(run.seq);
+        // What it can never have is not waited for: the head knows another worker, or is mistaken about this one.
+        let needs = self.needs.get(&run.lease.job).cloned().unwrap_or_default();
+        let fits = needs.fits(self.equipment.total());
         let free = if self.free() > 0 { self.slots.iter().position(Option::is_none) } else { None };
-        let Some(slot) = free else {
+        let Some(slot) = free.filter(|_| fits) else {
             fx.push(SlotEffect::Say(FromWorker::Declined(run.lease)));
             return;
         };
         let trial = self.rest != Rest::None;
+        self.wants.insert(slot, needs);
         self.slots[slot] = Some(Slot { lease: run.lease, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
         fx.push(SlotEffect::Prepare { slot, lease: run.lease, chunk: run.chunk });
     }
@@ -201,7 +233,7 @@ impl SlotTable {
         for (at, entry) in self.slots.iter_mut().enumerate() {
             let Some(slot) = entry.filter(|slot| slot.lease.job == job) else { continue };
             match slot.phase {
-                Phase::Preparing => {
+                Phase::Preparing | Phase::Ready => {
                     dropped.push(slot.lease);
                     fx.push(SlotEffect::CancelPrepare { slot: at });
                     if self.fault != Some(Fault::SlotKept) {
@@ -219,7 +251,7 @@ impl SlotTable {
         let Some(at) = self.slot_of(lease) else { return };
         let Some(slot) = &mut self.slots[at] else { return };
         match &mut slot.phase {
-            Phase::Preparing => {
+            Phase::Preparing | Phase::Ready => {
                 let lease = slot.lease;
                 self.slots[at] = None;
                 fx.push(SlotEffect::CancelPrepare { slot: at });
@@ -277,29 +309,23 @@ impl SlotTable {
     }
 
     fn prepared(&mut self, at: usize, lease: Lease, how: Preparation, now: Now, fx: &mut Vec<SlotEffect>) {
-        let stood_still = self.lease_over(now);
+        if self.stood_still(now, fx) {
+            return;
+        }
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         if slot.phase != Phase::Preparing || !slot.lease.same_attempt(&lease) {
             return;
         }
         let lease = slot.lease;
-        if stood_still {
-            // We stood still: the task may be another's by now.
-            if let Some(session) = self.session {
-                self.end_session(session, now, fx);
-            }
-            return;
-        }
         match how {
             Preparation::Ready => {
-                slot.phase = Phase::Running { unwanted: false };
-                fx.push(SlotEffect::Say(FromWorker::Started(vec![lease])));
-                fx.push(SlotEffect::Start { slot: at, lease });
+                slot.phase = Phase::Ready;
+                self.start_what_fits(now, fx);
             }
             Preparation::Failed => {
                 slot.phase = Phase::Running { unwanted: false };
                 fx.push(SlotEffect::Fail { lease });
-                self.ended(at, lease, 0, fx);
+                self.ended(at, lease, 0, now, fx);
             }
             Preparation::Declined => {
                 self.slots[at] = None;
@@ -309,11 +335,39 @@ impl SlotTable {
         }
     }
 
-    fn ended(&mut self, at: usize, lease: Lease, bytes: u64, fx: &mut Vec<SlotEffect>) {
+    /// Whether we stood still for so long that what has not started may be another's by now; then the session is over.
+    fn stood_still(&mut self, now: Now, fx: &mut Vec<SlotEffect>) -> bool {
+        let stood_still = self.lease_over(now);
+        if let Some(session) = self.session.filter(|_| stood_still) {
+            self.end_session(session, now, fx);
+        }
+        stood_still
+    }
+
+    /// Starts tasks whose input is here, as far as what they need is free.
+    fn start_what_fits(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
+        if !self.slots.iter().flatten().any(|slot| slot.phase == Phase::Ready) || self.stood_still(now, fx) {
+            return;
+        }
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            let Some(slot) = slot.as_mut().filter(|slot| slot.phase == Phase::Ready) else { continue };
+            let wants = self.wants.get(&at).cloned().unwrap_or_default();
+            let lacks = self.fault != Some(Fault::EquipmentIgnored) && !self.equipment.take(at, wants);
+            if lacks {
+                continue;
+            }
+            slot.phase = Phase::Running { unwanted: false };
+            fx.push(SlotEffect::Say(FromWorker::Started(vec![slot.lease])));
+            fx.push(SlotEffect::Start { slot: at, lease: slot.lease, gpus: self.equipment.gpus_of(at) });
+        }
+    }
+
+    fn ended(&mut self, at: usize, lease: Lease, bytes: u64, now: Now, fx: &mut Vec<SlotEffect>) {
         let Some(entry) = self.slots.get_mut(at) else { return };
         let Some(slot) = entry.filter(|slot| slot.lease.same_attempt(&lease)) else { return };
         let Phase::Running { unwanted } = slot.phase else { return };
         *entry = None;
+        self.equipment.give_back(at);
         if unwanted {
             fx.push(SlotEffect::Forget(slot.lease));
         } else {
@@ -322,6 +376,7 @@ impl SlotTable {
                 fx.push(SlotEffect::Deliver(slot.lease));
             }
         }
+        self.start_what_fits(now, fx);
         self.announce(fx);
     }
 
@@ -336,7 +391,7 @@ impl SlotTable {
             self.alone_since = now.mono;
         }
         for (at, entry) in self.slots.iter_mut().enumerate() {
-            if entry.is_some_and(|slot| slot.phase == Phase::Preparing) {
+            if entry.is_some_and(|slot| !slot.phase.has_started()) {
                 *entry = None;
                 fx.push(SlotEffect::CancelPrepare { slot: at });
             }
@@ -428,7 +483,12 @@ impl SlotTable {
 
     /// The attempts whose processes run.
     pub fn running(&self) -> impl Iterator<Item = Lease> + '_ {
-        self.slots.iter().flatten().filter(|slot| matches!(slot.phase, Phase::Running { .. })).map(|slot| slot.lease)
+        self.slots.iter().flatten().filter(|slot| slot.phase.has_started()).map(|slot| slot.lease)
+    }
+
+    /// What the worker has, and what of it running tasks hold.
+    pub fn equipment(&self) -> &Equipment {
+        &self.equipment
     }
 
     /// Whether the slot gets the inputs of this attempt.

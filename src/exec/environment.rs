@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use crate::domain::Error;
+use crate::domain::{Error, Resources};
 use crate::limits::COMMAND_MAX_BYTES;
 
 /// Variables of ours. A worker's own (its token, its head) are no business of tasks.
 const OURS: &str = "MILLPOND_";
 /// True of the worker's working folder only.
 const OF_THE_FOLDER: [&str; 2] = ["PWD", "OLDPWD"];
+
+/// What programs take their number of threads from, OpenMP's runtime above all.
+const THREADS: &str = "OMP_NUM_THREADS";
 
 /// What a task is told about itself.
 #[derive(Clone, Copy, Debug)]
@@ -28,11 +31,20 @@ pub struct TaskVariables<'a> {
     pub input: Option<&'a str>,
     /// `MILLPOND_OUTPUT`: the task's output folder.
     pub output: &'a str,
+    /// `MILLPOND_CPUS` and `MILLPOND_MEM_BYTES`: what of it the job asks for.
+    pub needs: &'a Resources,
+    /// `MILLPOND_GPUS` and `CUDA_VISIBLE_DEVICES`: the processors that are its own, perhaps none; not set where the machine has none at all.
+    pub gpus: Option<&'a [u32]>,
 }
 
 impl TaskVariables<'_> {
     fn pairs(&self) -> impl Iterator<Item = (&'static str, String)> {
         let input = self.input.map(|input| ("MILLPOND_INPUT", input.to_owned()));
+        let cpus = (self.needs.cpus > 0).then(|| ("MILLPOND_CPUS", self.needs.cpus.to_string()));
+        let mem = (self.needs.mem_bytes > 0).then(|| ("MILLPOND_MEM_BYTES", self.needs.mem_bytes.to_string()));
+        let gpus = self.gpus.map(|gpus| gpus.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
+        // A task that asked for none must not find those of others: an empty list says so to CUDA.
+        let gpus = gpus.into_iter().flat_map(|gpus| [("MILLPOND_GPUS", gpus.clone()), ("CUDA_VISIBLE_DEVICES", gpus)]);
         let others = [
             ("MILLPOND_JOB", self.job.to_owned()),
             ("MILLPOND_TASK", self.task.to_owned()),
@@ -41,7 +53,12 @@ impl TaskVariables<'_> {
             ("MILLPOND_ATTEMPT", self.attempt.to_string()),
             ("MILLPOND_OUTPUT", self.output.to_owned()),
         ];
-        others.into_iter().chain(input)
+        others.into_iter().chain(input).chain(cpus).chain(mem).chain(gpus)
+    }
+
+    /// Where nobody else has said so, a task starts as many threads as it has processors: the system tells it those of the whole machine.
+    fn threads(&self) -> Option<(String, String)> {
+        (self.needs.cpus > 0).then(|| (THREADS.to_owned(), self.needs.cpus.to_string()))
     }
 }
 
@@ -55,8 +72,9 @@ pub fn task_env(
 ) -> Vec<(String, String)> {
     let base = base.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let inherited = base.filter(|(name, _)| !name.starts_with(OURS) && !OF_THE_FOLDER.contains(&name.as_str()));
+    let threads = own.threads();
     let own = own.pairs().map(|(name, value)| (name.to_owned(), value));
-    let env: BTreeMap<String, String> = inherited.chain(spec.iter().cloned()).chain(own).collect();
+    let env: BTreeMap<String, String> = threads.into_iter().chain(inherited).chain(spec.iter().cloned()).chain(own).collect();
     env.into_iter().collect()
 }
 
@@ -95,7 +113,8 @@ mod tests {
         let base = ["PATH=/bin", "LANG=C", "PWD=/x", "MILLPOND_TOKEN=secret"].map(|text| text.split_once('=').unwrap());
         let odd = (OsString::from("ODD"), OsString::from_vec(vec![0xff]));
         let base = base.into_iter().map(|(name, value)| (name.into(), value.into())).chain([odd]);
-        let own = TaskVariables { job: "j7", task: "j7.4", index: 4, count: 9, attempt: 1, input: None, output: "/o" };
+        let needs = Resources::default();
+        let own = of_task(&needs, None);
         let env = task_env(base, &[pair("LANG", "de"), pair("MILLPOND_JOB", "lie"), pair("MILLPOND_HEAD", "given")], &own);
         let expected = [
             pair("LANG", "de"),
@@ -109,6 +128,28 @@ mod tests {
             pair("PATH", "/bin"),
         ];
         assert_eq!(env, expected);
+    }
+
+    fn of_task<'a>(needs: &'a Resources, gpus: Option<&'a [u32]>) -> TaskVariables<'a> {
+        TaskVariables { job: "j7", task: "j7.4", index: 4, count: 9, attempt: 1, input: None, output: "/o", needs, gpus }
+    }
+
+    #[test]
+    fn a_task_is_told_what_is_its_own() {
+        let needs = Resources { cpus: 4, mem_bytes: 1 << 30, gpus: 2, ..Resources::default() };
+        let told = |base: &[(&str, &str)], spec: &[(String, String)], needs: &Resources, gpus: Option<&[u32]>| {
+            let base: Vec<_> = base.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+            let env = task_env(base, spec, &of_task(needs, gpus));
+            let about = ["CUDA_VISIBLE_DEVICES", "MILLPOND_CPUS", "MILLPOND_GPUS", "MILLPOND_MEM_BYTES", "OMP_NUM_THREADS"];
+            about.map(|name| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or("unset".into()))
+        };
+        assert_eq!(told(&[], &[], &needs, Some(&[0, 3])), ["0,3", "4", "0,3", "1073741824", "4"]);
+        let nothing = Resources::default();
+        assert_eq!(told(&[], &[], &nothing, Some(&[])), ["", "unset", "", "unset", "unset"], "not those of others");
+        assert_eq!(told(&[("CUDA_VISIBLE_DEVICES", "1")], &[], &nothing, None)[0], "1", "the worker has none to give");
+        assert_eq!(told(&[], &[pair("CUDA_VISIBLE_DEVICES", "0,1")], &nothing, Some(&[]))[0], "", "nor by its own word");
+        assert_eq!(told(&[("OMP_NUM_THREADS", "2")], &[], &needs, None)[4], "2", "the machine says otherwise");
+        assert_eq!(told(&[("OMP_NUM_THREADS", "2")], &[pair("OMP_NUM_THREADS", "1")], &needs, None)[4], "1", "the job does");
     }
 
     #[test]

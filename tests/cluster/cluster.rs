@@ -126,6 +126,13 @@ impl Cluster {
         self.worker(number).child = child;
     }
 
+    /// From its next start on a worker has another value for one of its options.
+    pub fn worker_is_equipped(&mut self, number: usize, option: &str, value: &str) {
+        let args = &mut self.worker(number).args;
+        let at = args.iter().position(|arg| arg == option).expect("the option");
+        args[at + 1] = value.to_owned();
+    }
+
     /// Waits for a worker's first announcement.
     #[track_caller]
     pub fn worker_is_connected(&self, number: usize) {

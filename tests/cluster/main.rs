@@ -34,6 +34,7 @@ mod pause;
 mod power_loss;
 mod process;
 mod proxy;
+mod resources;
 mod results;
 mod retry;
 #[path = "../sim/rng.rs"]

@@ -1,11 +1,12 @@
 //! The head: the real `Roster`, `JobMachine`s and `Session`s, joined as the actors join them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use millpond::domain::entry::{Entry, JobEntry, Submitted};
 use millpond::domain::verb::{Verb, Wish};
-use millpond::domain::wire::{Finished, FromWorker, Hello, Lease, ResultBytes, ToWorker, Verdict};
+use millpond::domain::wire::{Finished, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker, Verdict};
 use millpond::domain::{
     ArrayRange, Epoch, Input, Instant, JobId, JobSpec, JobState, MaxFailed, Merge, Outcome, Packed, Policy, Resources, ResultRef,
     SessionId, Timing, WallTime, WorkerId, WorkerInfo,
@@ -66,6 +67,8 @@ pub struct Head {
 pub fn a_job(number: u64, count: u32, rng: &mut Rng) -> Submitted {
     let cpus = if rng.percent(30) { rng.between(1, 3) as u32 } else { 0 };
     let max_failed = rng.percent(12).then(|| MaxFailed::Count(rng.below(4) as u32));
+    let (gpus, mem_bytes) = if rng.percent(20) { (rng.below(3) as u32, rng.below(5)) } else { (0, 0) };
+    let needs = Resources { cpus, gpus, mem_bytes, ..Resources::default() };
     let spec = JobSpec {
         name: format!("job {number}"),
         owner: format!("owner {}", rng.below(2)),
@@ -73,7 +76,7 @@ pub fn a_job(number: u64, count: u32, rng: &mut Rng) -> Submitted {
         command: vec!["true".into()],
         env: Vec::new(),
         with: Vec::new(),
-        needs: Resources { cpus, ..Resources::default() },
+        needs,
         timeout: None,
         grace: limits::DEFAULT_GRACE,
         retries: rng.below(3) as u32,
@@ -482,13 +485,18 @@ impl World {
         let ticks = matches!(event, SessionEvent::Tick);
         let effects = session.on_event(event, now);
         if self.looks {
-            session.check(conn.epoch)?;
+            session.check(conn.epoch).and_then(|()| session.check_used())?;
         }
         let me = Addr::Proxy(id);
         for effect in effects {
             match effect {
                 SessionEffect::Send(message) => self.tell(conn, message),
-                SessionEffect::Introduce(_) => {}
+                SessionEffect::Introduce(job) => {
+                    if let Some(job) = self.disk.ledger.jobs.get(&job) {
+                        let info = JobInfo { job: job.id, spec: JobSpec::clone(&job.spec), total: job.total.unwrap_or(0) };
+                        self.tell(conn, ToWorker::Job(Arc::new(info)));
+                    }
+                }
                 SessionEffect::Returned(job, leases) => self.inside(me, Addr::Job(job), HeadMail::Job(JobEvent::Returned(id, leases))),
                 SessionEffect::Started(job, leases) => self.inside(me, Addr::Job(job), HeadMail::Job(JobEvent::Started(id, leases))),
                 SessionEffect::Fenced { job, fence, started, dropped } => {

@@ -128,6 +128,8 @@ fn planted_faults_are_caught() {
         Fault::FreezeKept,
         Fault::GivenUpForgotten,
         Fault::WallClockTrusted,
+        Fault::NeedsForgotten,
+        Fault::EquipmentIgnored,
     ];
     let mut late = Vec::new();
     for fault in faults {

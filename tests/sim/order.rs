@@ -23,7 +23,7 @@ impl Job {
     }
 
     fn may_have_a_worker_kept_free(&self, now: u64) -> bool {
-        self.view.spec.needs.cpus > 0 && self.waits_since.is_some_and(|since| now >= since + RESERVED_AFTER_MS)
+        self.view.spec.needs != Resources::default() && self.waits_since.is_some_and(|since| now >= since + RESERVED_AFTER_MS)
     }
 }
 
@@ -143,7 +143,8 @@ impl Order {
         let (Some(winner), Some(seat)) = (self.jobs.get(job), self.seats.get(session)) else { return Ok(()) };
         let rules = RankRules::for_slots(self.seats.values().map(|seat| seat.slots).sum());
         let mut place = self.free(seat);
-        place.cpus += winner.view.spec.needs.cpus;
+        let taken = winner.view.spec.needs.clone();
+        place = Resources { labels: place.labels.clone(), ..Resources::sum([&place, &taken]) };
         let winner = &winner.view;
         let loses = |job: &&Job| job.wants() && job.view.id != winner.id && job.view.spec.needs.fits(&place);
         for loser in self.jobs.values().filter(loses).map(|job| &job.view) {

@@ -1,10 +1,10 @@
 //! A worker: the real `SlotTable`, with imagined processes.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use millpond::domain::wire::{Dial, FromWorker, Hello, Lease, ToWorker};
 use millpond::domain::{Epoch, Instant, Outcome, Resources, SessionId};
-use millpond::engine::slot_table::{Allowance, Health, Preparation};
+use millpond::engine::slot_table::{Allowance, Equipment, Health, Preparation};
 use millpond::engine::{Fault, Now, SlotEffect, SlotEvent, SlotTable};
 
 use crate::faults::FaultKind;
@@ -14,7 +14,7 @@ pub struct Worker {
     pub slots: u32,
     /// Its monotonic clock is ahead of the head's by so many ms.
     pub ahead: u64,
-    pub total: Resources,
+    pub equipment: Equipment,
     pub table: SlotTable,
     /// On its disk.
     pub epoch: Epoch,
@@ -35,20 +35,18 @@ pub struct Worker {
     pub dialing: Option<Conn>,
     /// Kept results: how each attempt ended.
     pub results: BTreeMap<Lease, Outcome>,
-    /// Processes told to stop: they may use more than is free for a moment.
-    pub stopping: BTreeSet<Lease>,
     /// Processes that stand still, and how they end once they go on.
     pub frozen: BTreeMap<Lease, Option<(usize, Outcome)>>,
 }
 
 impl Worker {
-    pub fn new(slots: u32, cpus: u32, ahead: u64, fault: Option<Fault>) -> Self {
-        let mut table = SlotTable::new(slots, Allowance::default(), Epoch(0));
+    pub fn new(slots: u32, equipment: Equipment, ahead: u64, fault: Option<Fault>) -> Self {
+        let mut table = SlotTable::new(slots, equipment.clone(), Allowance::default(), Epoch(0));
         table.plant(fault);
         Self {
             slots,
             ahead,
-            total: Resources { cpus, ..Resources::default() },
+            equipment,
             table,
             epoch: Epoch(0),
             up: false,
@@ -62,7 +60,6 @@ impl Worker {
             conn: None,
             dialing: None,
             results: BTreeMap::new(),
-            stopping: BTreeSet::new(),
             frozen: BTreeMap::new(),
         }
     }
@@ -81,7 +78,6 @@ impl Worker {
         self.conn = None;
         self.dialing = None;
         self.results.clear();
-        self.stopping.clear();
         self.frozen.clear();
     }
 }
@@ -98,7 +94,7 @@ impl World {
         if worker.up {
             return;
         }
-        worker.table = SlotTable::new(worker.slots, Allowance::default(), worker.epoch);
+        worker.table = SlotTable::new(worker.slots, worker.equipment.clone(), Allowance::default(), worker.epoch);
         worker.table.plant(fault);
         worker.up = true;
         let incarnation = worker.incarnation;
@@ -119,12 +115,12 @@ impl World {
     /// What runs at a worker never takes more than it has.
     fn check_resources(&self, at: usize) -> Result<(), String> {
         let worker = &self.workers[at];
-        let running = worker.table.running().filter(|lease| !worker.stopping.iter().any(|stopping| stopping.same_attempt(lease)));
-        let cpus: u32 = running.filter_map(|lease| self.disk.ledger.jobs.get(&lease.job)).map(|job| job.spec.needs.cpus).sum();
-        if cpus > worker.total.cpus {
-            return Err(format!("worker {at} has {} cpus and runs tasks for {cpus}", worker.total.cpus));
+        let running = worker.table.running().filter_map(|lease| self.disk.ledger.jobs.get(&lease.job));
+        let (used, total) = (Resources::sum(running.map(|job| &job.spec.needs)), worker.equipment.total());
+        if !used.fits(total) {
+            return Err(format!("worker {at} has {total:?} and runs tasks for {used:?}"));
         }
-        Ok(())
+        worker.table.equipment().check()
     }
 
     fn redial(&mut self, at: usize) {
@@ -153,7 +149,7 @@ impl World {
             key: format!("worker-{at}"),
             host: String::new(),
             slots: worker.slots,
-            total: worker.total.clone(),
+            total: worker.equipment.total().clone(),
             epoch_seen: worker.epoch,
             dial: Dial { start: incarnation + 1, number: conn.session.0 },
             stamp: worker.clock(self.now),
@@ -293,7 +289,7 @@ impl World {
                 };
                 self.at(time, Addr::Worker(at), Mail::Prepared(at, incarnation, slot, lease, how));
             }
-            SlotEffect::Start { slot, lease } => {
+            SlotEffect::Start { slot, lease, gpus: _ } => {
                 self.oracle.starts(at, lease, self.now)?;
                 self.check_resources(at)?;
                 self.story.started += 1;
@@ -318,7 +314,6 @@ impl World {
             }
             SlotEffect::Stop { slot, lease, .. } => {
                 self.workers[at].frozen.remove(&bare(lease));
-                self.workers[at].stopping.insert(lease);
                 let time = self.now + self.rng.between(1, 100);
                 let outcome = if self.rng.percent(50) { Outcome::Revoked } else { Outcome::Exited { code: 1 } };
                 self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, outcome));

@@ -10,7 +10,7 @@ use millpond::domain::entry::{Entry, Submitted};
 use millpond::domain::verb::{Hold, KillMode, Verb};
 use millpond::domain::wire::{FromWorker, Lease, ToWorker};
 use millpond::domain::{Epoch, Instant, JobId, Outcome, Resources, SessionId, TaskNo, WallTime};
-use millpond::engine::slot_table::Preparation;
+use millpond::engine::slot_table::{Equipment, Preparation};
 use millpond::engine::{Fault, JobMachine, Ledger, Now};
 
 use crate::disk::Disk;
@@ -211,10 +211,14 @@ impl World {
             let slots = if large { world.rng.between(8, 24) } else { world.rng.between(1, 4) } as u32;
             // The first one can run every task.
             let cpus = world.rng.between(if at == 0 { 3 } else { 0 }, u64::from(slots) * 2 + 1) as u32;
+            let gpus = world.rng.between(if at == 0 { 2 } else { 0 }, 4) as u32;
+            let mem_bytes = world.rng.between(if at == 0 { 4 } else { 0 }, 8);
+            let total = Resources { cpus, mem_bytes, ..Resources::default() };
+            let equipment = Equipment::new(total, (0..gpus).collect());
             let ahead = world.rng.below(1_000_000_000);
             let broken = at > 0 && world.rng.percent(8);
             let unfit = at > 0 && world.rng.percent(4);
-            world.workers.push(Worker { broken, unfit, ..Worker::new(slots, cpus, ahead, fault) });
+            world.workers.push(Worker { broken, unfit, ..Worker::new(slots, equipment, ahead, fault) });
         }
         world.plan(large);
         world.plan_wall_jumps(seed);
@@ -234,7 +238,7 @@ impl World {
         world.queue.clear();
         world.mail.clear();
         world.wishes.clear();
-        world.workers = (0..workers).map(|at| Worker::new(4, 4, at as u64, None)).collect();
+        world.workers = (0..workers).map(|at| Worker::new(4, Equipment::default(), at as u64, None)).collect();
         world.disk.ledger = Ledger::default();
         let mut submitted = crate::head::a_job(1, tasks, &mut world.rng);
         submitted.spec.needs = Resources::default();

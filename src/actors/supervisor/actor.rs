@@ -47,6 +47,8 @@ pub struct SupervisorArgs {
     pub clock: Clock,
     /// How long known workers may take to report.
     pub reattach: Duration,
+    /// How long a job waits for room before a worker is kept free for it.
+    pub reserve_after: Duration,
     /// Whether there is room for more.
     pub disk: Disk,
 }
@@ -117,7 +119,7 @@ impl Actor for JobSupervisor {
             ingest: args.ingest,
             watch: args.watch,
             clock: args.clock,
-            roster: Roster::default(),
+            roster: Roster::reserving_after(args.reserve_after),
             live: BTreeMap::new(),
             views: BTreeMap::new(),
             ended: BTreeMap::new(),

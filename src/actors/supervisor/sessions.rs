@@ -144,10 +144,15 @@ impl SupervisorState {
         let asked =
             self.sessions.values().filter_map(|seat| Some((self.workers.get(&seat.worker)?.clone(), seat.proxy.clone(), seat.attached)));
         let asked: Vec<_> = asked.collect();
+        let now = self.clock.now().wall;
+        let kept = self.roster.reservation().map(|kept| (kept.worker, (kept.job, now.before(kept.lasts))));
         tokio::spawn(async move {
             for (info, proxy, attached) in asked {
                 let status = match crate::actors::ask::ask(&proxy, ProxyMsg::Describe).await {
-                    Ok(description) => present(info, description, attached),
+                    Ok(description) => {
+                        let kept_for = kept.filter(|(worker, _)| *worker == info.id).map(|(_, kept_for)| kept_for);
+                        WorkerStatus { kept_for, ..present(info, description, attached) }
+                    }
                     Err(_) => away(info),
                 };
                 statuses.push(status);
@@ -163,7 +168,16 @@ const RESTING_NOTE: &str =
     "its machine has failed a task, which went back at no cost: its log says why; it takes none for a while, then one to try";
 
 fn away(info: WorkerInfo) -> WorkerStatus {
-    WorkerStatus { info, phase: WorkerPhase::Away, note: String::new(), free: 0, leases: Vec::new(), attached: None }
+    WorkerStatus {
+        info,
+        phase: WorkerPhase::Away,
+        note: String::new(),
+        free: 0,
+        leases: Vec::new(),
+        used: Resources::default(),
+        kept_for: None,
+        attached: None,
+    }
 }
 
 fn present(info: WorkerInfo, description: Description, attached: crate::domain::WallTime) -> WorkerStatus {
@@ -177,5 +191,6 @@ fn present(info: WorkerInfo, description: Description, attached: crate::domain::
     };
     let resting = || (phase == WorkerPhase::Resting).then(|| RESTING_NOTE.to_owned());
     let note = description.suspicion.or_else(resting).unwrap_or_default();
-    WorkerStatus { info, phase, note, free: description.free.unwrap_or(0), leases: description.leases, attached: Some(attached) }
+    let Description { leases, used, free, .. } = description;
+    WorkerStatus { info, phase, note, free: free.unwrap_or(0), leases, used, kept_for: None, attached: Some(attached) }
 }

@@ -1,8 +1,8 @@
 //! Jobs and workers as people are shown them.
 
-use crate::domain::wire::Lease;
-use crate::domain::{WallTime, WorkerInfo};
+use crate::domain::{JobId, Resources, WallTime, WorkerInfo};
 use crate::engine::JobView;
+use crate::engine::session::LeaseStatus;
 
 /// A job with what only the supervisor knows of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +47,12 @@ pub struct WorkerStatus {
     pub note: String,
     /// Slots announced as free.
     pub free: u32,
-    /// What it holds, and whether each has started.
-    pub leases: Vec<(Lease, bool)>,
+    /// What it holds.
+    pub leases: Vec<LeaseStatus>,
+    /// What that takes of it.
+    pub used: Resources,
+    /// The job that it is kept free for, and since when.
+    pub kept_for: Option<(JobId, WallTime)>,
     /// When it connected.
     pub attached: Option<WallTime>,
 }

@@ -89,7 +89,7 @@ fn waits() -> Vec<Case> {
         Case { slots: 0, ..case(job(), "j7 is waiting: no worker is connected") },
         case(
             needing(job(), Resources { gpus: 1, ..Resources::default() }),
-            "j7 is waiting: no connected worker has what its tasks ask for (cpus, memory, gpus or labels)",
+            "j7 is waiting: 100 not started: each needs 1 gpu; the most any worker has is none",
         ),
         case(limited, "j7 is at its limit of 3 tasks at once: 5 tasks running, 95 not started"),
         case(

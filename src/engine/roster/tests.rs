@@ -11,6 +11,8 @@ use crate::domain::verb::{Counts, Hold};
 use crate::domain::{ArrayRange, Input, JobSpec, JobState, WallTime};
 use crate::engine::view::Durations;
 
+mod starvation;
+
 fn cpus(cpus: u32) -> Resources {
     Resources { cpus, ..Resources::default() }
 }
@@ -181,7 +183,7 @@ fn a_worker_is_kept_free_only_of_those_who_come_later() {
     roster.on_event(RosterEvent::Job(Box::new(needing(a_job(3, "ada", 99), cpus(1)))));
     assert_eq!(room(&mut roster, 1, 1, cpus(1)), [(3, 1)]);
     roster.on_event(RosterEvent::Tick(Instant(61_000)));
-    assert_eq!(roster.reserved, Some((JobId(1), SessionId(1))));
+    assert_eq!(roster.reservation().map(|kept| (kept.job, kept.worker)), Some((JobId(1), WorkerId(1))));
     roster.on_event(RosterEvent::Job(Box::new(of_priority(needing(a_job(4, "bob", 1), cpus(1)), 9))));
     assert_eq!(settled(&mut roster, 2, 1), [(4, 1)], "who goes before it anyway still does");
 }

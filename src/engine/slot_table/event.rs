@@ -88,6 +88,8 @@ pub enum SlotEffect {
         slot: usize,
         /// Which attempt.
         lease: Lease,
+        /// The graphics processors that are its own; none if the machine has none at all.
+        gpus: Option<Vec<u32>>,
     },
     /// Stop the process: TERM, grace, KILL of the tree.
     Stop {

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{Attempt, TaskNo, WallTime, WorkerId};
 
+mod equipment;
+
 const S1: SessionId = SessionId(1);
 const S2: SessionId = SessionId(2);
 
@@ -25,7 +27,8 @@ impl Story {
     /// Two slots, connected.
     fn new() -> Self {
         let allowance = Allowance { results: 4, result_bytes: 1000, alone: Duration::from_secs(60) };
-        let table = SlotTable::new(2, allowance, Epoch(0));
+        let equipment = Equipment::new(Resources { cpus: 2, ..Resources::default() }, Default::default());
+        let table = SlotTable::new(2, equipment, allowance, Epoch(0));
         let mut story = Self { table, session: S1, now: 1000, last_run: 0, said: Vec::new() };
         story.welcomed(S1, 1);
         story
@@ -63,7 +66,7 @@ impl Story {
 
     fn starts(&mut self, slot: usize, no: u32) {
         let effects = self.prepared(slot, no, Preparation::Ready);
-        assert!(effects.contains(&SlotEffect::Start { slot, lease: lease(no) }), "{effects:?}");
+        assert!(effects.contains(&SlotEffect::Start { slot, lease: lease(no), gpus: None }), "{effects:?}");
     }
 
     fn starts_one(&mut self) {
@@ -98,7 +101,7 @@ fn a_task_goes_through_its_slot_and_its_result_stays_until_it_is_acknowledged() 
         (Some((1, 1)), true)
     );
     let effects = story.prepared(0, 0, Preparation::Ready);
-    assert_eq!(effects, [SlotEffect::Say(FromWorker::Started(vec![lease(0)])), SlotEffect::Start { slot: 0, lease: lease(0) }]);
+    assert_eq!(effects, [SlotEffect::Say(FromWorker::Started(vec![lease(0)])), SlotEffect::Start { slot: 0, lease: lease(0), gpus: None }]);
     let effects = story.ends(0, 0);
     assert!(effects.contains(&SlotEffect::Deliver(lease(0))) && announced(&effects) == Some((2, 1)));
     assert!(!story.table.is_empty());

@@ -13,6 +13,7 @@ use crate::actors::Head;
 use crate::actors::backup::BackedUp;
 use crate::actors::supervisor::{WorkerPhase, WorkerStatus};
 use crate::domain::{Error, JobId, JobSpec, WorkerId};
+use crate::engine::session::LeaseStatus;
 use crate::rpc::convert::{resources_to_pb, time_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
@@ -69,13 +70,13 @@ impl Clusters {
 
     async fn message(&self, status: &WorkerStatus) -> pb::Worker {
         let mut specs: BTreeMap<JobId, Option<std::sync::Arc<JobSpec>>> = BTreeMap::new();
-        let mut tasks = Vec::new();
-        for (lease, _) in status.leases.iter().take(TASKS_MAX) {
+        let mut holds = Vec::new();
+        for LeaseStatus { lease, started, since } in status.leases.iter().take(TASKS_MAX) {
             if let Entry::Vacant(unknown) = specs.entry(lease.job) {
                 unknown.insert(self.head.job(lease.job).await.ok().map(|status| status.view.spec));
             }
             let index = specs.get(&lease.job).and_then(Option::as_ref).map_or(u64::from(lease.no.0), |spec| spec.index_of(lease.no));
-            tasks.push(format!("{}.{index}", lease.job));
+            holds.push(pb::WorkerTask { id: format!("{}.{index}", lease.job), started: *started, since: since.map(time_to_pb) });
         }
         let state = match status.phase {
             WorkerPhase::Available => pb::WorkerState::Available,
@@ -94,8 +95,12 @@ impl Clusters {
             slots: status.info.slots,
             free: status.free,
             total: Some(resources_to_pb(&status.info.total)),
-            tasks,
+            tasks: holds.iter().map(|task| task.id.clone()).collect(),
             attached: status.attached.map(time_to_pb),
+            used: Some(resources_to_pb(&status.used)),
+            holds,
+            kept_for: status.kept_for.map(|(job, _)| job.to_string()).unwrap_or_default(),
+            kept_since: status.kept_for.map(|(_, since)| time_to_pb(since)),
         }
     }
 
