@@ -127,6 +127,7 @@ pub(crate) enum Verb {
     /// Show how a file would be cut into chunks; needs no head
     Split(SplitArgs),
     /// List the jobs, newest first
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a job
     Show(ShowArgs),
@@ -141,8 +142,10 @@ pub(crate) enum Verb {
     /// Print what a finished task wrote: its standard output, and its standard error to standard error
     Logs(LogsArgs),
     /// Start no more tasks of a job, until resume; running tasks go on
+    #[command(visible_alias = "hold")]
     Pause(super::pause::PauseArgs),
     /// Let a paused job go on
+    #[command(visible_alias = "release")]
     Resume(ControlArgs),
     /// Run the failed tasks again, into the same bundle, also of a job that has ended
     Retry(super::retry::RetryArgs),

@@ -4,7 +4,7 @@ use super::document;
 use super::exit::{Ending, Exit, Stop};
 use super::selector::{Meant, Selection};
 use super::ui::{Format, Ui, printable};
-use crate::domain::{Error, JobId};
+use crate::domain::{Error, ErrorKind, JobId};
 use crate::rpc::client::Client;
 use crate::rpc::pb;
 use crate::rpc::pb::preview_verb_request::Verb;
@@ -53,7 +53,8 @@ async fn preview(client: &Client, verb: Verb) -> Result<pb::ControlReply, Error>
     client.repeat(async || client.jobs().preview_verb(request.clone()).await).await
 }
 
-/// Tells each job that is meant, and writes what came of it. A refused job doesn't stop the others; the exit code is the first refusal's.
+/// Tells each job that is meant, and writes what came of it. A refused job doesn't stop the others; the exit code is the first refusal's, but
+/// not that of a job which was only found in a list.
 /// `verb` makes the request for a job, from its id and a request id.
 pub(crate) async fn control(
     args: &ControlArgs,
@@ -70,7 +71,9 @@ pub(crate) async fn control(
             Err(error) => {
                 ui.flush()?;
                 ui.error(&error);
-                exit = if exit == Exit::Done { Exit::of(error.kind) } else { exit };
+                // It has ended between the look at the list and the verb.
+                let is_late = matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) && args.selection.is_open();
+                exit = if exit == Exit::Done && !is_late { Exit::of(error.kind) } else { exit };
                 // The others would only wait for the same.
                 if exit == Exit::Unreachable {
                     break;

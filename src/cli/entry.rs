@@ -5,12 +5,13 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind as ClapErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind as ClapErrorKind};
 
 use super::args::{Cli, Global, Verb};
 use super::config::{Settings, Surroundings};
 use super::embedded::ClusterStarter;
 use super::exit::{Ending, Exit, Stop};
+use super::peers::instead_of;
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
@@ -126,9 +127,18 @@ fn usage(error: &clap::Error, ui: &mut Ui) -> Exit {
             Exit::Usage
         }
         _ => {
-            ui.note(format_args!("millpond: {}", in_one_line(error)));
+            let instead = foreign_word(error).map(|ours| format!("; you may mean `millpond {ours}`")).unwrap_or_default();
+            ui.note(format_args!("millpond: {}{instead}", in_one_line(error)));
             Exit::Usage
         }
+    }
+}
+
+/// What to say instead, if a verb was taken from another program.
+fn foreign_word(error: &clap::Error) -> Option<&'static str> {
+    match error.get(ContextKind::InvalidSubcommand)? {
+        ContextValue::String(word) => instead_of(word),
+        _ => None,
     }
 }
 

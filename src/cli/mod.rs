@@ -28,6 +28,7 @@ mod man;
 mod new_file;
 mod pages;
 mod pause;
+mod peers;
 mod preview;
 mod priority;
 mod progress;

@@ -169,6 +169,11 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// Whether what the verb is for is meant, whatever that is now: a job that is no longer among it is no mistake of the caller's.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.names_jobs() && self.filters.state.is_empty()
+    }
+
     /// Whether numbers are given.
     pub(crate) fn names_jobs(&self) -> bool {
         !self.jobs.is_empty() && !self.jobs.contains(&Selector::All)

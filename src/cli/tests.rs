@@ -92,6 +92,18 @@ async fn a_dry_run_asks_what_would_come_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_job_that_ends_between_the_list_and_the_verb_is_no_failure_unless_it_was_named() {
+    let ended = || Err(Error::conflict("j3 has ended (succeeded): `kill` comes too late"));
+    let replies = [ended(), reply(job("j4", JobState::Running), true, 0), ended(), ended()].into();
+    let jobs = vec![job("j4", JobState::Running), job("j3", JobState::Running)];
+    let mut shell = Shell::with(Script { jobs, replies, ..Default::default() }).await;
+    let ran = shell.run(&["kill", "all"]).await;
+    assert!(ran.exit == Exit::Done && ran.out.starts_with("j4 ") && ran.err.contains("j3 has ended"), "{}", ran.err);
+    assert_eq!(shell.run(&["kill", "3-3"]).await.exit, Exit::Conflict);
+    assert_eq!(shell.run(&["kill", "3"]).await.exit, Exit::Conflict);
+}
+
+#[tokio::test]
 async fn jobs_are_selected_by_what_they_are_and_none_is_an_error() {
     let failed = Job { tasks: Some(TaskCounts { total: 3, failed: 2, succeeded: 1, ..Default::default() }), ..job("j3", JobState::Failed) };
     let unsplit = Job { tasks: None, ..job("j2", JobState::Failed) };
@@ -523,6 +535,19 @@ async fn a_dry_split_needs_no_head_and_says_what_each_task_would_get() {
         assert!(ran.exit == exit && ran.err.contains(says), "{args:?}: {}", ran.err);
     }
     assert!(shell.asked().is_empty());
+}
+
+#[tokio::test]
+async fn words_of_others_are_taken_where_they_mean_the_same_and_answered_where_not() {
+    let replies = [reply(job("j7", JobState::Running), true, 0), reply(job("j7", JobState::Running), true, 0)].into();
+    let mut shell = Shell::with(Script { jobs: vec![job("j7", JobState::Running)], replies, ..Default::default() }).await;
+    assert_eq!(shell.run(&["ls", "-q"]).await.out, "j7\n");
+    shell.run(&["hold", "7"]).await;
+    shell.run(&["release", "7"]).await;
+    assert_eq!(shell.asked(), ["pause j7", "resume j7"]);
+    let ran = shell.run(&["scancel", "7"]).await;
+    assert_eq!(ran.exit, Exit::Usage);
+    assert!(ran.err.contains("unrecognized subcommand 'scancel'") && ran.err.contains("`millpond kill JOB --running stop`"), "{}", ran.err);
 }
 
 #[tokio::test]

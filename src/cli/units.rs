@@ -5,17 +5,17 @@ use std::time::Duration;
 use crate::domain::Error;
 pub(crate) use crate::domain::short_size;
 
-/// Bytes, from `4G`, `512MiB`, `100kB`, `12`. A bare letter and `KiB` are powers of 1024, `kB` and `MB` powers of 1000.
+/// Bytes, from `4G`, `512MiB`, `4Gi`, `100kB`, `12`. A bare letter, `Ki` and `KiB` are powers of 1024, `kB` and `MB` powers of 1000.
 pub(crate) fn parse_size(text: &str) -> Result<u64, Error> {
     let bad = || Error::invalid(format!("size `{text}`: write it as 4G, 512MiB, 100MB or 12345"));
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "t" | "tib" => 1 << 40,
+        "k" | "ki" | "kib" => 1 << 10,
+        "m" | "mi" | "mib" => 1 << 20,
+        "g" | "gi" | "gib" => 1 << 30,
+        "t" | "ti" | "tib" => 1 << 40,
         "kb" => 1_000,
         "mb" => 1_000_000,
         "gb" => 1_000_000_000,
@@ -101,7 +101,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_people_write_them() {
-        for (text, bytes) in [("12", 12), ("4G", 4 << 30), ("512MiB", 512 << 20), ("100kB", 100_000), ("1t", 1 << 40), ("0", 0)] {
+        for (text, bytes) in
+            [("12", 12), ("4G", 4 << 30), ("512MiB", 512 << 20), ("4Gi", 4 << 30), ("100kB", 100_000), ("1t", 1 << 40), ("0", 0)]
+        {
             assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
         }
         for bad in ["", "G", "-1", "1.5G", "4 G", "99999999999999T", "1X"] {

@@ -9,6 +9,7 @@ mod bundle;
 mod clerk;
 mod cluster;
 mod collection;
+mod coming_from;
 mod daemons;
 mod data_set;
 mod doctor;
