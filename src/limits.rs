@@ -122,6 +122,10 @@ pub const RESULT_NAMES_MAX_BYTES: usize = 2 << 20;
 pub const LAUNCHER_FRAME_MAX_BYTES: usize = 4 << 20;
 /// How long a process may survive KILL: one in uninterruptible sleep does, until its disk answers.
 pub const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A task under which its launcher is killed so often on one worker has failed: it kills its parent, or uses up the memory.
+pub const LAUNCHER_DEATHS_MAX: usize = 3;
+/// The latest deaths of launchers that a worker remembers.
+pub const LAUNCHER_DEATHS_REMEMBERED_MAX: usize = 256;
 
 /// One value in the store: larger ones go to files that sled never syncs.
 pub const STORE_VALUE_MAX_BYTES: usize = 16 * 1024;

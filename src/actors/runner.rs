@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ractor::ActorRef;
@@ -16,6 +16,7 @@ use crate::exec::{self, Launcher, Placeholders, SlotFolders, Start, Stopper, Tas
 use crate::limits;
 
 use super::clock::wall_now;
+use super::launcher_deaths::LauncherDeaths;
 use super::prepare::Inputs;
 use super::result_box::{KeptBytes, KeptResult, ResultWriter};
 use super::worker::WorkerMsg;
@@ -52,7 +53,7 @@ struct StopState {
 
 impl StopSwitch {
     fn state(&self) -> MutexGuard<'_, StopState> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// TERM, grace, KILL of the tree.
@@ -94,6 +95,8 @@ pub struct RunnerSetup {
     pub slots_dir: PathBuf,
     /// Results that wait.
     pub results_dir: PathBuf,
+    /// In all slots.
+    pub launcher_deaths: Arc<Mutex<LauncherDeaths>>,
     /// Told when an attempt has ended.
     pub worker: ActorRef<WorkerMsg>,
 }
@@ -137,18 +140,16 @@ impl Runner {
         let _ = self.setup.worker.cast(WorkerMsg::Ended { slot: self.slot, lease, ended });
     }
 
-    /// After a fault: whether a task can be started here at all.
+    /// Whether a task can be started here, in folders that are empty: tasks of other slots could have written to them since the last one.
     fn is_fit(&self) -> Result<(), MachineFault> {
-        if !self.in_doubt {
-            return Ok(());
-        }
-        self.folders.reset().and_then(|()| self.folders.probe(limits::WORKER_DISK_MIN_BYTES)).map_err(|error| error.message)
+        let reset = self.folders.reset();
+        let fit = if self.in_doubt { reset.and_then(|()| self.folders.probe(limits::WORKER_DISK_MIN_BYTES)) } else { reset };
+        fit.map_err(|error| error.message)
     }
 
     /// A task that failed on a full disk that was not full by what the task left, for that is gone by now, did nothing wrong.
     fn to_blame(&self, kept: KeptResult) -> Result<KeptResult, MachineFault> {
-        let failed = matches!(kept.outcome, Outcome::Exited { code: 1.. } | Outcome::Signalled { .. });
-        let free = if failed { self.folders.free_bytes() } else { u64::MAX };
+        let free = if has_failed(&kept.outcome) { self.folders.free_bytes() } else { u64::MAX };
         if free >= limits::WORKER_DISK_MIN_BYTES {
             return Ok(kept);
         }
@@ -166,18 +167,28 @@ impl Runner {
             Err(error) => Outcome::SpawnFailed { reason: error.message },
         };
         let timing = Timing { started, ended: wall_now() };
-        let bare = |outcome| KeptResult { outcome, timing, packed: Packed::default(), bytes: KeptBytes::Memory(Vec::new()), receipt: None };
         if matches!(outcome, Outcome::Revoked | Outcome::Lost) {
-            return Ok(bare(outcome));
+            let (packed, bytes) = (Packed::default(), KeptBytes::Memory(Vec::new()));
+            return Ok(KeptResult { outcome, timing, packed, bytes, receipt: None });
         }
-        match self.pack(order.lease) {
-            Ok((packed, bytes)) => Ok(KeptResult { outcome, timing, packed, bytes, receipt: None }),
-            Err(PackError::Bad { reason }) if outcome.is_success() => Ok(bare(Outcome::OutputMissing { reason })),
-            Err(PackError::Bad { .. }) => Ok(bare(outcome)),
+        let full = has_failed(&outcome) && self.folders.free_bytes() < limits::WORKER_DISK_MIN_BYTES;
+        let packed = if full { Err(PackError::Bad { reason: "the disk of its worker is full".into() }) } else { self.pack(order.lease) };
+        let (outcome, packed) = match packed {
+            Ok(packed) => (outcome, Ok(packed)),
+            Err(PackError::Bad { reason }) => {
+                let said = self.pack_streams(order.lease, &reason);
+                (if outcome.is_success() { Outcome::OutputMissing { reason } } else { outcome }, said)
+            }
             // Perhaps it failed because it has filled the disk itself.
-            Err(PackError::Io(error)) if error.kind == ErrorKind::Exhausted && !outcome.is_success() => Ok(bare(outcome)),
-            Err(PackError::Io(error)) => Err(error.message),
-        }
+            Err(PackError::Io(error)) if error.kind == ErrorKind::Exhausted && !outcome.is_success() => {
+                let said = self.pack_streams(order.lease, &error.message);
+                (outcome, said)
+            }
+            Err(PackError::Io(error)) => return Err(error.message),
+        };
+        // What can't even be told without its files comes without a word.
+        let (packed, bytes) = packed.unwrap_or_else(|_| (Packed::default(), KeptBytes::Memory(Vec::new())));
+        Ok(KeptResult { outcome, timing, packed, bytes, receipt: None })
     }
 
     fn start_of(&self, order: &Order) -> Result<Start, Error> {
@@ -251,15 +262,32 @@ impl Runner {
                 tracing::error!(slot = self.slot, %died, "the slot's launcher died: its task is lost");
                 self.launcher = None;
                 exec::adopt_and_kill_orphans(&[]);
-                Ok(Outcome::Lost)
+                let mut deaths = self.setup.launcher_deaths.lock().unwrap_or_else(PoisonError::into_inner);
+                if !deaths.are_too_many(&order.lease) {
+                    return Ok(Outcome::Lost);
+                }
+                let times = limits::LAUNCHER_DEATHS_MAX;
+                let reason = format!("the process that watches it was killed {times} times: it kills its parent, or uses up the memory");
+                Ok(Outcome::OutputMissing { reason })
             }
         }
     }
 
+    fn writer(&self, lease: Lease) -> ResultWriter {
+        let name = format!("{}-{}-{}", lease.job.0, lease.no.0, lease.attempt.0);
+        ResultWriter::new(self.setup.results_dir.join(name))
+    }
+
+    /// Packs what the task said, and why nothing else.
+    fn pack_streams(&self, lease: Lease, why: &str) -> Result<(Packed, KeptBytes), PackError> {
+        let mut writer = self.writer(lease);
+        let packed = bundle::pack_streams(&self.folders.stdout(), &self.folders.stderr(), why, &mut writer)?;
+        Ok((packed, writer.finish()))
+    }
+
     /// Packs what the task left.
     fn pack(&self, lease: Lease) -> Result<(Packed, KeptBytes), PackError> {
-        let name = format!("{}-{}-{}", lease.job.0, lease.no.0, lease.attempt.0);
-        let mut writer = ResultWriter::new(self.setup.results_dir.join(name));
+        let mut writer = self.writer(lease);
         let packed = bundle::pack(&self.folders.stdout(), &self.folders.stderr(), &self.folders.out(), &mut writer)?;
         let names: usize = packed
             .entries
@@ -275,6 +303,11 @@ impl Runner {
         }
         Ok((packed, writer.finish()))
     }
+}
+
+/// By its own exit, which may be this machine's doing.
+fn has_failed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Exited { code: 1.. } | Outcome::Signalled { .. })
 }
 
 /// Kills a launcher that does not answer: a task may have stopped it.

@@ -101,7 +101,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     let cache = Cache::new(&dir.join("cache"), limits::WORKER_CACHE_MAX_BYTES, port.clone())?;
     let (slots, launcher) = (options.slots, options.launcher.clone());
     let make_runners = move |worker: ActorRef<WorkerMsg>| {
-        let setup = RunnerSetup { launcher, slots_dir, results_dir, worker };
+        let setup = RunnerSetup { launcher, slots_dir, results_dir, launcher_deaths: Arc::default(), worker };
         (0..slots as usize).map(|slot| runner::spawn(slot, setup.clone())).collect()
     };
     Ok(WorkerArgs {

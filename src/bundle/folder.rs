@@ -145,7 +145,10 @@ impl Walk<'_> {
             return Err(PackError::bad(format!("the name of {start}… is longer than {OUTPUT_PATH_MAX_BYTES} bytes")));
         }
         if self.found.len() >= limits::OUTPUT_FILES_MAX {
-            return Err(PackError::bad(format!("it left more than {} files", limits::OUTPUT_FILES_MAX)));
+            return Err(PackError::bad(format!(
+                "it left more than {} files: let it put them into an archive (tar, zip)",
+                limits::OUTPUT_FILES_MAX
+            )));
         }
         self.found.push(file);
         Ok(())

@@ -31,6 +31,6 @@ pub use archive::{LayoutBuilder, Piece};
 pub use assemble::assemble;
 pub use check::check_packed;
 pub use layout::{Layout, ReadAt};
-pub use pack::{PackError, pack};
+pub use pack::{PackError, pack, pack_streams};
 pub use spool::{Spool, SpoolWriter, Spooled};
 pub use task::{BundleJob, BundleTask, TaskState};

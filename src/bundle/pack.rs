@@ -59,14 +59,21 @@ impl PackError {
 pub fn pack(stdout: &Path, stderr: &Path, output: &Path, to: &mut impl Write) -> Result<Packed, PackError> {
     let folder = Folder::list(output)?;
     let mut packer = Packer::new(to);
-    if let Some((file, len)) = folder::open_stream(stdout, "standard output")?.filter(|(_, len)| *len > 0) {
-        packer.content(EntryKind::Stdout, file, len)?;
-    }
-    packer.stderr(folder::open_stream(stderr, "standard error")?, &said_of(&folder.left_out))?;
+    packer.streams(stdout, stderr, &folder.left_out)?;
     for found in &folder.files {
         let (file, len) = folder.open(found)?;
         packer.content(EntryKind::File(found.name.clone()), file, len)?;
     }
+    Ok(packer.finish())
+}
+
+/// The same without the files, which can't be a result, or which there is no room for: behind the standard error stands why.
+///
+/// # Errors
+/// As for [`pack`].
+pub fn pack_streams(stdout: &Path, stderr: &Path, why: &str, to: &mut impl Write) -> Result<Packed, PackError> {
+    let mut packer = Packer::new(to);
+    packer.streams(stdout, stderr, &[format!("all files: {why}")])?;
     Ok(packer.finish())
 }
 
@@ -95,6 +102,14 @@ impl<'w, W: Write> Packer<'w, W> {
         let buffer = vec![0; limits::DEFLATE_BLOCK_BYTES];
         let header = OTHER_HEADER_MAX_BYTES;
         Self { to, deflater: Deflater::new(), buffer, digest: Sha256::new(), entries: Vec::new(), total: 0, header }
+    }
+
+    /// Packs the captured streams, and behind them what is said of what was left out.
+    fn streams(&mut self, stdout: &Path, stderr: &Path, left_out: &[String]) -> Result<(), PackError> {
+        if let Some((file, len)) = folder::open_stream(stdout, "standard output")?.filter(|(_, len)| *len > 0) {
+            self.content(EntryKind::Stdout, file, len)?;
+        }
+        self.stderr(folder::open_stream(stderr, "standard error")?, &said_of(left_out))
     }
 
     /// Packs the end of a task's standard error, if there is one, and behind it what is to be said.
@@ -431,7 +446,7 @@ mod tests {
             fs::write(many.output().join(number.to_string()), "").unwrap();
         }
         assert_eq!(many.packed().unwrap().0.entries.len(), limits::OUTPUT_FILES_MAX);
-        assert_eq!(many.leaves("more", "").refusal(), "it left more than 10000 files");
+        assert_eq!(many.leaves("more", "").refusal(), "it left more than 10000 files: let it put them into an archive (tar, zip)");
     }
 
     #[test]

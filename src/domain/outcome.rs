@@ -61,7 +61,10 @@ impl Outcome {
     pub fn describe(&self) -> String {
         match self {
             Self::Exited { code } => format!("exit code {code}"),
-            Self::Signalled { signal } => format!("ended by signal {signal}"),
+            Self::Signalled { signal } => match signal_name(*signal) {
+                Some(name) => format!("ended by signal {signal} ({name})"),
+                None => format!("ended by signal {signal}"),
+            },
             Self::TimedOut => "ran longer than its time limit".into(),
             Self::SpawnFailed { reason } => format!("could not be started: {reason}"),
             Self::OutputMissing { reason } => format!("its output could not be taken in: {reason}"),
@@ -70,6 +73,31 @@ impl Outcome {
             Self::Poison { workers } => format!("{workers} workers went away or failed while they ran it, so it is not tried again"),
         }
     }
+}
+
+/// What people call a signal: those that end a process by default, by their numbers on Linux (signal(7)).
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL, an instruction that this machine does not know",
+        5 => "SIGTRAP",
+        6 => "SIGABRT, it gave up by itself",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL, by a person, or because the machine's memory was used up",
+        10 => "SIGUSR1",
+        11 => "SIGSEGV, it crashed",
+        12 => "SIGUSR2",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return None,
+    })
 }
 
 /// When an attempt began and ended, on its worker's wall clock.

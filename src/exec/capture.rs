@@ -40,7 +40,8 @@ impl Capture {
         self.outputs.iter().find_map(|output| {
             // A file that was open a moment ago always has a size.
             let len = output.file.metadata().map_or(0, |meta| meta.len());
-            (len > output.max_bytes).then(|| format!("{} is larger than {} bytes", output.what, output.max_bytes))
+            (len > output.max_bytes)
+                .then(|| format!("{} is larger than {} bytes: let it write to a file in {{output}}", output.what, output.max_bytes))
         })
     }
 }

@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 
 use super::launcher::LAUNCHER_ARG;
 use super::orphans::{reap_launcher, spawn_launcher};
@@ -22,6 +22,8 @@ use crate::limits;
 
 /// How long a launcher may take to end its task, and itself, once its input ends.
 const EXIT_TIMEOUT: Duration = limits::KILL_TIMEOUT.saturating_add(Duration::from_secs(2));
+/// How often it is looked at whether a launcher stands still while its task runs.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// One read of events.
 const READ_BYTES: usize = 4096;
 
@@ -196,7 +198,11 @@ impl Launcher {
     /// Blocks; whether there is something to read. Its death counts even if somebody else holds its output open: a task could.
     fn event_waits(&self) -> Result<bool, String> {
         let mut fds = [PollFd::new(&self.events, PollFlags::IN), PollFd::new(&self.line.pidfd, PollFlags::IN)];
-        match poll(&mut fds, None) {
+        match poll(&mut fds, Timespec::try_from(LOOK_EVERY).ok().as_ref()) {
+            Ok(0) => {
+                self.line.rouse();
+                return Ok(false);
+            }
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(false),
             Err(error) => return Err(format!("it can't be watched: {error}")),
@@ -287,6 +293,15 @@ impl Line {
 
     fn hang_up(&self) {
         self.state().requests = None;
+    }
+
+    /// Lets it go on, if a task has stopped it by a signal.
+    fn rouse(&self) {
+        let stopped = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
+        if stopped.is_ok_and(|stopped| stopped.is_some()) {
+            // It fails if it is dead by now, which shows.
+            let _ = pidfd_send_signal(&self.pidfd, Signal::CONT);
+        }
     }
 
     fn kill_launcher(&self) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, getpgid, kill_process, pidfd_open};
 
 use super::capture::Capture;
 use super::cpu_time::CpuTime;
@@ -187,10 +187,17 @@ impl Desk {
 }
 
 impl Running {
-    /// TERM, and CONT so that a stopped process can act on it; all of them, if they were frozen.
+    /// TERM, and CONT so that a stopped process can act on it; all of them, if they were frozen. A main process may have gone to another
+    /// group, and the rest not.
     fn terminate(&self) {
-        tree::signal_group(self.main, Signal::TERM);
-        tree::signal_group(self.main, Signal::CONT);
+        let left_its_group = getpgid(Some(self.main)).is_ok_and(|group| group != self.main);
+        for signal in [Signal::TERM, Signal::CONT] {
+            tree::signal_group(self.main, signal);
+            if left_its_group {
+                // It fails if it has ended meanwhile.
+                let _ = kill_process(self.main, signal);
+            }
+        }
         tree::thaw();
     }
 
@@ -317,7 +324,9 @@ mod tests {
     #[test]
     fn too_much_output_ends_a_task_while_it_runs_and_after_it() {
         let mut slot = Slot::new();
-        let limit = |stream: &str| End::OutputLimit { reason: format!("standard {stream} is larger than 1048576 bytes") };
+        let limit = |stream: &str| End::OutputLimit {
+            reason: format!("standard {stream} is larger than 1048576 bytes: let it write to a file in {{output}}"),
+        };
         assert_eq!(slot.run("exec head -c 1048577 /dev/zero").end, limit("output"));
         assert_eq!(slot.run("exec head -c 1048577 /dev/zero >&2").end, limit("error"));
         assert_eq!(slot.run("exec head -c 1048576 /dev/zero").end, End::Exited { code: 0 });

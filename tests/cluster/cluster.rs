@@ -307,6 +307,11 @@ impl Cluster {
 }
 
 impl Worker {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`.
     pub fn dies(&mut self) {
         self.child.kill().unwrap();

@@ -113,9 +113,7 @@ async fn call(channel: &Channel, path: &str, messages: Vec<Vec<u8>>) -> Result<(
 
 /// The most memory that the head has used, in KiB.
 fn head_peak(cluster: &Cluster) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", cluster.head_pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    super::process::peak_kib(cluster.head_pid())
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -4,6 +4,7 @@
 //! build on two cores is given three minutes; `MILLPOND_FULL=1` asks for the longer variants.
 
 mod backup;
+mod bad_command;
 mod bad_input;
 mod bundle;
 mod clerk;

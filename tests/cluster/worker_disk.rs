@@ -118,6 +118,8 @@ fn a_task_that_fills_the_disk_by_itself_has_failed() {
     ground.cluster.write("gate", "");
     let job = ground.submit("head -c 100000000 /dev/zero > {output}/large");
     ground.cluster.ends(&job, 10);
+    let said = ground.cluster.millpond(&["logs", &format!("{job}.0"), "--stderr"]).err;
+    assert!(said.contains("left out of the result: all files: the disk of its worker is full"), "{said}");
     assert_eq!(ground.log_says("it is given back"), 0);
     ground.ends();
 }
