@@ -14,7 +14,7 @@ use crate::domain::{
     Attempt, Epoch, Error, ErrorKind, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskNo, Timing, WorkerId,
 };
 use crate::engine::session::{Delivery, SessionEvent};
-use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView};
+use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Strays};
 
 use super::clock::Clock;
 use super::job_store::JobStore;
@@ -91,6 +91,8 @@ pub struct JobSnapshot {
     pub chunks: Option<Arc<ChunkIndex>>,
     /// Its results.
     pub files: Option<Arc<JobStore>>,
+    /// What may yet start of it, although nobody waits for it.
+    pub strays: Strays,
 }
 
 /// What a job starts from.
@@ -223,6 +225,7 @@ impl JobActorState {
             view: self.view(),
             chunks: self.chunks.clone(),
             files: Some(self.files.clone()),
+            strays: self.machine.strays_of_the_end(self.clock.now().mono),
         }
     }
 

@@ -26,7 +26,7 @@ pub use admission::{Admission, Repeated};
 pub use arrivals::Arrivals;
 pub use disk_gauge::{DiskGauge, Watermarks};
 pub use fault::Fault;
-pub use job::{JobEffect, JobEvent, JobMachine};
+pub use job::{JobEffect, JobEvent, JobMachine, Strays};
 pub use job_filter::JobFilter;
 pub use ledger::Ledger;
 pub use now::Now;

@@ -45,6 +45,8 @@ pub struct Head {
     pub epoch: Epoch,
     pub roster: Roster,
     pub jobs: BTreeMap<JobId, JobMachine>,
+    /// Of these, those that have ended: their actors have retired, and the supervisor answers for them.
+    pub ended: BTreeSet<JobId>,
     pub sessions: BTreeMap<SessionId, (Session, Conn)>,
     /// Attachments that wait for the disk.
     pub attaching: BTreeMap<u64, (Conn, Box<Hello>, WorkerId)>,
@@ -54,6 +56,8 @@ pub struct Head {
     pub wishes: BTreeMap<u64, usize>,
     pub admission: Admission,
     pub attempt_floors: BTreeMap<JobId, u32>,
+    /// When it started.
+    pub began: u64,
     pub syncing: bool,
     pub tickets: BTreeMap<u64, (JobId, Verb)>,
     pub last_ticket: u64,
@@ -107,7 +111,8 @@ impl World {
         let known: BTreeSet<WorkerId> = self.disk.ledger.attached.clone();
         let mut jobs = BTreeMap::new();
         for record in self.disk.ledger.jobs.values() {
-            let mut machine = JobMachine::new(record.clone(), epoch, known.clone());
+            let known = if record.ended.is_some() { BTreeSet::new() } else { known.clone() };
+            let mut machine = JobMachine::new(record.clone(), epoch, known);
             machine.plant(self.fault);
             jobs.insert(record.id, machine);
         }
@@ -121,6 +126,7 @@ impl World {
         self.head = Some(Head {
             epoch,
             roster,
+            ended: jobs.values().filter(|job: &&JobMachine| job.record().ended.is_some()).map(|job| job.record().id).collect(),
             jobs,
             sessions: BTreeMap::new(),
             attaching: BTreeMap::new(),
@@ -129,6 +135,7 @@ impl World {
             wishes: BTreeMap::new(),
             admission,
             attempt_floors: BTreeMap::new(),
+            began: self.now,
             syncing: false,
             tickets: BTreeMap::new(),
             last_ticket: 0,
@@ -284,6 +291,9 @@ impl World {
 
     fn job_event(&mut self, id: JobId, event: JobEvent) -> Result<(), String> {
         let now = self.clock();
+        if self.head.as_ref().is_some_and(|head| head.ended.contains(&id)) {
+            return self.event_of_ended(id, event);
+        }
         let success_of = match &event {
             JobEvent::Finished { outcome, .. } => Some(outcome.is_success()),
             _ => None,
@@ -309,7 +319,7 @@ impl World {
         Ok(())
     }
 
-    fn job_effect(&mut self, id: JobId, effect: JobEffect, success: Option<bool>) -> Result<(), String> {
+    pub fn job_effect(&mut self, id: JobId, effect: JobEffect, success: Option<bool>) -> Result<(), String> {
         let (me, epoch) = (Addr::Job(id), Epoch(self.disk.epoch));
         match effect {
             JobEffect::Deliver { grant, session, runs } => {
@@ -375,7 +385,8 @@ impl World {
                 let epoch = Epoch(self.disk.epoch);
                 self.at(at.0, me, Mail::Head(epoch, HeadMail::Job(JobEvent::Tick)));
             }
-            JobEffect::TaskFailed(..) | JobEffect::Ended(_) => {}
+            JobEffect::Ended(_) => self.retire(id)?,
+            JobEffect::TaskFailed(..) => {}
         }
         Ok(())
     }

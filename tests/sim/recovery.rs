@@ -7,15 +7,18 @@
 
 use std::collections::BTreeSet;
 
+use millpond::domain::wire::{ToWorker, Verdict};
 use millpond::domain::{JobId, SessionId, WorkerId};
-use millpond::engine::{JobEvent, JobMachine, RosterEvent};
+use millpond::engine::{JobEffect, JobEvent, JobMachine, RosterEvent, SessionEvent};
+use millpond::limits;
 
-use crate::head::HeadMail;
+use crate::head::{Head, HeadMail};
 use crate::world::{Addr, Mail, World};
 
 impl World {
     pub fn crash_job(&mut self, id: JobId) -> Result<(), String> {
-        let Some(head) = self.head.as_mut().filter(|head| head.jobs.contains_key(&id)) else { return Ok(()) };
+        let lives = |head: &&mut Head| head.jobs.contains_key(&id) && !head.ended.contains(&id);
+        let Some(head) = self.head.as_mut().filter(lives) else { return Ok(()) };
         head.jobs.remove(&id);
         head.told.remove(&id);
         let asked: Vec<u64> = head.tickets.iter().filter(|(_, (job, _))| *job == id).map(|(ticket, _)| *ticket).collect();
@@ -60,6 +63,61 @@ impl World {
             self.inside(Addr::Supervisor, Addr::Proxy(session), HeadMail::Reclaim(id));
         }
         self.open_window(id, epoch);
+        Ok(())
+    }
+
+    /// A job's actor retires; the supervisor keeps its record, and what may yet start of it.
+    pub fn retire(&mut self, id: JobId) -> Result<(), String> {
+        let now = self.clock();
+        let Some(head) = &mut self.head else { return Ok(()) };
+        let Some(machine) = head.jobs.get_mut(&id) else { return Ok(()) };
+        let strays = machine.strays_of_the_end(now.mono);
+        let mut retired = JobMachine::new(machine.record().clone(), head.epoch, BTreeSet::new()).with_strays(strays);
+        retired.plant(self.fault);
+        *machine = retired;
+        head.ended.insert(id);
+        self.roster_event(RosterEvent::JobGone(id))
+    }
+
+    /// The supervisor answers for a job that has ended; a retry that is no repetition gives it an actor again.
+    pub fn event_of_ended(&mut self, id: JobId, event: JobEvent) -> Result<(), String> {
+        let now = self.clock();
+        let Some(head) = &mut self.head else { return Ok(()) };
+        match event {
+            JobEvent::Finished { session, lease, .. } => {
+                self.tell_session(Addr::Supervisor, session, SessionEvent::Pass(ToWorker::Ack(vec![lease])));
+            }
+            JobEvent::Claimed { session, lease, .. } => {
+                self.tell_session(Addr::Supervisor, session, SessionEvent::Pass(ToWorker::Verdict(lease, Verdict::Stop)));
+            }
+            JobEvent::Verb { ticket, wish } => {
+                let Some(machine) = head.jobs.get_mut(&id) else { return Ok(()) };
+                let asked = JobEvent::Verb { ticket, wish };
+                let effects = machine.clone().on_event(asked.clone(), now);
+                if let Some(reply) = effects.into_iter().find(|effect| matches!(effect, JobEffect::Reply(..))) {
+                    return self.job_effect(id, reply, None);
+                }
+                let known = if self.now < head.began + limits::REATTACH_WINDOW.as_millis() as u64 {
+                    self.disk.ledger.attached.clone()
+                } else {
+                    head.sessions.values().map(|(session, _)| session.worker()).collect()
+                };
+                let strays = machine.strays_of_the_end(now.mono);
+                *machine = JobMachine::new(machine.record().clone(), head.epoch, known).with_strays(strays);
+                machine.plant(self.fault);
+                head.ended.remove(&id);
+                head.told.remove(&id);
+                let epoch = head.epoch;
+                let sessions: Vec<SessionId> = head.sessions.keys().copied().collect();
+                self.tell_tasks(id);
+                for session in sessions {
+                    self.inside(Addr::Supervisor, Addr::Proxy(session), HeadMail::Reclaim(id));
+                }
+                self.open_window(id, epoch);
+                self.inside(Addr::Supervisor, Addr::Job(id), HeadMail::Job(asked));
+            }
+            _ => {}
+        }
         Ok(())
     }
 

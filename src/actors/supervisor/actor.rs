@@ -17,7 +17,7 @@ use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
 use crate::domain::{Epoch, Error, Instant, JobId, SessionId, WallTime, WorkerId, WorkerInfo};
-use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent};
+use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent, Strays};
 use crate::limits;
 
 use super::msg::SupervisorMsg;
@@ -64,6 +64,7 @@ pub(super) struct Seat {
 pub(super) struct EndedJob {
     pub record: JobRecord,
     pub view: JobView,
+    pub strays: Strays,
 }
 
 /// The supervisor's state.

@@ -17,7 +17,7 @@ use crate::domain::wire::{Finished, ToWorker};
 use crate::domain::{Error, ErrorKind, Input, JobId, SessionId, WorkerId};
 use crate::engine::explain::{self, Explanation};
 use crate::engine::session::SessionEvent;
-use crate::engine::{JobEffect, JobEvent, JobFilter, JobMachine, JobRecord, JobView, Repeated, RosterEvent};
+use crate::engine::{JobEffect, JobEvent, JobFilter, JobMachine, JobRecord, JobView, Repeated, RosterEvent, Strays};
 use crate::limits;
 
 use super::actor::{EndedJob, SupervisorState};
@@ -173,14 +173,14 @@ impl SupervisorState {
     }
 
     pub(super) fn job_ended(&mut self, myself: &ActorRef<SupervisorMsg>, who: ActorId, snapshot: JobSnapshot) {
-        let JobSnapshot { record, view, .. } = snapshot;
+        let JobSnapshot { record, view, strays, .. } = snapshot;
         let id = record.id;
         if !self.is_present(id, who) {
             return;
         }
         self.views.insert(id, view.clone());
         self.roster_event(RosterEvent::JobGone(id));
-        self.ended.insert(id, EndedJob { record, view });
+        self.ended.insert(id, EndedJob { record, view, strays });
         if let Some(actor) = self.live.remove(&id) {
             // Behind every verb that was on its way to it.
             let _ = actor.cast(JobMsg::Retire);
@@ -241,7 +241,7 @@ impl SupervisorState {
                 let _ = actor.cast(JobMsg::Preview(wish, reply));
             }
             (None, Some(ended)) => {
-                let machine = JobMachine::new(ended.record.clone(), self.epoch, BTreeSet::new());
+                let machine = self.machine_of(ended);
                 let answer = machine.preview(wish, self.clock.now());
                 let _ = reply.send(answer.map_err(|refused| refused.error(job)));
             }
@@ -251,9 +251,13 @@ impl SupervisorState {
         }
     }
 
+    fn machine_of(&self, ended: &EndedJob) -> JobMachine {
+        JobMachine::new(ended.record.clone(), self.epoch, BTreeSet::new()).with_strays(ended.strays.clone())
+    }
+
     /// A job that has ended answers as its machine would: there is one place that knows what is refused. None if the verb begins it again.
     fn verb_of_ended(&self, ended: &EndedJob, wish: Wish) -> Option<VerbAnswer> {
-        let mut machine = JobMachine::new(ended.record.clone(), self.epoch, BTreeSet::new());
+        let mut machine = self.machine_of(ended);
         let effects = machine.on_event(JobEvent::Verb { ticket: 0, wish }, self.clock.now());
         let reply = effects.into_iter().find_map(|effect| match effect {
             JobEffect::Reply(_, reply) => Some(reply),
@@ -279,8 +283,8 @@ impl SupervisorState {
         } else {
             self.sessions.values().map(|seat| seat.worker).collect()
         };
-        if let Some(EndedJob { record, .. }) = self.ended.remove(&job) {
-            let machine = JobMachine::new(record, self.epoch, known);
+        if let Some(EndedJob { record, strays, .. }) = self.ended.remove(&job) {
+            let machine = JobMachine::new(record, self.epoch, known).with_strays(strays);
             self.start_again(myself, machine, files).await?;
         }
         Ok(Ok(()))
@@ -316,7 +320,7 @@ impl SupervisorState {
             }
             (None, Some(ended)) => {
                 let (record, view) = (ended.record.clone(), ended.view.clone());
-                let _ = reply.send(Ok(JobSnapshot { record, view, out: Vec::new(), chunks: None, files: None }));
+                let _ = reply.send(Ok(JobSnapshot { record, view, out: Vec::new(), chunks: None, files: None, strays: Strays::default() }));
             }
             (None, None) => {
                 let _ = reply.send(Err(unknown(job)));
@@ -334,7 +338,7 @@ impl SupervisorState {
     pub(super) fn note_ended(&mut self, record: JobRecord) {
         let view = JobMachine::new(record.clone(), self.epoch, BTreeSet::new()).view();
         self.views.insert(record.id, view.clone());
-        self.ended.insert(record.id, EndedJob { record, view });
+        self.ended.insert(record.id, EndedJob { record, view, strays: Strays::default() });
     }
 
     pub(super) fn tell_watch_of_restart(&self, job: JobId) {

@@ -40,6 +40,7 @@ fn stops_or_starts(verb: Verb) -> bool {
 impl JobMachine {
     pub(super) fn verb(&mut self, ticket: u64, wish: Wish, now: Now, fx: &mut Vec<JobEffect>) {
         let Wish { verb, reason, change } = wish;
+        self.strays.expire(now.mono);
         let verb = self.in_effect(verb);
         let state = self.state();
         let over = state.is_final() || self.ending;

@@ -161,6 +161,19 @@ impl JobMachine {
         self
     }
 
+    /// Attempts that nobody waits for, and that may yet start: kept of a job that has ended, for what a later verb can promise.
+    pub fn strays_of_the_end(&self, now: Instant) -> Strays {
+        let mut strays = self.strays.clone();
+        strays.leave_sessions(now);
+        strays
+    }
+
+    /// The machine of a job that had ended, with what may yet start of it.
+    pub fn with_strays(mut self, strays: Strays) -> Self {
+        self.strays = strays;
+        self
+    }
+
     /// From above what its attempts are numbered.
     pub fn attempt_floor(&self) -> u32 {
         self.attempt_floor

@@ -20,6 +20,7 @@ mod strays;
 
 pub use event::{JobEffect, JobEvent, VerbError};
 pub use machine::JobMachine;
+pub use strays::Strays;
 
 #[cfg(test)]
 mod tests;

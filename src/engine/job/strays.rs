@@ -23,11 +23,11 @@ struct Stray {
 
 /// All strays of a job. Nearly always none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Strays(Vec<Stray>);
+pub struct Strays(Vec<Stray>);
 
 impl Strays {
     /// An attempt is given up by its job; `last_fence` is the last one that was sent. One that had started is none.
-    pub fn add(&mut self, no: TaskNo, out: &Out, last_fence: FenceId) {
+    pub(super) fn add(&mut self, no: TaskNo, out: &Out, last_fence: FenceId) {
         let gone = match out.phase {
             Phase::Sent | Phase::Doubtful => None,
             Phase::Adrift { heard, started: false } => Some(heard.after(limits::SENT_GONE_AFTER)),
@@ -38,38 +38,43 @@ impl Strays {
     }
 
     /// The worker has said what came of an attempt.
-    pub fn settled(&mut self, session: SessionId, lease: &Lease) {
+    pub(super) fn settled(&mut self, session: SessionId, lease: &Lease) {
         self.0.retain(|stray| !(stray.session == session && stray.no == lease.no && stray.attempt == lease.attempt));
     }
 
     /// The worker has answered a fence: what was sent before it has started, or never will.
-    pub fn fenced(&mut self, session: SessionId, fence: FenceId) {
+    pub(super) fn fenced(&mut self, session: SessionId, fence: FenceId) {
         self.0.retain(|stray| stray.session != session || stray.sent_before >= fence);
     }
 
     /// The worker has told, in a new session, all that it holds: nothing else of earlier ones will start there.
-    pub fn reported(&mut self, worker: WorkerId, session: SessionId) {
+    pub(super) fn reported(&mut self, worker: WorkerId, session: SessionId) {
         self.0.retain(|stray| stray.worker != worker || stray.session == session);
     }
 
     /// A session ended without a goodbye.
-    pub fn session_lost(&mut self, session: SessionId, heard: Instant) {
+    pub(super) fn session_lost(&mut self, session: SessionId, heard: Instant) {
         let lost = self.0.iter_mut().filter(|stray| stray.session == session && stray.gone.is_none());
         lost.for_each(|stray| stray.gone = Some(heard.after(limits::SENT_GONE_AFTER)));
     }
 
     /// Time goes on.
-    pub fn expire(&mut self, now: Instant) {
+    pub(super) fn expire(&mut self, now: Instant) {
         self.0.retain(|stray| stray.gone.is_none_or(|gone| gone > now));
     }
 
+    /// The job has ended, and hears of no session any more: each was told to stop what it had, and a worker obeys that within its lease.
+    pub(super) fn leave_sessions(&mut self, now: Instant) {
+        self.0.iter_mut().for_each(|stray| stray.gone = stray.gone.or(Some(now.after(limits::SENT_GONE_AFTER))));
+    }
+
     /// The sessions that live and may start one: a fence settles them.
-    pub fn sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
+    pub(super) fn sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
         self.0.iter().filter(|stray| stray.gone.is_none()).map(|stray| stray.session)
     }
 
     /// The workers that may start one.
-    pub fn workers(&self) -> BTreeSet<WorkerId> {
+    pub(super) fn workers(&self) -> BTreeSet<WorkerId> {
         self.0.iter().map(|stray| stray.worker).collect()
     }
 }
