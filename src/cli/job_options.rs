@@ -46,7 +46,7 @@ pub(crate) enum Merge {
 #[derive(clap::Args, Debug)]
 pub(crate) struct JobOptions {
     /// The data set: a file, a folder, or - for standard input; gzip, zstd, bzip2, zip and tar are unpacked
-    #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     input: Option<PathBuf>,
     /// The command and its arguments, run once per chunk; {input} {output} {index} {count} {job} {with:NAME} are replaced
     #[arg(last = true, value_name = "COMMAND")]

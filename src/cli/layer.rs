@@ -45,7 +45,7 @@ fn is_list(arg: &Arg) -> bool {
 }
 
 fn is_path(arg: &Arg) -> bool {
-    arg.get_value_hint() == ValueHint::FilePath
+    matches!(arg.get_value_hint(), ValueHint::FilePath | ValueHint::AnyPath)
 }
 
 fn is_pair(arg: &Arg) -> bool {

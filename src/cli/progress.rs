@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::job_text;
-use super::ui::{Ui, printable};
+use super::ui::{Ui, columns, printable};
 use super::units::{short_size, short_span};
 use crate::rpc::pb;
 
@@ -84,8 +84,7 @@ impl Progress {
     }
 
     fn draw(&mut self, share: Option<(u64, u64)>, text: &str) {
-        let columns = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
-        let line = line(if columns == 0 { BAR_FROM_COLUMNS } else { columns }, share, text);
+        let line = line(columns(&std::io::stderr()).unwrap_or(BAR_FROM_COLUMNS), share, text);
         // One write, so that nothing comes between. That it fails is no reason to stop.
         std::io::stderr().write_all(format!("\r\x1b[2K{line}").as_bytes()).ok();
         self.is_drawn = true;
@@ -103,7 +102,14 @@ impl Progress {
 fn line(columns: usize, share: Option<(u64, u64)>, text: &str) -> String {
     let bar = share.filter(|_| columns >= BAR_FROM_COLUMNS).map(|(done, total)| bar(done, total)).unwrap_or_default();
     let room = columns.saturating_sub(FREE_COLUMNS + bar.chars().count());
-    bar.chars().chain(text.chars().take(room)).collect()
+    bar.chars().chain(beginning(text, room).chars()).collect()
+}
+
+/// As much as there is room for; whole parts, where there is room for any.
+fn beginning(text: &str, room: usize) -> &str {
+    let Some((end, _)) = text.char_indices().nth(room) else { return text };
+    let text = &text[..end];
+    text.rfind(", ").map_or(text, |end| &text[..end])
 }
 
 /// `[=====>    ] `.
@@ -139,7 +145,8 @@ mod tests {
     fn the_line_never_reaches_the_end_of_a_narrow_terminal() {
         let text = "j7 running: 170 of 1000 done, 16 running, 3s to 4s left";
         assert_eq!(line(100, Some((1, 2)), text), format!("[===============>              ] {text}"));
-        assert_eq!(line(40, Some((1, 2)), text), text[..37]);
+        assert_eq!(line(40, Some((1, 2)), text), "j7 running: 170 of 1000 done");
+        assert_eq!(line(20, Some((1, 2)), text), "j7 running: 170 o");
         assert_eq!(line(1, Some((1, 2)), text), "");
         assert!((0..200).all(|columns| line(columns, Some((2, 2)), text).len() <= columns.saturating_sub(FREE_COLUMNS)));
     }

@@ -228,7 +228,11 @@ impl Run {
             match answer {
                 'p' => return self.pause(id, ui).await,
                 'k' => {}
-                '!' => self.asked = 2,
+                '!' => {
+                    // Behind the terminal's `^C`.
+                    ui.note("");
+                    self.asked = 2;
+                }
                 _ => {
                     self.asked = 0;
                     return Ok(Next::GoOn);

@@ -29,6 +29,8 @@ pub(crate) struct Ui {
     pub(crate) out: Box<dyn Write + Send>,
     pub(crate) err: Box<dyn Write + Send>,
     pub(crate) format: Format,
+    /// How wide the terminal is that standard output is; none if it is none.
+    pub(crate) out_columns: Option<usize>,
     /// Whether a progress bar may be drawn on standard error.
     pub(crate) err_is_terminal: bool,
     /// Whether a person can be asked: standard input and error are terminals.
@@ -43,6 +45,7 @@ impl Ui {
             out: Box::new(io::BufWriter::new(io::stdout())),
             err: Box::new(io::stderr()),
             format,
+            out_columns: columns(&io::stdout()),
             err_is_terminal,
             can_ask: err_is_terminal && io::stdin().is_terminal(),
         }
@@ -73,6 +76,12 @@ impl Ui {
     pub(crate) fn flush(&mut self) -> Result<(), Stop> {
         Ok(self.out.flush()?)
     }
+}
+
+/// How wide a terminal is; none for what is none, or does not say.
+pub(crate) fn columns(out: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(out).ok().filter(|_| out.is_terminal())?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Text that others wrote, without the control characters that could steer a terminal.

@@ -119,7 +119,7 @@ impl Shell {
         };
         let signals = Signals::scripted(self.signals.1.take().unwrap_or_else(|| mpsc::channel(1).1));
         let mut world = World { starter: &starter, daemons, around, head_flag: None, settings: Settings::default(), signals };
-        let mut ui = Ui { out, err, format: Format::Table, err_is_terminal: false, can_ask: false };
+        let mut ui = Ui { out, err, format: Format::Table, out_columns: None, err_is_terminal: false, can_ask: false };
         let args = std::iter::once("millpond").chain(args.iter().copied()).map(Into::into);
         let exit = run_line(args, &mut world, &mut ui).await;
         let log = starter.log.lock().unwrap().clone();
