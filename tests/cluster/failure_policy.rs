@@ -57,14 +57,19 @@ fn a_task_that_takes_five_workers_down_fails_and_no_other_does() {
          worker=$(awk '{{print $4}}' /proc/$PPID/stat); kill -9 $worker; sleep 300"
     );
     let job = cluster.submit_array("0-2", &[], &shell);
-    for died in 1..=5 {
-        until("the worker is gone", || !cluster.worker(1).is_alive());
-        assert_eq!(cluster.lines("log").iter().filter(|line| *line == "1").count(), died);
-        cluster.worker_starts_again(1, &[]);
-    }
+    // Now and then one dies before the head has heard that the task had started: that does not count.
+    let mut deaths = 0;
+    until("the job has ended", || {
+        if !cluster.worker(1).is_alive() {
+            deaths += 1;
+            cluster.worker_starts_again(1, &[]);
+        }
+        cluster.show(&job)["finished"].is_string()
+    });
+    assert!((5..15).contains(&deaths), "{deaths}");
     let ended = cluster.ends(&job, 10);
     assert_eq!((&ended["tasks"]["succeeded"], &ended["tasks"]["failed"]), (&2.into(), &1.into()), "{ended}");
     let tasks = cluster.tasks(&job);
     assert!(tasks[1].to_string().contains("5 workers went away or failed while they ran it"), "{}", tasks[1]);
-    assert_eq!(cluster.lines("log").len(), 7);
+    assert_eq!(cluster.lines("log").len(), deaths + 2);
 }
