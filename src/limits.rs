@@ -37,6 +37,10 @@ pub const DEFAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
 pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(3600);
 /// Exit codes that a job names as worth another try.
 pub const RETRY_ON_MAX: usize = 256;
+/// Commands of earlier rounds that a job remembers.
+pub const EARLIER_COMMANDS_MAX: usize = 16;
+/// The next tries of failed tasks come together within so long: each moment of a job looks at all that it has out.
+pub const RETRY_TOGETHER: Duration = Duration::from_millis(100);
 /// Workers that one task may take down before it is taken for the cause.
 pub const POISON_LOSSES: u32 = 5;
 /// A sentence for a person that comes from the other side: a refusal, a reason.

@@ -166,7 +166,7 @@ fn task(job: &JobSnapshot, files: &JobStore, chunks: Option<&ChunkIndex>, no: Ta
         TaskState::Succeeded
     } else if record.failed.contains(no) {
         TaskState::Failed
-    } else if record.killing.is_some() {
+    } else if record.stopping().is_some() {
         TaskState::Killed
     } else {
         TaskState::NotRun

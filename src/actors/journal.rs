@@ -207,7 +207,7 @@ impl JournalState {
     fn take_batch(&mut self) -> Vec<Pending> {
         let mut bytes = 0;
         let size = |pending: &Pending| match &pending.entry {
-            Entry::JobSubmitted(_) | Entry::JobAccepted(..) => 4 * limits::COMMAND_MAX_BYTES,
+            Entry::JobSubmitted(_) | Entry::JobAccepted(..) | Entry::Job(_, JobEntry::RetriedWith { .. }) => 4 * limits::COMMAND_MAX_BYTES,
             _ => 1024,
         };
         let fits = self.pending.iter().take(limits::COMMIT_ENTRIES_MAX).take_while(|pending| {

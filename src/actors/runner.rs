@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
 
@@ -23,6 +23,9 @@ use super::worker::WorkerMsg;
 
 /// How long a launcher may be silent beyond what its task may take, before it is given up.
 const LAUNCHER_SLACK: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether a task that stands still is overdue, at most.
+const WATCHDOG_LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 /// What a slot is to run.
 pub struct Order {
@@ -47,7 +50,9 @@ pub struct StopSwitch {
 #[derive(Default)]
 struct StopState {
     asked: Option<Duration>,
-    frozen: bool,
+    frozen_since: Option<Instant>,
+    /// Before that.
+    stood_still: Duration,
     stopper: Option<Stopper>,
 }
 
@@ -68,10 +73,23 @@ impl StopSwitch {
     /// The tree, and its time limit, stand still; or go on.
     pub fn freeze(&self, frozen: bool) {
         let mut state = self.state();
-        state.frozen = frozen;
+        match (frozen, state.frozen_since) {
+            (true, None) => state.frozen_since = Some(Instant::now()),
+            (false, Some(since)) => {
+                state.stood_still += since.elapsed();
+                state.frozen_since = None;
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
         if let Some(stopper) = &state.stopper {
             stopper.freeze(frozen);
         }
+    }
+
+    /// How long it has stood still by now.
+    fn stood_still(&self) -> Duration {
+        let state = self.state();
+        state.stood_still + state.frozen_since.map(|since| since.elapsed()).unwrap_or_default()
     }
 
     fn arm(&self, stopper: Stopper) {
@@ -79,7 +97,7 @@ impl StopSwitch {
         if let Some(grace) = state.asked {
             stopper.stop(grace);
         }
-        if state.frozen {
+        if state.frozen_since.is_some() {
             stopper.freeze(true);
         }
         state.stopper = Some(stopper);
@@ -246,7 +264,7 @@ impl Runner {
         order.stop.arm(stopper.clone());
         let watchdog = start.timeout_ms.map(|limit| {
             let patience = Duration::from_millis(limit.saturating_add(start.grace_ms)) + LAUNCHER_SLACK;
-            Watchdog::set(patience, stopper)
+            Watchdog::set(patience, stopper, order.stop.clone())
         });
         let ended = launcher.run(start, |_| {});
         drop(watchdog);
@@ -310,17 +328,23 @@ fn has_failed(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Exited { code: 1.. } | Outcome::Signalled { .. })
 }
 
-/// Kills a launcher that does not answer: a task may have stopped it.
+/// Kills a launcher that does not answer: a task may have stopped it. The time in which the task stands still does not count.
 struct Watchdog {
     cancel: mpsc::Sender<()>,
 }
 
 impl Watchdog {
-    fn set(patience: Duration, stopper: Stopper) -> Self {
+    fn set(patience: Duration, stopper: Stopper, switch: Arc<StopSwitch>) -> Self {
         let (cancel, cancelled) = mpsc::channel::<()>();
         std::thread::spawn(move || {
-            if cancelled.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
-                stopper.kill_launcher();
+            let began = Instant::now();
+            let mut wait = patience;
+            while cancelled.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let taken = began.elapsed().saturating_sub(switch.stood_still());
+                if taken >= patience {
+                    return stopper.kill_launcher();
+                }
+                wait = (patience - taken).max(WATCHDOG_LOOKS_EVERY);
             }
         });
         Self { cancel }

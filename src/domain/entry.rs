@@ -120,7 +120,7 @@ pub enum JobEntry {
         /// The highest.
         up_to: Attempt,
     },
-    /// A task was lost with its worker, or given back by one whose machine failed: no failure of its own, until it is one too many.
+    /// An attempt was lost with its worker: no failure of the task's own, until it is one too many.
     AttemptLost {
         /// The task.
         no: TaskNo,
@@ -128,8 +128,6 @@ pub enum JobEntry {
         attempt: Attempt,
         /// The worker.
         worker: WorkerId,
-        /// Whether the worker went away with it.
-        died: bool,
     },
     /// What is not done runs again, as [`Verb::Retry`] says, and not as before.
     RetriedWith {

@@ -69,8 +69,6 @@ pub struct TaskSets {
 
 /// Runs of tasks, and tasks with failed attempts, in one part: 16 bytes each at most, so that a part is far below what a value may be.
 const TASKS_PER_PART: usize = 64 * 1024;
-/// Tasks that were lost with workers, in one part: with five workers each they take 50 bytes.
-const LOSSES_PER_PART: usize = 16 * 1024;
 
 /// A job as parts: nearly always one.
 fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
@@ -102,8 +100,8 @@ fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
     if terms != Terms::default() {
         parts.push(LedgerPart::Terms(job.id, Box::new(terms)));
     }
-    let losses: Vec<(TaskNo, Losses)> = job.losses.iter().map(|(no, losses)| (*no, losses.clone())).collect();
-    parts.extend(losses.chunks(LOSSES_PER_PART).map(|some| LedgerPart::Losses(job.id, some.iter().cloned().collect())));
+    let losses: Vec<(TaskNo, Losses)> = job.losses.iter().map(|(no, losses)| (*no, *losses)).collect();
+    parts.extend(losses.chunks(TASKS_PER_PART).map(|some| LedgerPart::Losses(job.id, some.iter().copied().collect())));
     parts
 }
 
@@ -235,7 +233,7 @@ mod tests {
                     LedgerPart::Tasks(_, sets) => sets.succeeded.runs_len() + sets.failed.runs_len() + sets.failures.len(),
                     LedgerPart::Rounds(_, rounds) => rounds.freed.iter().map(|(tasks, _)| tasks.runs_len()).sum(),
                     LedgerPart::Freed(_, tasks, _) => tasks.runs_len(),
-                    LedgerPart::Losses(_, losses) => 4 * losses.len(),
+                    LedgerPart::Losses(_, losses) => losses.len(),
                     LedgerPart::Dataset(..) | LedgerPart::Worker(..) | LedgerPart::Terms(..) => 0,
                 };
                 assert!(tasks <= TASKS_PER_PART, "{tasks}");

@@ -1,6 +1,6 @@
 //! The durable part of one job: what its journal entries add up to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -62,13 +62,11 @@ impl Rounds {
     }
 }
 
-/// The workers that a task took down, or that could not take it through.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The workers that went away while they ran a task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
-    /// How many went away while they ran it.
-    pub died: u32,
-    /// Those whose machine failed on it, each once: a full disk does not become the task's fault by being full for long.
-    pub gave_back: BTreeSet<WorkerId>,
+    /// How many attempts were lost so.
+    pub count: u32,
     /// The last attempt that was lost.
     pub last: Attempt,
     /// Where it ran.
@@ -78,12 +76,7 @@ pub struct Losses {
 impl Losses {
     /// Whether the task is to be taken for the cause.
     pub fn are_too_many(&self) -> bool {
-        self.count() >= limits::POISON_LOSSES
-    }
-
-    /// How many in all.
-    pub fn count(&self) -> u32 {
-        self.died.saturating_add(self.gave_back.len() as u32)
+        self.count >= limits::POISON_LOSSES
     }
 }
 
@@ -199,7 +192,7 @@ impl JobRecord {
             JobEntry::RetriedWith { version, request, change, reason, at: _ } => {
                 if *version > self.control_version {
                     if change.command.as_ref().is_some_and(|command| *command != self.spec.command) {
-                        self.earlier_commands.push(self.spec.command.clone());
+                        self.note_command();
                     }
                     change.apply(Arc::make_mut(&mut self.spec));
                 }
@@ -223,14 +216,9 @@ impl JobRecord {
                     };
                 }
             }
-            JobEntry::AttemptLost { no, attempt, worker, died } => {
+            JobEntry::AttemptLost { no, attempt, worker } => {
                 let losses = self.losses.entry(*no).or_default();
-                (losses.last, losses.last_worker) = (losses.last.max(*attempt), *worker);
-                if *died {
-                    losses.died = losses.died.saturating_add(1);
-                } else if !losses.are_too_many() {
-                    losses.gave_back.insert(*worker);
-                }
+                *losses = Losses { count: losses.count.saturating_add(1), last: losses.last.max(*attempt), last_worker: *worker };
             }
             JobEntry::AttemptsUsed { up_to } => self.rounds.last_failed = self.rounds.last_failed.max(*up_to),
             JobEntry::Began { at } => self.began = self.began.or(Some(*at)),
@@ -302,6 +290,19 @@ impl JobRecord {
         let mut open = IndexSet::range(0, self.total.unwrap_or(0));
         open.subtract(&self.succeeded);
         open
+    }
+
+    /// The present command is about to be another. Of too many, the oldest are forgotten.
+    fn note_command(&mut self) {
+        self.earlier_commands.retain(|earlier| *earlier != self.spec.command);
+        let excess = (self.earlier_commands.len() + 1).saturating_sub(limits::EARLIER_COMMANDS_MAX);
+        self.earlier_commands.drain(..excess);
+        self.earlier_commands.push(self.spec.command.clone());
+    }
+
+    /// Whether an attempt is of an earlier round, and may have run another command than the job has now.
+    pub fn is_outdated(&self, no: TaskNo, attempt: Attempt) -> bool {
+        !self.earlier_commands.is_empty() && attempt <= self.rounds.floor(no)
     }
 
     /// Whether more of its tasks have failed than may.

@@ -79,6 +79,16 @@ struct Running {
     pidfd: OwnedFd,
     capture: Capture,
     machine: TaskMachine,
+    frozen: Frozen,
+}
+
+/// How much of a task stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frozen {
+    Not,
+    /// It forks faster than it is stopped: that is tried again.
+    InPart,
+    Whole,
 }
 
 impl Desk {
@@ -121,7 +131,7 @@ impl Desk {
         let machine = TaskMachine::started(self.now(), timeout, Duration::from_millis(start.grace_ms));
         let watched = pidfd_open(main, PidfdFlags::empty())
             .map_err(|error| Error::internal(format!("process {main:?} can't be watched: {error}")))
-            .map(|pidfd| Running { seq, main, pidfd, capture, machine })
+            .map(|pidfd| Running { seq, main, pidfd, capture, machine, frozen: Frozen::Not })
             .and_then(|running| self.watch(running));
         let cleared = tree::clear(main, limits::KILL_TIMEOUT);
         let running = watched?;
@@ -136,10 +146,11 @@ impl Desk {
             let happened = self.wait(&running)?;
             let step = running.machine.on(happened, self.now());
             match step {
+                Step::Wait if running.frozen == Frozen::InPart => running.freeze(),
                 Step::Wait => {}
                 Step::Terminate => running.terminate(),
-                Step::Freeze => tree::freeze(limits::FREEZE_TIMEOUT),
-                Step::Thaw => tree::thaw(),
+                Step::Freeze => running.freeze(),
+                Step::Thaw => running.thaw(),
                 Step::Finish => return Ok(running),
             }
         }
@@ -189,7 +200,7 @@ impl Desk {
 impl Running {
     /// TERM, and CONT so that a stopped process can act on it; all of them, if they were frozen. A main process may have gone to another
     /// group, and the rest not.
-    fn terminate(&self) {
+    fn terminate(&mut self) {
         let left_its_group = getpgid(Some(self.main)).is_ok_and(|group| group != self.main);
         for signal in [Signal::TERM, Signal::CONT] {
             tree::signal_group(self.main, signal);
@@ -198,7 +209,18 @@ impl Running {
                 let _ = kill_process(self.main, signal);
             }
         }
+        if self.frozen != Frozen::Not {
+            self.thaw();
+        }
+    }
+
+    fn freeze(&mut self) {
+        self.frozen = if tree::freeze(limits::FREEZE_TIMEOUT) { Frozen::Whole } else { Frozen::InPart };
+    }
+
+    fn thaw(&mut self) {
         tree::thaw();
+        self.frozen = Frozen::Not;
     }
 
     /// The task's end in words of the protocol. What was written since the last check counts too.

@@ -88,22 +88,27 @@ pub(super) fn kill_with_group(pid: Pid) {
 }
 
 /// STOP to everything below this process, until nothing new comes up: what was forked meanwhile is found in the next round. For at most
-/// `limit`: a process that forks faster than it can be stopped runs on.
-pub(super) fn freeze(limit: Duration) {
+/// `limit`; whether nothing new came up at last.
+pub(super) fn freeze(limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     let mut stopped = BTreeSet::new();
     loop {
         let fresh: Vec<i32> = descendants().into_iter().filter(|pid| stopped.insert(*pid)).collect();
         fresh.iter().for_each(|pid| signal_descendant(*pid, Signal::STOP));
-        if fresh.is_empty() || Instant::now() >= deadline {
-            return;
+        if fresh.is_empty() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
         }
     }
 }
 
-/// CONT to everything below this process.
+/// CONT to everything below this process: children before their parents, which may end, or stop again, because of them; and once more.
 pub(super) fn thaw() {
-    descendants().into_iter().for_each(|pid| signal_descendant(pid, Signal::CONT));
+    for _ in 0..2 {
+        descendants().into_iter().rev().for_each(|pid| signal_descendant(pid, Signal::CONT));
+    }
 }
 
 /// Everything below this process, by asking each process for its parent. Parents come before their children.

@@ -164,8 +164,8 @@ fn entries() -> Vec<Entry> {
         end(false),
         job(JobEntry::Began { at }),
         job(JobEntry::AttemptsUsed { up_to: Attempt(70_000) }),
-        job(JobEntry::AttemptLost { no: TaskNo(9), attempt: Attempt(1), worker: WorkerId(3), died: true }),
-        job(JobEntry::AttemptLost { no: TaskNo(9), attempt: Attempt(2), worker: WorkerId(300), died: false }),
+        job(JobEntry::AttemptLost { no: TaskNo(9), attempt: Attempt(1), worker: WorkerId(3) }),
+        job(JobEntry::AttemptLost { no: TaskNo(9), attempt: Attempt(2), worker: WorkerId(300) }),
         job(JobEntry::RetriedWith { version: 9, request: 1 << 100, change: Box::new(Change::default()), reason: "more".into(), at }),
         job(JobEntry::RetriedWith { version: 9, request: 1, change: Box::new(change), reason: String::new(), at }),
         Entry::WorkerAttached(worker()),
@@ -250,7 +250,7 @@ fn parts_of_a_snapshot_of_every_kind() {
             Box::new(Terms { policy, hold: Hold { freeze: true, until: Some(at) }, earlier_commands: vec![vec!["true".into()]] }),
         ),
     );
-    let losses = Losses { died: 3, gave_back: [WorkerId(3), WorkerId(300)].into(), last: Attempt(2), last_worker: WorkerId(300) };
+    let losses = Losses { count: 3, last: Attempt(2), last_worker: WorkerId(300) };
     same("part-losses", &LedgerPart::Losses(JobId(300), [(TaskNo(305), losses)].into()));
     same("part-worker-away", &LedgerPart::Worker(worker(), false));
 }

@@ -61,7 +61,7 @@ impl JobMachine {
         if no.0 < self.limbo_bound && !self.unreported.is_empty() {
             self.limbo.insert(no);
         } else if self.record.stopping().is_none() {
-            self.waiting.insert(no);
+            self.queue(no);
         }
     }
 
@@ -114,7 +114,8 @@ impl JobMachine {
         let current = self.present(session, &lease).is_some();
         // The first valid completion wins, even of an attempt that was given up for lost: its work is done and right. A failure counts
         // only for the attempt that holds the task.
-        let counts = self.can_count(no) && (current || outcome.is_success() && lease.epoch <= self.epoch);
+        let late = outcome.is_success() && lease.epoch <= self.epoch && !self.record.is_outdated(no, lease.attempt);
+        let counts = self.can_count(no) && (current || late);
         if !counts {
             // What made this one superfluous may not be durable yet: until then the worker keeps it.
             self.once_durable(AfterDurable::Do(JobEffect::Ack(session, lease)), fx);
@@ -129,11 +130,7 @@ impl JobMachine {
         }
         if lost_or_stopped {
             self.stopped += u32::from(self.record.stopping().is_some());
-            if *outcome == Outcome::Lost {
-                self.lost(no, lease.attempt, worker, false, fx);
-            } else {
-                self.wait_again(no);
-            }
+            self.wait_again(no);
             fx.push(JobEffect::Ack(session, lease));
             return;
         }
@@ -221,7 +218,7 @@ impl JobMachine {
             lease.attempt <= self.record.rounds.floor(lease.no) || failures.is_some_and(|failures| lease.attempt <= failures.last);
         if finished {
             // A result is always asked for while it can count: the first valid completion wins.
-            if open {
+            if open && !self.record.is_outdated(lease.no, lease.attempt) {
                 fx.push(JobEffect::Verdict(session, lease, Verdict::Send));
                 if !counted && self.hold_for(session, worker, lease) {
                     self.started(session, &[lease], now, fx);
@@ -295,7 +292,7 @@ impl JobMachine {
         if self.unreported.is_empty() && self.fault != Some(Fault::LimboKept) {
             let limbo = std::mem::take(&mut self.limbo);
             if self.record.stopping().is_none() {
-                self.waiting.extend(&limbo);
+                self.queue_all(&limbo);
             }
         }
     }

@@ -94,7 +94,10 @@ impl JobMachine {
         const TICKET: u64 = u64::MAX;
         let mut copy = self.clone();
         // A retry waits for the end that is under way, and then acts.
-        copy.ending &= !matches!(wish.verb, Verb::Retry { .. });
+        if let (Verb::Retry { .. }, Some(end)) = (wish.verb, copy.end_entry.take()) {
+            copy.record.apply(&end);
+            copy.ending = false;
+        }
         let verb = wish.verb.name();
         let mut fx = copy.on_event(JobEvent::Verb { ticket: TICKET, wish }, now);
         for fence in fx.clone() {
@@ -202,14 +205,14 @@ impl JobMachine {
         started.map(move |(no, out)| (out.session, Lease { job, no: *no, attempt: out.attempt, epoch }))
     }
 
-    /// The verb as it acts on this job: a pause never lets go on what another has frozen.
+    /// The verb as it acts on this job: what is frozen stays so for as long as the job is paused. How long that is the last pause says.
     fn in_effect(&self, verb: Verb) -> Verb {
         verb.hold().map_or(verb, |hold| Verb::pause(Hold { freeze: hold.freeze || self.record.hold.freeze, ..hold }))
     }
 
     /// Ends a pause whose time is over, by the wall clock: that may jump, so it is looked at every now and then.
     fn look_for_end_of_hold(&mut self, now: Now, fx: &mut Vec<JobEffect>) {
-        let Some(until) = self.record.hold.until.filter(|_| !self.ending) else { return };
+        let Some(until) = self.record.hold.until.filter(|_| !self.ending && self.record.ended.is_none()) else { return };
         if until > now.wall {
             let left = Duration::from_micros(until.0.saturating_sub(now.wall.0).max(0).unsigned_abs());
             let wake = now.mono.after(left.min(LOOK_AT_WALL_EVERY));

@@ -8,6 +8,7 @@ use crate::domain::{Attempt, IndexSet, Instant, Outcome, ResultRef, TaskEnd, Tas
 use crate::engine::fault::Fault;
 use crate::engine::now::Now;
 use crate::engine::record::Losses;
+use crate::limits;
 
 use super::event::JobEffect;
 use super::machine::{AfterDurable, JobMachine};
@@ -37,6 +38,10 @@ impl Delayed {
         self.by_time.remove(&(until, no));
         self.of.remove(&no);
         Some(no)
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.by_time.first().map(|(until, _)| *until)
     }
 
     pub fn len(&self) -> u32 {
@@ -69,39 +74,63 @@ impl JobMachine {
         if delay.is_zero() {
             return self.wait_again(no);
         }
-        let until = now.mono.after(delay);
-        self.delayed.put(no, until);
-        fx.push(JobEffect::Wake(until));
+        let together = limits::RETRY_TOGETHER.as_millis() as u64;
+        self.delayed.put(no, Instant(now.mono.after(delay).0.next_multiple_of(together)));
+        self.wake_for_tries(now, fx);
+    }
+
+    /// Asks to be woken when the next try is due; once.
+    fn wake_for_tries(&mut self, now: Now, fx: &mut Vec<JobEffect>) {
+        let Some(next) = self.delayed.next() else { return };
+        if self.delayed_wake.is_none_or(|wake| wake <= now.mono || wake > next) {
+            self.delayed_wake = Some(next);
+            fx.push(JobEffect::Wake(next));
+        }
     }
 
     /// An attempt that was adrift is given up: if it had started it went down with its worker.
     pub(super) fn gone(&mut self, no: TaskNo, fx: &mut Vec<JobEffect>) {
         match self.take_back(no) {
-            Some(out) if out.phase.has_started() => self.lost(no, out.attempt, out.worker, true, fx),
+            Some(out) if out.phase.has_started() => self.lost(no, out.attempt, out.worker, fx),
             _ => self.wait_again(no),
         }
     }
 
-    /// An attempt was lost through no failure that the task has shown: it costs no try, but a task that takes down worker after worker ends.
-    pub(super) fn lost(&mut self, no: TaskNo, attempt: Attempt, worker: WorkerId, died: bool, fx: &mut Vec<JobEffect>) {
-        let stopping = self.record.stopping().is_some();
-        let known = !died && self.record.losses.get(&no).is_some_and(|losses| losses.gave_back.contains(&worker));
-        if !stopping && !known {
-            self.persist(JobEntry::AttemptLost { no, attempt, worker, died }, None, fx);
+    /// An attempt went down with its worker: it costs no try, but a task that takes down worker after worker ends. One whose line broke only
+    /// comes back, and may be lost again: it counts once.
+    fn lost(&mut self, no: TaskNo, attempt: Attempt, worker: WorkerId, fx: &mut Vec<JobEffect>) {
+        let counted = self.record.losses.get(&no).is_some_and(|losses| attempt <= losses.last);
+        if self.record.stopping().is_none() && !counted {
+            self.persist(JobEntry::AttemptLost { no, attempt, worker }, None, fx);
         }
-        if stopping || !self.record.losses.get(&no).is_some_and(Losses::are_too_many) {
-            return self.wait_again(no);
+        self.wait_again(no);
+    }
+
+    /// The task waits for a slot, unless it has taken down too many workers.
+    pub(super) fn queue(&mut self, no: TaskNo) {
+        if self.record.losses.get(&no).is_some_and(Losses::are_too_many) {
+            self.condemned.entry(no).or_insert(false);
+        } else {
+            self.waiting.insert(no);
         }
-        self.condemned.insert(no, false);
-        self.condemn(fx);
+    }
+
+    /// The same for many.
+    pub(super) fn queue_all(&mut self, tasks: &IndexSet) {
+        self.waiting.extend(tasks);
+        let poisonous = self.record.losses.iter().filter(|(_, losses)| losses.are_too_many()).map(|(no, _)| *no);
+        for no in poisonous.filter(|no| tasks.contains(*no)) {
+            self.waiting.remove(no);
+            self.condemned.entry(no).or_insert(false);
+        }
     }
 
     /// Asks for the records of tasks that are to end so.
-    fn condemn(&mut self, fx: &mut Vec<JobEffect>) {
+    pub(super) fn condemn(&mut self, fx: &mut Vec<JobEffect>) {
         for (no, asked) in self.condemned.iter_mut().filter(|(_, asked)| !**asked) {
             *asked = true;
-            let losses = self.record.losses.get(no).cloned().unwrap_or_default();
-            fx.push(JobEffect::Poison { no: *no, attempt: losses.last, worker: losses.last_worker, workers: losses.count() });
+            let losses = self.record.losses.get(no).copied().unwrap_or_default();
+            fx.push(JobEffect::Poison { no: *no, attempt: losses.last, worker: losses.last_worker, workers: losses.count });
         }
     }
 
@@ -110,8 +139,8 @@ impl JobMachine {
         if self.condemned.remove(&no).is_none() || self.record.is_final(no) {
             return;
         }
-        let losses = self.record.losses.get(&no).cloned().unwrap_or_default();
-        fx.push(JobEffect::TaskFailed(no, Outcome::Poison { workers: losses.count() }));
+        let losses = self.record.losses.get(&no).copied().unwrap_or_default();
+        fx.push(JobEffect::TaskFailed(no, Outcome::Poison { workers: losses.count }));
         let end = TaskEnd { no, attempt: losses.last, worker: losses.last_worker, success: false, result };
         self.end_task(end, None, now, fx);
     }
@@ -137,7 +166,10 @@ impl JobMachine {
     /// Why the job ends before its last task, if it does so by itself; a later round numbers attempts from above all that were out.
     pub(super) fn gave_up_why(&mut self, fx: &mut Vec<JobEffect>) -> String {
         let Some(max) = self.record.spec.policy.max_failed.filter(|_| self.record.killing.is_none()) else { return String::new() };
-        let handed = self.handed.values().copied().max().unwrap_or(Attempt(0)).max(Attempt(self.attempt_floor()));
+        // Also of those that were out before a restart of the head, as far as they left a trace.
+        let failed = self.record.failures.values().map(|failures| failures.last);
+        let lost = self.record.losses.values().map(|losses| losses.last);
+        let handed = self.handed.values().copied().chain(failed).chain(lost).max().unwrap_or(Attempt(0)).max(Attempt(self.attempt_floor()));
         if handed > self.record.rounds.last_failed && self.fault != Some(Fault::GivenUpForgotten) {
             self.persist(JobEntry::AttemptsUsed { up_to: handed }, None, fx);
         }
@@ -149,6 +181,6 @@ impl JobMachine {
         while let Some(no) = self.delayed.pop_due(now.mono) {
             self.wait_again(no);
         }
-        self.condemn(fx);
+        self.wake_for_tries(now, fx);
     }
 }

@@ -64,6 +64,8 @@ pub struct JobMachine {
     pub(super) limbo: IndexSet,
     /// Failed tasks that wait for their next try.
     pub(super) delayed: Delayed,
+    /// When the next of them is looked for.
+    pub(super) delayed_wake: Option<Instant>,
     /// Tasks that took down too many workers and are about to be failed, and whether their records were asked for.
     pub(super) condemned: BTreeMap<TaskNo, bool>,
     /// Failed tasks that run again as soon as the wish is durable.
@@ -117,6 +119,7 @@ impl JobMachine {
             waiting: IndexSet::default(),
             limbo: IndexSet::default(),
             delayed: Delayed::default(),
+            delayed_wake: None,
             condemned: BTreeMap::new(),
             freeing: IndexSet::default(),
             limbo_bound: record.total.map_or(0, |_| record.mark),
@@ -193,18 +196,14 @@ impl JobMachine {
         let mut open = IndexSet::range(0, self.record.total.unwrap_or(0));
         open.subtract(&self.record.succeeded);
         open.subtract(&self.record.failed);
-        if self.record.stopping().is_none() {
-            let poisonous = self.record.losses.iter().filter(|(_, losses)| losses.are_too_many());
-            self.condemned = poisonous.map(|(no, _)| (*no, false)).filter(|(no, _)| open.remove(*no)).collect();
-        }
         let untouched = open.split_off(self.limbo_bound);
         if self.unreported.is_empty() {
-            self.waiting.extend(&open)
+            self.queue_all(&open)
         } else {
             self.limbo = open
         }
         if self.record.stopping().is_none() {
-            self.waiting.extend(&untouched);
+            self.queue_all(&untouched);
         } else {
             self.waiting = IndexSet::default();
         }
@@ -243,6 +242,7 @@ impl JobMachine {
             JobEvent::Verb { ticket, wish } => self.verb(ticket, wish, now, fx),
             JobEvent::Tick => self.tick(now, fx),
         }
+        self.condemn(fx);
         self.maybe_end(now, fx);
         self.renew_mark(now, fx);
         effects

@@ -19,7 +19,7 @@ pub fn state_of(job: &JobSnapshot, no: TaskNo) -> pb::TaskState {
         pb::TaskState::Failed
     } else if out(job, no).is_some_and(|out| out.started) {
         pb::TaskState::Running
-    } else if record.killing.is_some() && out(job, no).is_none() {
+    } else if record.stopping().is_some() && out(job, no).is_none() {
         pb::TaskState::Killed
     } else {
         pb::TaskState::Undispatched

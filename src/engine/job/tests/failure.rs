@@ -130,16 +130,60 @@ fn a_poisonous_task_that_was_done_all_the_same_is_done() {
 }
 
 #[test]
-fn one_worker_that_fails_for_long_does_not_make_a_task_poisonous_and_five_do() {
+fn a_line_that_breaks_again_and_again_is_no_poison() {
     let mut story = Story::of(1);
-    for worker in [1, 1, 1, 1, 1, 1, 2, 3, 4] {
+    let running = story.started(S1, 1)[0];
+    for time in 1..10 {
+        let session = SessionId(time * 10 - 9);
+        story.loses(session);
+        story.after(limits::STARTED_GONE_AFTER);
+        assert_eq!(story.claims(SessionId(time * 10 + 1), running, false), Some(Verdict::Adopt));
+    }
+    assert_eq!(story.job.record().losses[&TaskNo(0)].count, 1);
+}
+
+#[test]
+fn a_machine_that_fails_costs_its_task_nothing_however_many_there_are() {
+    let mut story = Story::of(1);
+    for worker in 1..=9 {
         let leases = story.started(SessionId(worker), 1);
         story.finishes(SessionId(worker), leases[0], Outcome::Lost);
-        assert!(!asked_for_its_record(&story));
     }
-    let leases = story.started(SessionId(5), 1);
-    story.finishes(SessionId(5), leases[0], Outcome::Lost);
-    assert!(asked_for_its_record(&story));
+    assert_eq!((story.counts(), story.job.record().losses.len()), ([1, 1, 0, 0, 0, 0], 0));
+}
+
+#[test]
+fn a_poisonous_task_that_a_worker_still_runs_after_a_restart_goes_on() {
+    let mut story = Story::of(1);
+    goes_down(&mut story, limits::POISON_LOSSES);
+    let mut again = Story::new(story.job.record().clone(), &[1]);
+    again.tell(JobEvent::Tick);
+    assert!(!asked_for_its_record(&again), "nobody knows yet whether it runs");
+    assert_eq!(again.claims(S1, lease(0, 5), false), Some(Verdict::Adopt));
+    again.tell(JobEvent::WorkerReported(WorkerId(1), S1));
+    assert!(!asked_for_its_record(&again));
+    again.finishes(S1, lease(0, 5), DONE);
+    again.disk_catches_up();
+    assert_eq!(again.job.state(), JobState::Succeeded);
+}
+
+#[test]
+fn a_job_of_many_failures_asks_to_be_woken_a_few_times() {
+    let mut story = Story::with_policy(200, 1, Policy { retry_delay: DELAY, ..Policy::default() });
+    for lease in story.started(S1, 200) {
+        story.finishes(S1, lease, FAILED);
+    }
+    let mut wakes = 0;
+    let mut tried = 0;
+    while let Some(JobEffect::Wake(at)) =
+        story.said.iter().rev().find(|effect| matches!(effect, JobEffect::Wake(at) if at.0 > story.now)).cloned()
+    {
+        wakes += 1;
+        story.now = at.0;
+        story.tell(JobEvent::Tick);
+        tried += story.grant(S1, 200).len();
+    }
+    assert!(tried == 200 && wakes <= 60, "{tried} tried after {wakes} wakes");
 }
 
 #[test]
@@ -157,7 +201,7 @@ fn losses_survive_a_snapshot() {
         read.put(part);
     }
     assert_eq!(read.jobs, ledger.jobs);
-    assert_eq!(read.jobs[&JobId(7)].losses[&TaskNo(0)].died, 3);
+    assert_eq!(read.jobs[&JobId(7)].losses[&TaskNo(0)].count, 3);
 }
 
 #[test]

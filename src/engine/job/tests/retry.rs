@@ -181,3 +181,21 @@ fn what_is_different_comes_back_with_the_journal_and_a_snapshot() {
     }
     assert_eq!(read.jobs, ledger.jobs);
 }
+
+#[test]
+fn a_late_success_by_an_earlier_command_does_not_count() {
+    for change in [Change::default(), Change { command: Some(vec!["fixed".into()]), ..Change::default() }] {
+        let is_other = change.command.is_some();
+        let mut story = Story::of(1);
+        let old = story.gives_up();
+        story.finishes(S2, lease(0, 2), FAILED);
+        story.disk_catches_up();
+        story.wish(different(8, change));
+        story.disk_catches_up();
+        let again = story.started(S2, 1)[0];
+        let verdict = story.claims(SessionId(11), old, true);
+        assert_eq!(verdict, Some(if is_other { Verdict::Stop } else { Verdict::Send }));
+        story.finishes(SessionId(11), old, DONE);
+        assert_eq!(story.counts()[3], u32::from(!is_other), "{again:?}");
+    }
+}
