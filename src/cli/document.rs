@@ -355,6 +355,9 @@ pub(crate) struct Worker<'a> {
     kept_for: Option<&'a str>,
     kept_since: Option<String>,
     attached: Option<String>,
+    /// Nothing was changed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
 }
 
 /// What tasks take of a worker, or leave.
@@ -375,6 +378,10 @@ struct Holding<'a> {
 }
 
 impl<'a> Worker<'a> {
+    pub(crate) fn with_dry_run(self, dry_run: bool) -> Self {
+        Self { dry_run, ..self }
+    }
+
     pub(crate) fn of(worker: &'a pb::Worker) -> Self {
         let total = worker.total.as_ref();
         let (used, left) = super::worker::used_and_left(worker);
@@ -399,6 +406,7 @@ impl<'a> Worker<'a> {
             kept_for: some(&worker.kept_for),
             kept_since: rfc3339(worker.kept_since.as_ref()),
             attached: rfc3339(worker.attached.as_ref()),
+            dry_run: false,
         }
     }
 }

@@ -207,6 +207,10 @@ async fn tasks_workers_data_and_explanations_are_listed() {
     assert!(!tasks.contains('\u{1b}'), "another's text must not steer the terminal");
     assert_eq!(shell.run(&["worker", "list"]).await.out, "ID  HOST  STATE  SLOTS  FREE  TASKS\nw3  mill  busy       8     0      0\n");
     assert_eq!(shell.run(&["worker", "drain", "w3"]).await.out, "w3 on mill takes no more tasks: 8 of 8 slots in use\n");
+    let would = shell.run(&["worker", "drain", "w3", "--dry-run"]).await.out;
+    assert_eq!(would, "dry run: w3 on mill takes no more tasks: 8 of 8 slots in use\n");
+    let would = shell.run(&["worker", "resume", "w3", "--dry-run", "--format", "json"]).await.out;
+    assert!(would.ends_with(",\"dry_run\":true}\n"), "{would}");
     assert_eq!(shell.run(&["worker", "show", "w4"]).await.exit, Exit::NotFound);
     assert!(shell.run(&["data", "list"]).await.out.contains("human.mgf  3.0 MiB"));
     assert_eq!(shell.run(&["explain", "j7.42"]).await.out, "j7.42 waits: j3 has a higher priority\n");

@@ -9,6 +9,7 @@ use super::pages::{self, Listing};
 use super::table::Column;
 use super::ui::{Format, Ui, printable};
 use super::units::{short_size, short_time};
+use crate::domain::Error;
 use crate::limits::PAGE_MAX_ITEMS;
 use crate::rpc::client::Client;
 use crate::rpc::pb;
@@ -22,9 +23,18 @@ pub(crate) enum WorkerCommand {
     /// Show one worker, and what it runs
     Show(Which),
     /// Let it finish what it runs, take no more, and leave
-    Drain(Which),
+    Drain(Change),
     /// Let it take tasks again: one that drains and has not left yet, or that is under suspicion
-    Resume(Which),
+    Resume(Change),
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Change {
+    #[command(flatten)]
+    which: Which,
+    /// Only say what would come of it
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -38,25 +48,50 @@ pub(crate) async fn run(command: WorkerCommand, client: &Client, ui: &mut Ui) ->
     match command {
         WorkerCommand::List => list(client, ui).await,
         WorkerCommand::Show(Which { id }) => {
-            let request = pb::GetWorkerRequest { id };
-            let worker = client.repeat(async || client.cluster().get_worker(request.clone()).await).await?;
+            let worker = get(id, client).await?;
             let facts = facts(&worker);
             write(ui, &worker, &facts)
         }
-        WorkerCommand::Drain(Which { id }) => {
-            let request = pb::DrainWorkerRequest { id, request_id: request_id() };
-            let worker = client.repeat(async || client.cluster().drain_worker(request.clone()).await).await?;
+        WorkerCommand::Drain(Change { which: Which { id }, dry_run }) => {
+            let request = pb::DrainWorkerRequest { id: id.clone(), request_id: request_id() };
+            let worker = match dry_run {
+                true => connected(id, client).await?,
+                false => client.repeat(async || client.cluster().drain_worker(request.clone()).await).await?,
+            };
             let running = worker.slots.saturating_sub(worker.free);
             let text = format!("{} on {} takes no more tasks: {running} of {} slots in use", worker.id, worker.host, worker.slots);
-            write(ui, &worker, &[text])
+            changed(ui, &worker, dry_run, &text)
         }
-        WorkerCommand::Resume(Which { id }) => {
-            let request = pb::ResumeWorkerRequest { id, request_id: request_id() };
-            let worker = client.repeat(async || client.cluster().resume_worker(request.clone()).await).await?;
+        WorkerCommand::Resume(Change { which: Which { id }, dry_run }) => {
+            let request = pb::ResumeWorkerRequest { id: id.clone(), request_id: request_id() };
+            let worker = match dry_run {
+                true => connected(id, client).await?,
+                false => client.repeat(async || client.cluster().resume_worker(request.clone()).await).await?,
+            };
             let text = format!("{} on {} takes tasks again: {} of {} slots free", worker.id, worker.host, worker.free, worker.slots);
-            write(ui, &worker, &[text])
+            changed(ui, &worker, dry_run, &text)
         }
     }
+}
+
+async fn get(id: String, client: &Client) -> Result<pb::Worker, Error> {
+    let request = pb::GetWorkerRequest { id };
+    client.repeat(async || client.cluster().get_worker(request.clone()).await).await
+}
+
+/// As the head would have it, for a dry run.
+async fn connected(id: String, client: &Client) -> Result<pb::Worker, Error> {
+    let worker = get(id, client).await?;
+    if worker.state() == pb::WorkerState::Away { Err(Error::conflict(format!("{} is not connected", worker.id))) } else { Ok(worker) }
+}
+
+fn changed(ui: &mut Ui, worker: &pb::Worker, dry_run: bool, text: &str) -> Ending {
+    match ui.format {
+        Format::Json | Format::Jsonl => ui.json(&document::Worker::of(worker).with_dry_run(dry_run))?,
+        Format::Id => ui.line(&worker.id)?,
+        Format::Table => ui.line(format_args!("{}{}", if dry_run { "dry run: " } else { "" }, printable(text)))?,
+    }
+    Ok(Exit::Done)
 }
 
 async fn list(client: &Client, ui: &mut Ui) -> Ending {
