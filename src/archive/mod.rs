@@ -13,6 +13,8 @@ mod canonical;
 mod contents;
 mod folder;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 mod unpack_files;
 mod zipped;

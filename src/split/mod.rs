@@ -24,7 +24,7 @@ pub mod member;
 mod mgf;
 mod pattern;
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 mod scanner;
 mod splitter;
 pub mod tar;

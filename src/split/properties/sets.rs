@@ -81,16 +81,25 @@ fn blank_rows() -> impl Strategy<Value = Vec<String>> {
     vec(text(&["", "", " "]), 0..2)
 }
 
-/// Data sets of all formats, with either line end, the last one at times missing; `in_order`: not shuffled, hence well formed.
+/// Data sets of one format each, in order, of all formats: with either line end, the last one at times missing.
+pub(crate) fn kinds() -> Vec<BoxedStrategy<(Record, Vec<u8>)>> {
+    let texts = [lines().boxed(), fasta().boxed(), mgf().boxed(), fastq().boxed(), jsonl().boxed(), csv().boxed(), by_pattern().boxed()];
+    texts.into_iter().map(|set| as_bytes(set).boxed()).chain([archives(true).boxed()]).collect()
+}
+
+/// Data sets of all formats; `in_order`: not shuffled, hence well formed.
 pub(super) fn data_sets(in_order: bool) -> impl Strategy<Value = (Record, Vec<u8>)> {
     let shuffled = |(record, lines): Lines| (Just(record), Just(lines).prop_shuffle());
     let sets = prop_oneof![lines(), fasta(), mgf(), fastq(), jsonl(), csv(), by_pattern()];
     let sets = if in_order { sets.boxed() } else { sets.prop_flat_map(shuffled).boxed() };
-    let texts = (sets, text(&["\n", "\r\n"]), any::<bool>()).prop_map(|((record, lines), line_end, last)| {
+    prop_oneof![7 => as_bytes(sets), 1 => archives(in_order)]
+}
+
+fn as_bytes(sets: impl Strategy<Value = Lines>) -> impl Strategy<Value = (Record, Vec<u8>)> {
+    (sets, text(&["\n", "\r\n"]), any::<bool>()).prop_map(|((record, lines), line_end, last)| {
         let text = lines.join(&line_end) + if last { &line_end } else { "" };
         (record, text.into_bytes())
-    });
-    prop_oneof![7 => texts, 1 => archives(in_order)]
+    })
 }
 
 /// Every kind of record.
