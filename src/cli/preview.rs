@@ -50,11 +50,9 @@ impl Preview {
             sizes.extend(chunks.iter().map(|chunk| chunk.header + chunk.len));
             first.extend(chunks.drain(..).take(FIRST_CHUNKS.saturating_sub(first.len())));
         };
-        let mut is_first = true;
+        let first_bytes = input.look_at(&[0])?.concat();
+        refuse_other_kind(&first_bytes, rule).map_err(|error| input.about(error))?;
         input.read(|piece| {
-            if std::mem::take(&mut is_first) {
-                refuse_other_kind(piece, rule)?;
-            }
             splitter.feed(piece, &mut chunks)?;
             take(&mut chunks);
             Ok(())

@@ -1,5 +1,7 @@
 //! The splitter: bytes in, chunks out.
 
+use memchr::memchr;
+
 use super::cutter::{Bounds, Cutter};
 use super::line::LineScanner;
 use super::scanner::{self, Scanner};
@@ -9,6 +11,8 @@ use crate::limits::ARCHIVE_FILE_MAX_BYTES;
 
 /// How much a scanner sees at once, in bytes: little enough to stay in the processor's cache when it is looked at more than once.
 const BLOCK_BYTES: usize = 256 * 1024;
+/// How much of a data set's beginning says of which kind it is, in bytes.
+const LOOK_BYTES: usize = 4096;
 
 /// Cuts a data set that is pushed through it, in pieces of any size, into chunks.
 ///
@@ -106,18 +110,32 @@ impl Splitter {
     }
 }
 
-/// `Invalid` if a data set that begins like this is of another kind than the rule cuts: compressed, or an archive. Cut between the lines that
+/// `Invalid` if a data set that begins like this is of another kind than the rule cuts: compressed, an archive, no text. Cut between the lines that
 /// its bytes happen to make it would be worth nothing.
 pub fn refuse_other_kind(first: &[u8], rule: &SplitRule) -> Result<(), Error> {
+    let first = &first[..first.len().min(LOOK_BYTES)];
     let fault = match Packing::of(first) {
         Some(packing) => format!("the data set is {packing} data, stored as it is: upload it unpacked"),
         None if first.starts_with(b"PK\x03\x04") => "the data set is a zip archive, stored as it is: upload it unpacked".into(),
         None if is_tar(first) && rule.record != Record::Files => {
             format!("the data set is an archive of files, which `{rule}` can't cut: split it by files:N")
         }
-        None => return Ok(()),
+        None => match memchr(0, first) {
+            Some(at) if is_text(&rule.record) => format!(
+                "the data set is no text, which `{rule}` cuts: byte {at} is NUL; make it UTF-8 (iconv), or give whole files and split by files:N"
+            ),
+            _ => return Ok(()),
+        },
     };
     Err(Error::invalid(fault))
+}
+
+/// Whether such records have no NUL: a pattern is for any bytes.
+fn is_text(record: &Record) -> bool {
+    match record {
+        Record::Line | Record::Fasta | Record::Mgf | Record::Fastq | Record::Jsonl | Record::Csv => true,
+        Record::Start(_) | Record::End(_) | Record::Files => false,
+    }
 }
 
 #[cfg(test)]
@@ -171,6 +189,17 @@ mod tests {
             splitter.feed(&data.as_bytes()[..10], &mut out).unwrap();
             assert_eq!(splitter.feed(&data.as_bytes()[10..], &mut out).unwrap_err().kind, ErrorKind::Exhausted, "{rule}");
         }
+    }
+
+    #[test]
+    fn what_is_no_text_is_not_cut_as_such() {
+        let refused = |first: &[u8], rule: &str| refuse_other_kind(first, &rule.parse().unwrap()).map_err(|error| error.message);
+        assert!(refused(b"ab\0", "jsonl:2").unwrap_err().starts_with("the data set is no text, which `jsonl:2` cuts: byte 2 is NUL"));
+        for rule in ["records:1/end=a", "files:1"] {
+            assert_eq!(refused(b"ab\0", rule), Ok(()), "{rule}");
+        }
+        assert_eq!(refused("é\t\x1b\u{feff}".as_bytes(), "lines:1"), Ok(()));
+        assert!(refused(b"PK\x03\x04", "files:1").unwrap_err().contains("a zip archive, stored as it is"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::cluster::Cluster;
+use super::process::peak_kib;
 
 /// Messages as they are, in both directions.
 #[derive(Clone, Default)]
@@ -111,11 +112,6 @@ async fn call(channel: &Channel, path: &str, messages: Vec<Vec<u8>>) -> Result<(
     Ok(())
 }
 
-/// The most memory that the head has used, in KiB.
-fn head_peak(cluster: &Cluster) -> u64 {
-    super::process::peak_kib(cluster.head_pid())
-}
-
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
@@ -143,7 +139,7 @@ fn no_message_to_any_method_brings_the_head_down() {
             }
         }
     });
-    assert!(cluster.head_is_alive() && head_peak(&cluster) < 200 * 1024, "{} KiB", head_peak(&cluster));
+    assert!(cluster.head_is_alive() && peak_kib(cluster.head_pid()) < 200 * 1024, "{} KiB", peak_kib(cluster.head_pid()));
     assert!(!cluster.logs().contains("panicked"), "{}", cluster.logs());
     let job = cluster.submit_array("0-9", &[], "true");
     cluster.ends(&job, 0);
@@ -176,5 +172,5 @@ fn what_is_too_large_or_no_protocol_at_all_is_refused_and_costs_nothing() {
     });
     let job = cluster.submit_array("0-9", &[], "true");
     cluster.ends(&job, 0);
-    assert!(cluster.head_is_alive() && head_peak(&cluster) < 300 * 1024, "{} KiB", head_peak(&cluster));
+    assert!(cluster.head_is_alive() && peak_kib(cluster.head_pid()) < 300 * 1024, "{} KiB", peak_kib(cluster.head_pid()));
 }

@@ -5,6 +5,7 @@
 
 mod backup;
 mod bad_command;
+mod bad_data;
 mod bad_input;
 mod bundle;
 mod clerk;
