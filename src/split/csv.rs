@@ -1,7 +1,9 @@
 //! CSV: a record is a row below the header; the header, the first row, is repeated in every chunk.
 //!
-//! Source: RFC 4180, and what programs make of it: the separator is a comma, a semicolon or a tab, whichever the header has most of. A field
-//! that begins with `"` goes to the next `"` that is not doubled, over line ends if need be; a `"` elsewhere in a field is a character like
+//! Source: RFC 4180, and what programs make of it: the separator is a comma, a semicolon or a tab. Where the header has several of them
+//! (`m/z (a, b);note`) the rows say which one it is, as soon as that matters: at the first quote behind one of them, or after
+//! [`ROWS_LOOKED_AT`] rows. It is the one of which most rows so far had as many as the header; among equals the one that this quote stands
+//! behind; then the one that the header has most of. A field that begins with `"` goes to the next `"` that is not doubled, over line ends if need be; a `"` elsewhere in a field is a character like
 //! any other. What follows a closing quote up to the separator belongs to the field. A row ends with LF or CRLF, the last one may lack it.
 //! A blank line is no row: it belongs to the one that follows, behind the last to that, before the header to the header. Rows are not
 //! checked for the number of their fields.
@@ -14,6 +16,8 @@ use crate::domain::Error;
 
 /// What may separate fields; the first one counts when the header has none, or as many of another.
 const SEPARATORS: [u8; 3] = *b",;\t";
+/// So many rows say what separates, where the header does not.
+const ROWS_LOOKED_AT: u64 = 100;
 
 /// Where the scanner stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +34,15 @@ enum At {
 #[derive(Debug)]
 pub(super) struct CsvScanner {
     at: At,
-    /// The separators as long as the header goes on, then the one that the header has.
+    /// All separators as long as the header goes on, then those that it has, until the rows have said which one it is.
     separators: Vec<u8>,
-    /// How many of each [`SEPARATORS`] the header has outside quotes.
+    /// How many of each [`SEPARATORS`] the row has outside quotes, so far; counted as long as that matters.
     counts: [u64; SEPARATORS.len()],
+    /// The same of the header.
+    header_counts: [u64; SEPARATORS.len()],
+    /// How many rows have as many of each as the header, and of how many rows.
+    agreeing: [u64; SEPARATORS.len()],
+    rows: u64,
     in_header: bool,
     /// The byte before, in the same row.
     before: Option<u8>,
@@ -51,6 +60,9 @@ impl CsvScanner {
             at: At::Text,
             separators: SEPARATORS.to_vec(),
             counts: [0; SEPARATORS.len()],
+            header_counts: [0; SEPARATORS.len()],
+            agreeing: [0; SEPARATORS.len()],
+            rows: 0,
             in_header: true,
             before: None,
             blank: true,
@@ -61,7 +73,7 @@ impl CsvScanner {
 
     /// Takes a part of a field, or of several, without quotes and line ends.
     fn text(&mut self, text: &[u8]) {
-        if self.in_header {
+        if self.separators.len() > 1 {
             for (count, separator) in self.counts.iter_mut().zip(SEPARATORS) {
                 *count += memchr_iter(separator, text).count() as u64;
             }
@@ -71,7 +83,11 @@ impl CsvScanner {
     }
 
     /// Whether a quote at this offset opens a field: it stands at the start of one. A byte order mark counts as none.
-    fn opens(&self, offset: u64) -> bool {
+    fn opens(&mut self, offset: u64) -> bool {
+        if let Some(before) = self.before.filter(|before| !self.in_header && self.separators.len() > 1 && self.separators.contains(before))
+        {
+            self.decide(Some(before));
+        }
         self.before.is_none_or(|before| self.separators.contains(&before) || (before == 0xbf && offset == 3))
     }
 
@@ -94,19 +110,32 @@ impl CsvScanner {
         if std::mem::replace(&mut self.blank, true) {
             return Ok(());
         }
+        let counts = std::mem::take(&mut self.counts);
         if !self.in_header {
+            if self.separators.len() > 1 {
+                self.rows += 1;
+                let of_each = self.agreeing.iter_mut().zip(counts.into_iter().zip(self.header_counts));
+                of_each.for_each(|(agreeing, (count, of_header))| *agreeing += u64::from(count == of_header));
+                if self.rows == ROWS_LOOKED_AT {
+                    self.decide(None);
+                }
+            }
             return cutter.record_ends(end);
         }
         self.in_header = false;
-        self.separators = self.most_frequent().into_iter().collect();
+        self.header_counts = counts;
+        self.separators = SEPARATORS.into_iter().zip(counts).filter(|(_, count)| *count > 0).map(|(separator, _)| separator).collect();
         cutter.reach(end)?;
         cutter.set_header(end)
     }
 
-    /// The separator that the header has most of; none for a single column.
-    fn most_frequent(&self) -> Option<u8> {
-        let most = self.counts.into_iter().max().filter(|most| *most > 0)?;
-        self.counts.into_iter().zip(SEPARATORS).find(|(count, _)| *count == most).map(|(_, separator)| separator)
+    /// Which of the header's separators it is; `quoted`: the one that a quote stands behind.
+    fn decide(&mut self, quoted: Option<u8>) {
+        let of_each = SEPARATORS.into_iter().zip(self.agreeing.into_iter().zip(self.header_counts));
+        // The first of equals: the last of them the other way round.
+        let candidates = of_each.rev().filter(|(_, (_, in_header))| *in_header > 0);
+        let best = candidates.max_by_key(|(separator, (agreeing, in_header))| (*agreeing, Some(*separator) == quoted, *in_header));
+        self.separators = best.map(|(separator, _)| separator).into_iter().collect();
     }
 }
 
@@ -207,6 +236,19 @@ mod tests {
         assert_eq!(pieces("csv:1", b"\"a;a\";b\n1,\";2\n3\n").len(), 2);
         assert_eq!(pieces("csv:1", b"one column\n1,\"\n2\n").len(), 2);
         assert_eq!(pieces("csv:1", b"\xef\xbb\xbf\"a\n\",b\n1\n").len(), 1);
+    }
+
+    #[test]
+    fn the_rows_say_what_separates_where_the_header_has_several_marks() {
+        // More commas in the header, but semicolons between the fields: each quoted field is one.
+        let data = b"m/z (a, b, c);note\n1;\"two\nlines\"\n2,5;x\n3;\"y\"\n";
+        assert_eq!(pieces("csv:1", data), [&b"m/z (a, b, c);note\n1;\"two\nlines\"\n"[..], b"2,5;x\n", b"3;\"y\"\n"]);
+        // Rows count more than a quote behind the other mark.
+        let data = b"a;x,b\n1,2\n3,4\nhe said;\"5,\n6,\"two\nlines\"\n";
+        assert_eq!(pieces("csv:1", data).len(), 4);
+        // After a hundred rows it is known, whatever comes.
+        let rows = "1,2\n".repeat(100);
+        assert_eq!(pieces("csv:1", format!("a;b,c\n{rows};\"\n,\"\n\"\n").as_bytes()).len(), 102);
     }
 
     #[test]

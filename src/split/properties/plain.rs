@@ -113,40 +113,61 @@ fn jsonl(lines: &[&[u8]]) -> Vec<u64> {
 }
 
 fn csv(data: &[u8]) -> Option<Ends> {
-    let (header, separator) = header_row(data)?;
+    let (header, marks) = header_row(data)?;
+    let separator = separator(&data[header..], &marks);
     let (mut ends, mut from) = (Vec::new(), header);
     while from < data.len() {
         let row = &data[from..];
-        let (len, _) = row_len(row, &[separator], false)?;
+        let (len, ..) = row_len(row, &[separator], false, false)?;
         from += len;
         ends.extend((!is_blank_row(&row[..len])).then_some(from as u64));
     }
     Some((ends, header as u64))
 }
 
-/// How long the header is, with the blank lines before it, and what separates its fields.
-fn header_row(data: &[u8]) -> Option<(usize, u8)> {
+/// How long the header is, with the blank lines before it, and the separators in it.
+fn header_row(data: &[u8]) -> Option<(usize, Vec<u8>)> {
     let mut from = 0;
     loop {
         let row = data.get(from..).filter(|row| !row.is_empty())?;
         let has_mark = from == 0 && row.starts_with(b"\xef\xbb\xbf");
-        let (len, separators) = row_len(row, b",;\t", has_mark)?;
+        let (len, marks, _) = row_len(row, b",;\t", has_mark, false)?;
         from += len;
         if !is_blank_row(&row[..len]) {
-            let count = |separator| separators.iter().filter(|byte| **byte == separator).count();
-            // The last of equal ones, so the comma stands last. A separator that is nowhere harms nothing: NUL.
-            let most = *b"\t;,".iter().max_by_key(|separator| count(**separator)).unwrap();
-            return Some((from, if separators.is_empty() { 0 } else { most }));
+            return Some((from, marks));
         }
     }
 }
 
-/// How long the first row is, with its line end, and the separators in it, byte by byte; none if a quote is not closed.
-fn row_len(row: &[u8], separators: &[u8], has_mark: bool) -> Option<(usize, Vec<u8>)> {
+/// What separates, by the header's marks and the rows below it. One that is nowhere harms nothing: NUL.
+fn separator(mut rows: &[u8], header: &[u8]) -> u8 {
+    let count = |marks: &[u8], mark: u8| marks.iter().filter(|byte| **byte == mark).count();
+    let marks: Vec<u8> = b",;\t".iter().copied().filter(|mark| header.contains(mark)).collect();
+    let (mut seen, mut quoted): (Vec<Vec<u8>>, _) = (Vec::new(), None);
+    while marks.len() > 1 && !rows.is_empty() && seen.len() < 100 {
+        let Some((len, in_row, stopped)) = row_len(rows, &marks, false, true) else { break };
+        quoted = stopped;
+        if stopped.is_some() {
+            break;
+        }
+        if !is_blank_row(&rows[..len]) {
+            seen.push(in_row);
+        }
+        rows = &rows[len..];
+    }
+    let agreeing = |mark| seen.iter().filter(|row| count(row, mark) == count(header, mark)).count();
+    // The last of equal ones, so the comma stands last.
+    marks.into_iter().rev().max_by_key(|mark| (agreeing(*mark), Some(*mark) == quoted, count(header, *mark))).unwrap_or(0)
+}
+
+/// How long the first row is, with its line end, and the separators in it, byte by byte; none if a quote is not closed. `stops`: at the first
+/// quote behind a separator, which is given then.
+fn row_len(row: &[u8], separators: &[u8], has_mark: bool, stops: bool) -> Option<(usize, Vec<u8>, Option<u8>)> {
     let (mut found, mut i) = (Vec::new(), if has_mark { 3 } else { 0 });
     let mut at_field_start = true;
     while i < row.len() {
         match row[i] {
+            b'"' if at_field_start && stops && i > 0 => return Some((i, found, Some(row[i - 1]))),
             b'"' if at_field_start => {
                 let mut end = i + 1;
                 while *row.get(end)? != b'"' || row.get(end + 1) == Some(&b'"') {
@@ -154,14 +175,14 @@ fn row_len(row: &[u8], separators: &[u8], has_mark: bool) -> Option<(usize, Vec<
                 }
                 i = end;
             }
-            b'\n' => return Some((i + 1, found)),
+            b'\n' => return Some((i + 1, found, None)),
             byte if separators.contains(&byte) => found.push(byte),
             _ => {}
         }
         at_field_start = separators.contains(&row[i]);
         i += 1;
     }
-    Some((i, found))
+    Some((i, found, None))
 }
 
 /// Tabs are no blanks where they separate.

@@ -66,6 +66,12 @@ fn csv() -> impl Strategy<Value = Lines> {
     text(&[",", ";", "\t"]).prop_flat_map(rows)
 }
 
+/// Rows, and a header, with marks of several kinds in and between the fields.
+fn mixed_csv() -> impl Strategy<Value = Lines> {
+    let part = prop_oneof![4 => text(&[",", ";", "\t"]), 3 => "[a-z ]{1,2}", 2 => text(&["\"", "\"a,\"", "\"\n;\""])];
+    vec(vec(part, 1..7).prop_map(|parts| parts.concat()), 2..9).prop_map(|rows| (Record::Csv, rows))
+}
+
 fn patterns() -> impl Strategy<Value = Record> {
     let pattern = prop::sample::select(vec!["^>", "END$", "[0-9]+ ?$", "^(BEGIN|@)", "a.*b"]).prop_map(|text| Pattern::new(text).unwrap());
     (pattern, any::<bool>()).prop_map(|(pattern, start)| if start { Record::Start(pattern) } else { Record::End(pattern) })
@@ -91,7 +97,7 @@ pub(crate) fn kinds() -> Vec<BoxedStrategy<(Record, Vec<u8>)>> {
 pub(super) fn data_sets(in_order: bool) -> impl Strategy<Value = (Record, Vec<u8>)> {
     let shuffled = |(record, lines): Lines| (Just(record), Just(lines).prop_shuffle());
     let sets = prop_oneof![lines(), fasta(), mgf(), fastq(), jsonl(), csv(), by_pattern()];
-    let sets = if in_order { sets.boxed() } else { sets.prop_flat_map(shuffled).boxed() };
+    let sets = if in_order { sets.boxed() } else { prop_oneof![7 => sets.prop_flat_map(shuffled), 1 => mixed_csv()].boxed() };
     prop_oneof![7 => as_bytes(sets), 1 => archives(in_order)]
 }
 
