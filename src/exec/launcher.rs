@@ -18,7 +18,7 @@ use super::cpu_time::CpuTime;
 use super::machine::{Happened, Status, Step, TaskMachine};
 use super::orphans::become_subreaper;
 use super::protocol::{Ended, Event, Frames, Request, Start, encode};
-use super::{spawn, tree};
+use super::{signals, spawn, tree};
 use crate::domain::{Error, ErrorKind, Instant};
 use crate::limits;
 
@@ -52,6 +52,7 @@ pub fn launcher_main() -> ExitCode {
 /// The launcher on any pair of pipes. `Unavailable` means that the worker went away while a task ran.
 pub(super) fn serve(input: OwnedFd, output: OwnedFd) -> Result<(), Error> {
     become_subreaper()?;
+    signals::ignore_none();
     let mut desk = Desk { input: input.into(), output: output.into(), frames: Frames::default(), began: std::time::Instant::now() };
     loop {
         match desk.next()? {
@@ -259,6 +260,9 @@ mod tests {
         assert_eq!(slot.run("exit 0").end, End::Exited { code: 0 });
         assert_eq!(slot.run("exit 255").end, End::Exited { code: 255 });
         assert_eq!(slot.run("kill -KILL $$").end, End::Signalled { signal: 9 });
+        for signal in [1, 3] {
+            assert_eq!(slot.run(&format!("kill -{signal} $$")).end, End::Signalled { signal }, "however its worker was started");
+        }
         let ended = slot.run("kill -TERM $$");
         assert_eq!((ended.end, ended.stopped, ended.leftover), (End::Signalled { signal: 15 }, false, 0));
     }

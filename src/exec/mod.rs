@@ -20,6 +20,7 @@ pub mod launcher;
 mod machine;
 pub mod orphans;
 pub mod protocol;
+mod signals;
 mod spawn;
 #[cfg(test)]
 mod testing;

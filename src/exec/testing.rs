@@ -124,10 +124,10 @@ pub fn role(module: &str, name: &str) -> [String; 3] {
     [format!("{module}::{name}"), "--exact".into(), "--ignored".into()]
 }
 
-/// A launcher in this binary: what the test harness prints goes nowhere, the launcher's events to descriptor 3.
+/// A launcher in this binary, started as a shell starts what goes into the background, with signals ignored: what the test harness prints goes nowhere, the launcher's events to descriptor 3.
 pub fn launcher() -> Launcher {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "exec 3>&1 >/dev/null; export MILLPOND_TEST_ROLE=launcher; exec \"$0\" \"$@\""]).arg(binary());
+    command.args(["-c", "trap '' HUP QUIT; exec 3>&1 >/dev/null; export MILLPOND_TEST_ROLE=launcher; exec \"$0\" \"$@\""]).arg(binary());
     command.args(role(module_path!(), "launcher_entry")).args(["--nocapture", "--test-threads=1"]);
     Launcher::start(command).unwrap()
 }
