@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::cluster::Cluster;
 use super::process::{peak_kib, until};
+use super::small_disk::{MIB, SmallDisk};
 
 /// What a head and a worker may use, whatever tasks do.
 const PEAK_MAX_KIB: u64 = 200 * 1024;
@@ -14,18 +15,31 @@ const SLOTS: usize = 3;
 
 /// A head and a worker, and a task that runs there all the while.
 struct Street {
+    /// Below the worker's folder, if it has one of its own. It goes before the cluster.
+    disk: Option<SmallDisk>,
     cluster: Cluster,
     neighbour: String,
 }
 
 impl Street {
     fn new() -> Self {
-        let cluster = Cluster::start(&[SLOTS as u32]);
+        Self::over(None, Cluster::start(&[SLOTS as u32]))
+    }
+
+    /// With the worker's folder in memory, where that can be had: files by the hundred thousand take a busy disk half a minute.
+    fn in_memory() -> Self {
+        let mut cluster = Cluster::start(&[]);
+        let disk = SmallDisk::mount(cluster.path("worker-1"), 512 * MIB);
+        cluster.add_worker(SLOTS as u32, &[]);
+        Self::over(disk, cluster)
+    }
+
+    fn over(disk: Option<SmallDisk>, cluster: Cluster) -> Self {
         let gate = cluster.text_path("gate");
         let shell = format!("echo x > $PWD/mine; until [ -e {gate} ]; do sleep 0.05; done; cat mine; ls; ls -A {{output}}");
         let neighbour = cluster.submit_array("0", &[], &shell);
         until("the neighbour is there", || cluster.count(&neighbour, "running") == 1);
-        Self { cluster, neighbour }
+        Self { disk, cluster, neighbour }
     }
 
     /// A task that is this shell text; its job.
@@ -88,6 +102,10 @@ impl Street {
             assert!(peak_kib(pid) < PEAK_MAX_KIB, "process {pid} has used {} KiB", peak_kib(pid));
         }
         assert!(!cluster.logs().contains("panicked"), "{}", cluster.logs());
+        if self.disk.is_some() {
+            cluster.worker(1).dies();
+            until("nothing runs there", || cluster.worker(1).descendants().is_empty());
+        }
     }
 }
 
@@ -200,7 +218,7 @@ fn too_much_output_is_refused_and_a_gigabyte_is_not() {
 
 #[test]
 fn a_hundred_thousand_files_are_too_many_for_a_result_and_no_matter_elsewhere() {
-    let street = Street::new();
+    let street = Street::in_memory();
     let make = "seq 100000 | xargs touch; echo out; echo err >&2";
     let jobs = [street.task(&format!("cd {{output}}; {make}")), street.task(make)];
     street.fails(&jobs[0], &["it left more than 10000 files", "archive"]);
