@@ -1,70 +1,21 @@
 #!/bin/sh
 # A protein search over 3,136 real spectra, once as it is and once cut into chunks by Millpond: both must find the same.
-# README.md says what it needs. Ends with 0 and PASS, or with another code.
-#
-# From the environment:
-#   MILLPOND       the program (default: target/release/millpond of this repository, then the one in PATH)
-#   MILLPOND_HEAD  set: submit to that cluster, wait, fetch the results; unset: `millpond run`
-#   WORK           a folder that is kept; runs that share it share the inputs and the unsplit run (default: a temporary one)
-#   CHUNK          spectra in a chunk (200)
+# README.md says what it needs, ../common.sh what it takes from the environment. Ends with 0 and PASS, or with another code.
+#   CHUNK  spectra in a chunk (200)
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=examples/common.sh
+. "$here/../common.sh"
 chunk=${CHUNK:-200}
 examples=/usr/share/doc/openms/examples
 mzmls="$examples/BSA/BSA1.mzML $examples/BSA/BSA2.mzML $examples/BSA/BSA3.mzML"
 fasta=$examples/TOPPAS/data/BSA_Identification/18Protein_SoCe_Tr_detergents_trace_target_decoy.fasta
 
-fail() {
-    echo "run.sh: $*" >&2
-    exit 1
-}
-
-find_millpond() {
-    built=$here/../../target/release/millpond
-    if [ -n "${MILLPOND:-}" ]; then
-        [ -x "$MILLPOND" ] || fail "MILLPOND=$MILLPOND is no program; build it, or name another"
-        echo "$MILLPOND"
-    elif [ -x "$built" ]; then
-        echo "$built"
-    else
-        command -v millpond || fail "no millpond found; run 'cargo build --release' in the repository, or set MILLPOND"
-    fi
-}
-
-# Installs Debian packages; says what to do where it can't.
-install_packages() {
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
-        fail "$* is missing, a package of Debian's; install it as root with 'apt-get install $*'"
-    fi
-    echo "installing $*" >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" > "$work/apt.log" 2>&1 && return
-    apt-get update > "$work/apt.log" 2>&1 || true
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" > "$work/apt.log" 2>&1 \
-        || { tail -n 5 "$work/apt.log" >&2; fail "apt-get could not install $*"; }
-}
-
-# Prints where a file of openms-doc is: packed or not, in the system or unpacked into $work. Nothing if it is nowhere.
-locate() {
-    for candidate in "$1" "$1.gz" "$work/openms-doc$1" "$work/openms-doc$1.gz"; do
-        [ ! -f "$candidate" ] || { echo "$candidate"; return; }
-    done
-}
-
-# Images of Debian for containers leave /usr/share/doc out when they install a package: there it is unpacked by hand.
-unpack_openms_doc() {
-    (cd "$work" && apt-get download openms-doc > apt.log 2>&1 && dpkg-deb -x openms-doc_*.deb openms-doc && rm openms-doc_*.deb) \
-        || fail "apt-get could not download openms-doc; see $work/apt.log"
-}
-
 install_needs() {
-    command -v python3 > /dev/null || install_packages python3
-    command -v tandem > /dev/null || install_packages tandem-mass
-    [ -n "$(locate "$fasta")" ] || install_packages openms-doc
-    [ -n "$(locate "$fasta")" ] || unpack_openms_doc
-    for file in $mzmls "$fasta"; do
-        [ -n "$(locate "$file")" ] || fail "openms-doc holds no $file; Debian 12's version 2.6.0 does"
-    done
+    needs python3 python3
+    needs tandem tandem-mass
+    for file in $mzmls "$fasta"; do needs_file "$file" openms-doc; done
 }
 
 # Each result appears under its name only when it is complete, so that runs side by side can share them.
@@ -72,7 +23,7 @@ make_spectra() {
     [ ! -f "$work/spectra.mgf" ] || return 0
     located=
     for file in $mzmls; do located="$located $(locate "$file")"; done
-    # shellcheck disable=SC2086 # a list; the packages' paths have no blanks, and a $work with blanks is refused below
+    # shellcheck disable=SC2086 # a list; the packages' paths have no blanks, and a $work with blanks is refused
     python3 "$here/mzml_to_mgf.py" $located > "$scratch/spectra.mgf"
     mv "$scratch/spectra.mgf" "$work/spectra.mgf"
 }
@@ -127,23 +78,7 @@ figures_if_known() {
     fi
 }
 
-case ${WORK:-} in
-    '')
-        work=$(mktemp -d)
-        trap 'rm -rf "$work"' EXIT
-        ;;
-    *[[:space:]]*) fail "WORK=$WORK: choose a folder without blanks in its path" ;;
-    *)
-        mkdir -p "$WORK"
-        work=$(cd "$WORK" && pwd)
-        ;;
-esac
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-millpond=$(find_millpond)
-case $millpond in /*) ;; *) millpond=$PWD/$millpond ;; esac
-scratch=$(mktemp -d "$work/run.XXXXXX")
+begin
 install_needs
 make_spectra
 make_database
