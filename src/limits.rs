@@ -204,6 +204,15 @@ pub const RESULTS_KEPT_MAX: usize = 10_000;
 pub const RESULTS_KEPT_MAX_BYTES: u64 = 10 << 30;
 /// Chunks and shared files that a worker keeps, unless told otherwise.
 pub const WORKER_CACHE_MAX_BYTES: u64 = 10 << 30;
+/// How long a finished job is kept, unless it or its head says otherwise.
+pub const KEEP_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long the request that has made a job is known after the job was deleted.
+pub const REQUEST_KNOWN_AFTER_DELETE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long the bytes of a deleted data set stay aside, for an upload of the same that has found them in place a moment before.
+pub const DELETED_DATA_ASIDE: Duration = Duration::from_secs(60);
+/// Jobs that are named as users of a data set.
+pub const DATASET_USERS_NAMED_MAX: usize = 20;
+
 /// How long a worker that has no head runs on what it has, unless told otherwise.
 pub const ALONE_MAX: Duration = Duration::from_secs(40 * 60);
 

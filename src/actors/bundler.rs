@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
-use crate::blobs::{ChunkIndex, Segment};
+use crate::blobs::{ChunkIndex, JobFiles, Segment};
 use crate::bundle::{BundleJob, BundleTask, Layout, ReadAt, TaskState, assemble};
 use crate::domain::{Error, Input, JobId, JobState, TaskNo, WorkerId};
 
@@ -64,14 +64,18 @@ pub enum BundlerMsg {
         /// The answer.
         reply: RpcReplyPort<Option<Arc<Bundle>>>,
     },
-    /// A layout was made.
-    Made(Version, Arc<Bundle>),
+    /// A layout was made, or could not be.
+    Made(Version, Option<Arc<Bundle>>),
+    /// A job was deleted: nothing of it is kept any more, so that its bytes go with the last download.
+    Forget(JobId),
 }
 
 /// Its state.
 pub struct BundlerState {
     data_dir: PathBuf,
     kept: VecDeque<(Version, Arc<Bundle>)>,
+    /// Jobs of which layouts are being made: how many, and whether the job was deleted meanwhile.
+    making: BTreeMap<JobId, (u32, bool)>,
 }
 
 /// See the module.
@@ -83,7 +87,7 @@ impl Actor for Bundler {
     type Arguments = PathBuf;
 
     async fn pre_start(&self, _: ActorRef<BundlerMsg>, data_dir: PathBuf) -> Result<BundlerState, ActorProcessingErr> {
-        Ok(BundlerState { data_dir, kept: VecDeque::new() })
+        Ok(BundlerState { data_dir, kept: VecDeque::new(), making: BTreeMap::new() })
     }
 
     async fn handle(&self, myself: ActorRef<BundlerMsg>, message: BundlerMsg, state: &mut BundlerState) -> Result<(), ActorProcessingErr> {
@@ -95,11 +99,10 @@ impl Actor for Bundler {
                     return Ok(());
                 }
                 let (data_dir, myself) = (state.data_dir.clone(), myself.clone());
+                state.making.entry(version.0).or_default().0 += 1;
                 tokio::task::spawn_blocking(move || {
                     let made = make(&data_dir, *job, &workers).map(Arc::new);
-                    if let Ok(bundle) = &made {
-                        let _ = myself.cast(BundlerMsg::Made(version, bundle.clone()));
-                    }
+                    let _ = myself.cast(BundlerMsg::Made(version, made.as_ref().ok().cloned()));
                     let _ = reply.send(made);
                 });
             }
@@ -108,8 +111,20 @@ impl Actor for Bundler {
                 let _ = reply.send(found.map(|(_, bundle)| bundle.clone()));
             }
             BundlerMsg::Made(version, bundle) => {
-                state.kept.push_front((version, bundle));
-                state.kept.truncate(KEPT_LAYOUTS);
+                let (left, forgotten) = state.making.remove(&version.0).unwrap_or_default();
+                if left > 1 {
+                    state.making.insert(version.0, (left - 1, forgotten));
+                }
+                if let Some(bundle) = bundle.filter(|_| !forgotten) {
+                    state.kept.push_front((version, bundle));
+                    state.kept.truncate(KEPT_LAYOUTS);
+                }
+            }
+            BundlerMsg::Forget(job) => {
+                state.kept.retain(|((of, ..), _)| *of != job);
+                if let Some((_, forgotten)) = state.making.get_mut(&job) {
+                    *forgotten = true;
+                }
             }
         }
         Ok(())
@@ -124,6 +139,10 @@ fn version(job: &JobSnapshot) -> Version {
 pub fn files_of(data_dir: &Path, job: &JobSnapshot) -> Result<Arc<JobStore>, Error> {
     match &job.files {
         Some(files) => Ok(files.clone()),
+        // It would be made anew, if it was removed since the snapshot.
+        None if !JobFiles::new(data_dir, job.record.id).folder().is_dir() => {
+            Err(Error::not_found(format!("{} was deleted", job.record.id)))
+        }
         None => JobStore::open(data_dir, job.record.id),
     }
 }

@@ -1,22 +1,23 @@
 //! What a crash left behind and nothing refers to, removed when the head starts: before anything new can come in.
 //!
 //! A job's folder, the chunks of a split and a data set are on the disk before the journal knows of them. What a start finds beyond the
-//! ledger was never acknowledged. Each removal is logged; what can't be removed is left, and harms nothing. It never removes results, nor
-//! anything while the ledger is empty: a journal that was lost must not take the rest with it.
+//! ledger was never acknowledged, or is deleted. Each removal is logged; what can't be removed is left, and harms nothing. It removes results
+//! only of jobs that the ledger knows to be deleted, and nothing while the ledger is empty: a journal that was lost must not take the rest
+//! with it.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::blobs::{ChunkIndex, DatasetStore, JobFiles};
-use crate::domain::{Digest, Error, Input};
+use crate::domain::{Digest, Error, Input, JobId};
 use crate::engine::Ledger;
 
 use super::ingest::CHUNKS_DIR;
 
 /// Removes what the ledger does not know; how many things that were.
 pub fn collect(data_dir: &Path, ledger: &Ledger, datasets: &DatasetStore) -> Result<usize, Error> {
-    if ledger.jobs.is_empty() && ledger.datasets.is_empty() {
+    if ledger.jobs.is_empty() && ledger.datasets.is_empty() && ledger.last_job == JobId::default() {
         return Ok(0);
     }
     let jobs = unknown_jobs(data_dir, ledger)?.into_iter().map(|files| (files.folder().to_owned(), files.remove()));
@@ -40,8 +41,11 @@ pub fn collect(data_dir: &Path, ledger: &Ledger, datasets: &DatasetStore) -> Res
 fn unknown_jobs(data_dir: &Path, ledger: &Ledger) -> Result<Vec<JobFiles>, Error> {
     let unknown = JobFiles::list(data_dir)?.into_iter().filter(|job| !ledger.jobs.contains_key(job));
     let mut empty = Vec::new();
-    for files in unknown.map(|job| JobFiles::new(data_dir, job)) {
-        if fs::metadata(files.segment()).is_ok_and(|segment| segment.len() > 0) {
+    for job in unknown {
+        let files = JobFiles::new(data_dir, job);
+        // The ledger had it, as it has had all numbers up to its last.
+        let is_deleted = job <= ledger.last_job;
+        if !is_deleted && fs::metadata(files.segment()).is_ok_and(|segment| segment.len() > 0) {
             tracing::warn!(folder = %files.folder().display(), "it holds results of a job that the journal does not know: left as it is");
         } else {
             empty.push(files);
@@ -80,7 +84,7 @@ mod tests {
     use crate::actors::job_store::JobStore;
     use crate::domain::entry::{Entry, Submitted};
     use crate::domain::testing::{self, job_spec};
-    use crate::domain::{ArrayRange, JobId, JobSpec, SplitRule, WallTime};
+    use crate::domain::{ArrayRange, JobSpec, SplitRule, WallTime};
 
     fn submitted(job: u64, input: Input) -> Entry {
         let spec = JobSpec { input, ..job_spec() };
@@ -135,5 +139,28 @@ mod tests {
         gone.insert(root.join("datasets").join(&text[..2]).join(&text));
         assert_eq!(all(root), before.difference(&gone).cloned().collect());
         assert_eq!(collect(root, &ledger, &datasets).unwrap(), 0);
+    }
+
+    #[test]
+    fn results_of_a_deleted_job_go_and_those_of_a_job_that_is_only_unknown_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let datasets = DatasetStore::open(&folder.path().join("datasets")).unwrap();
+        let mut ledger = Ledger::default();
+        ledger.apply(&submitted(1, Input::Array(ArrayRange { first: 0, last: 9, step: 1 })));
+        ledger.apply(&submitted(2, Input::Array(ArrayRange { first: 0, last: 9, step: 1 })));
+        for job in 1..=2 {
+            ledger.apply(&Entry::JobDeleted { job: JobId(job), at: WallTime(0) });
+        }
+        for job in 1..=3 {
+            let files = JobFiles::new(folder.path(), JobId(job));
+            files.create().unwrap();
+            fs::write(files.segment(), "results").unwrap();
+        }
+        // As a snapshot brings it back.
+        let mut read = Ledger::default();
+        ledger.parts().for_each(|part| read.put(part));
+        assert_eq!((&read, read.next_job()), (&ledger, JobId(3)));
+        assert_eq!(collect(folder.path(), &read, &datasets).unwrap(), 2);
+        assert_eq!(JobFiles::list(folder.path()).unwrap(), [JobId(3)]);
     }
 }

@@ -1,11 +1,11 @@
 //! The head as services use it: one method per verb, each a message to the actor that answers it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ractor::ActorRef;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{RwLock, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{DatasetStore, Reservation, Segment, Stored};
@@ -23,7 +23,7 @@ use super::ingest::{DatasetEntry, IngestMsg};
 use super::job::{JobSnapshot, VerbAnswer};
 use super::journal::JournalRef;
 use super::proxy::ProxyMsg;
-use super::supervisor::{JobStatus, Submission, SupervisorMsg, WorkerStatus};
+use super::supervisor::{DatasetUsers, JobStatus, Submission, SupervisorMsg, WorkerStatus, deletable};
 use super::watch::{self, JobEvent, WatchMsg};
 
 /// A running head's doors. Cheap to clone.
@@ -45,6 +45,8 @@ pub struct Head {
     pub disk: Disk,
     /// One backup at a time.
     pub(super) backups: Arc<Semaphore>,
+    /// Held while a backup is made: no file of what it copies is removed meanwhile.
+    pub(super) kept_files: Arc<RwLock<()>>,
 }
 
 impl Head {
@@ -89,6 +91,36 @@ impl Head {
         ask(&self.supervisor, |reply| SupervisorMsg::Preview(job, wish, reply)).await?
     }
 
+    /// Removes a job that has ended, with its bundle; returns what it was, once that is durable.
+    pub async fn delete(&self, job: JobId) -> Result<JobStatus, Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::Delete(job, reply)).await?
+    }
+
+    /// What would be removed; changes nothing.
+    pub async fn preview_delete(&self, job: JobId) -> Result<JobStatus, Error> {
+        let status = self.job(job).await?;
+        deletable(&status).map(|()| status)
+    }
+
+    /// Kills a job, and removes it once it has ended; returns what the kill came to, once both are durable.
+    pub async fn kill_and_delete(&self, job: JobId, kill: Wish) -> VerbAnswer {
+        let killed = self.verb(job, kill).await?;
+        ask(&self.supervisor, |reply| SupervisorMsg::Doom(job, reply)).await??;
+        Ok(killed)
+    }
+
+    /// Removes a data set that no job needs any more, or, `unused`, has used; returns what it was, once that is durable.
+    pub async fn delete_dataset(&self, digest: Digest, unused: bool) -> Result<DatasetEntry, Error> {
+        let was = self.dataset(digest).await?;
+        ask(&self.supervisor, |reply| SupervisorMsg::DeleteDataset { digest, unused, reply }).await??;
+        Ok(was)
+    }
+
+    /// The jobs that use these data sets.
+    pub async fn users_of(&self, digests: BTreeSet<Digest>) -> Result<BTreeMap<Digest, DatasetUsers>, Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::DatasetUsers(digests, reply)).await
+    }
+
     /// Why a job is where it is.
     pub async fn explain(&self, job: JobId) -> Result<(JobStatus, Explanation), Error> {
         ask(&self.supervisor, |reply| SupervisorMsg::Explain(job, reply)).await?
@@ -125,13 +157,14 @@ impl Head {
     pub async fn back_up(&self, to: PathBuf) -> Result<BackedUp, Error> {
         let permit = self.backups.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Error::conflict("another backup is being made: wait for it to end"))?;
+        let files_stay = self.kept_files.clone().read_owned().await;
         let ledger = self.journal.read(Ledger::clone).await?;
         let (data_dir, epoch, gauge) = (self.data_dir.clone(), self.epoch, self.disk.measure().await?);
         let stop = CancellationToken::new();
         let _goes = stop.clone().drop_guard();
         let made = tokio::task::spawn_blocking(move || {
             let made = backup(Source { data_dir: &data_dir, ledger, epoch, gauge }, &to, &stop);
-            drop(permit);
+            drop((permit, files_stay));
             made
         });
         made.await.map_err(|error| Error::internal(format!("the backup broke off: {error}")))?
@@ -139,9 +172,8 @@ impl Head {
 
     /// Notes stored bytes as a data set; returns once that is durable.
     pub async fn add_dataset(&self, stored: Stored, name: String) -> Result<DatasetEntry, Error> {
-        let added = ask(&self.ingest, |reply| IngestMsg::Add { stored, name, reply }).await??;
-        let _ = self.supervisor.cast(SupervisorMsg::DatasetAdded(added.0));
-        Ok(added)
+        let supervisor = self.supervisor.clone();
+        ask(&self.ingest, |reply| IngestMsg::Add { stored, name, supervisor, reply }).await?
     }
 
     /// One stored data set.
@@ -158,6 +190,7 @@ impl Head {
     /// The bundle of a job as it is, or, with the etag of an earlier download, that one.
     pub async fn bundle(&self, job: JobId, etag: &str) -> Result<Arc<Bundle>, Error> {
         if !etag.is_empty() {
+            self.job(job).await?;
             let etag = etag.to_owned();
             if let Some(bundle) = ask(&self.bundler, |reply| BundlerMsg::Find { job, etag, reply }).await? {
                 return Ok(bundle);

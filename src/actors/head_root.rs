@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::blobs::{DatasetStore, IndexedResult, Reserve};
-use crate::domain::{Error, ErrorKind, JobId, TaskEnd, TaskNo};
+use crate::domain::{Error, ErrorKind, JobId, Keep, TaskEnd, TaskNo};
 use crate::engine::{DiskGauge, Watermarks};
 use crate::store::{SledStore, Store};
 
@@ -33,6 +33,8 @@ pub struct HeadOptions {
     pub reattach: Duration,
     /// How long a job waits for room before a worker is kept free for it.
     pub reserve_after: Duration,
+    /// How long a finished job is kept that does not say so itself.
+    pub keep: Keep,
     /// From which room on its disk less is taken in.
     pub watermarks: Watermarks,
 }
@@ -120,7 +122,14 @@ impl Actor for HeadRoot {
         let late = Arc::new(OnceLock::new());
         let (watch, _) = Watch::spawn_linked(None, Watch, WatchArgs { epoch, supervisor: late.clone() }, cell.clone()).await?;
         let chunks_dir = options.data_dir.join(CHUNKS_DIR);
-        let ingest_args = IngestArgs { datasets: datasets.clone(), chunks_dir, journal: journal.clone(), disk: disk.clone() };
+        let kept_files = Arc::new(RwLock::new(()));
+        let ingest_args = IngestArgs {
+            datasets: datasets.clone(),
+            chunks_dir,
+            journal: journal.clone(),
+            disk: disk.clone(),
+            backups: kept_files.clone(),
+        };
         let (ingest, _) = Ingest::spawn_linked(None, Ingest, ingest_args, cell.clone()).await?;
         let (bundler, _) = Bundler::spawn_linked(None, Bundler, options.data_dir.clone(), cell.clone()).await?;
         let args = SupervisorArgs {
@@ -129,6 +138,9 @@ impl Actor for HeadRoot {
             data_dir: options.data_dir.clone(),
             journal: journal.clone(),
             ingest: ingest.clone(),
+            bundler: bundler.clone(),
+            keep: options.keep,
+            backups: kept_files.clone(),
             watch: watch.clone(),
             clock,
             reattach: options.reattach,
@@ -149,6 +161,7 @@ impl Actor for HeadRoot {
             datasets,
             disk,
             backups: Arc::new(Semaphore::new(1)),
+            kept_files,
         };
         Ok(RootState { head, failed })
     }

@@ -1,10 +1,11 @@
 //! Ingest: data sets in, and split. Child of the HeadRoot. Never waits behind tasks: it has threads of its own.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, Semaphore};
 
 use crate::blobs::{ChunkIndex, ChunkIndexWriter, Dataset, DatasetStore, Stored};
 use crate::domain::entry::Entry;
@@ -17,6 +18,7 @@ use super::clock::wall_now;
 use super::disk::Disk;
 use super::job::JobMsg;
 use super::journal::JournalRef;
+use super::supervisor::SupervisorMsg;
 
 /// Data sets, below the data folder.
 pub const DATASETS_DIR: &str = "datasets";
@@ -39,12 +41,32 @@ pub enum IngestMsg {
         /// Whom to tell.
         job: ActorRef<JobMsg>,
     },
+    /// No job needs a data set: remove it; answered once that is durable.
+    Delete {
+        /// Which.
+        digest: Digest,
+        /// Told as well, before that.
+        supervisor: ActorRef<SupervisorMsg>,
+        /// The answer.
+        reply: RpcReplyPort<Result<(), Error>>,
+    },
+    /// A deletion is durable, and no backup is being made.
+    Deleted {
+        /// Which.
+        digest: Digest,
+        /// Held until the bytes are away.
+        no_backup: OwnedRwLockWriteGuard<()>,
+    },
+    /// Remove bytes for good that were put aside so long ago that nobody comes for them.
+    Discard(Digest),
     /// Bytes are stored: note them; answered once that is durable.
     Add {
         /// The bytes.
         stored: Stored,
         /// The file's name.
         name: String,
+        /// Told as well, before that.
+        supervisor: ActorRef<SupervisorMsg>,
         /// The answer.
         reply: RpcReplyPort<Result<DatasetEntry, Error>>,
     },
@@ -60,12 +82,16 @@ pub struct IngestArgs {
     pub journal: JournalRef,
     /// Whether there is room.
     pub disk: Disk,
+    /// Held by a backup while it is made: what it copies must stay.
+    pub backups: Arc<RwLock<()>>,
 }
 
 /// Its state.
 pub struct IngestState {
     args: IngestArgs,
     splits: Arc<Semaphore>,
+    /// Data sets whose deletion is on its way to the disk, and that nobody has stored again since.
+    deleting: BTreeSet<Digest>,
 }
 
 /// See the module.
@@ -78,10 +104,10 @@ impl Actor for Ingest {
 
     async fn pre_start(&self, _: ActorRef<IngestMsg>, args: IngestArgs) -> Result<IngestState, ActorProcessingErr> {
         std::fs::create_dir_all(&args.chunks_dir).map_err(|error| Error::io(&args.chunks_dir, &error))?;
-        Ok(IngestState { args, splits: Arc::new(Semaphore::new(limits::SPLITS_AT_ONCE_MAX)) })
+        Ok(IngestState { args, splits: Arc::new(Semaphore::new(limits::SPLITS_AT_ONCE_MAX)), deleting: BTreeSet::new() })
     }
 
-    async fn handle(&self, _: ActorRef<IngestMsg>, message: IngestMsg, state: &mut IngestState) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, myself: ActorRef<IngestMsg>, message: IngestMsg, state: &mut IngestState) -> Result<(), ActorProcessingErr> {
         match message {
             IngestMsg::Split { digest, rule, job } => {
                 let path = state.args.chunks_dir.join(ChunkIndex::file_name(digest, &rule));
@@ -91,17 +117,70 @@ impl Actor for Ingest {
                     let _ = job.cast(JobMsg::Split(split.map(Arc::new)));
                 });
             }
-            IngestMsg::Add { stored, name, reply } => add(&state.args.journal, &stored, name, reply),
+            IngestMsg::Add { stored, name, supervisor, reply } => match state.hold(stored.digest) {
+                Ok(()) => add(&state.args.journal, &stored, name, supervisor, reply),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            IngestMsg::Delete { digest, supervisor, reply } => state.delete(&myself, digest, supervisor, reply),
+            IngestMsg::Deleted { digest, no_backup } => {
+                if state.deleting.remove(&digest)
+                    && let Err(error) = state.args.datasets.put_aside(digest)
+                {
+                    tracing::warn!(%digest, %error, "a deleted data set can't be removed; the next start tries again");
+                }
+                drop(no_backup);
+                myself.send_after(limits::DELETED_DATA_ASIDE, move || IngestMsg::Discard(digest));
+            }
+            IngestMsg::Discard(digest) => {
+                if let Err(error) = state.args.datasets.discard(digest) {
+                    tracing::warn!(%digest, %error, "a deleted data set can't be removed; the next start tries again");
+                }
+            }
         }
         Ok(())
     }
 }
 
-fn add(journal: &JournalRef, stored: &Stored, name: String, reply: RpcReplyPort<Result<DatasetEntry, Error>>) {
+impl IngestState {
+    /// Sees to it that bytes which an upload has stored, or found in place, are not taken away, nor were.
+    fn hold(&mut self, digest: Digest) -> Result<(), Error> {
+        self.deleting.remove(&digest);
+        self.args.datasets.bring_back(digest)
+    }
+
+    fn delete(
+        &mut self,
+        myself: &ActorRef<IngestMsg>,
+        digest: Digest,
+        supervisor: ActorRef<SupervisorMsg>,
+        reply: RpcReplyPort<Result<(), Error>>,
+    ) {
+        self.deleting.insert(digest);
+        let (myself, backups) = (myself.clone(), self.args.backups.clone());
+        self.args.journal.append(Entry::DatasetDeleted { digest }, None, move || {
+            let _ = supervisor.cast(SupervisorMsg::DatasetGone(digest));
+            let _ = reply.send(Ok(()));
+            tokio::spawn(async move {
+                let no_backup = backups.write_owned().await;
+                let _ = myself.cast(IngestMsg::Deleted { digest, no_backup });
+            });
+        });
+    }
+}
+
+fn add(
+    journal: &JournalRef,
+    stored: &Stored,
+    name: String,
+    supervisor: ActorRef<SupervisorMsg>,
+    reply: RpcReplyPort<Result<DatasetEntry, Error>>,
+) {
     let Stored { digest, len } = *stored;
     let at: WallTime = wall_now();
     let record = DatasetRecord { name: name.clone(), len, at };
     journal.append(Entry::DatasetAdded { digest, name, len, at }, None, move || {
+        // In the order of the journal, so that an addition and a deletion are not taken for each other.
+        let _ = supervisor.cast(SupervisorMsg::DatasetAdded(digest));
         let _ = reply.send(Ok((digest, record)));
     });
 }

@@ -263,7 +263,7 @@ mod tests {
             began: None,
             ended: None,
         };
-        JobStatus { view, reason: format!("is {state}"), past_finish_line: false, eta_seconds: None }
+        JobStatus { view, reason: format!("is {state}"), past_finish_line: false, eta_seconds: None, expires: None }
     }
 
     fn kinds(events: &mut mpsc::Receiver<JobEvent>) -> Vec<Kind> {

@@ -4,6 +4,7 @@
 //! <root>/ab/abcdef…     one file per content
 //! <root>/tmp/17         an upload
 //! <root>/partial/<id>.… an upload that can be gone on with
+//! <root>/aside/abcdef…  one that was deleted a moment ago
 //! ```
 
 use std::fs::{self, File};
@@ -19,6 +20,9 @@ use crate::limits::{PARTIAL_UPLOAD_KEPT, PARTIAL_UPLOADS_MAX};
 /// Uploads that can be gone on with, below the root.
 const PARTIAL: &str = "partial";
 
+/// Where contents lie that were deleted a moment ago.
+const ASIDE: &str = "aside";
+
 /// All stored contents. Shared by threads; callers see to it that nothing is removed that is used or uploaded at the time.
 #[derive(Debug)]
 pub struct DatasetStore {
@@ -29,6 +33,12 @@ pub struct DatasetStore {
 impl DatasetStore {
     /// Opens or makes the store in `root`, and removes what unfinished uploads left. One store per folder at a time.
     pub fn open(root: &Path) -> Result<Self, Error> {
+        let aside = root.join(ASIDE);
+        folder::create(&aside)?;
+        for name in folder::names(&aside)? {
+            let path = aside.join(name);
+            fs::remove_file(&path).map_err(|error| Error::io(&path, &error))?;
+        }
         let uploads = root.join("tmp");
         folder::create(&uploads)?;
         for entry in fs::read_dir(&uploads).map_err(|error| Error::io(&uploads, &error))? {
@@ -109,6 +119,40 @@ impl DatasetStore {
     /// Whether a content is there.
     pub fn contains(&self, digest: Digest) -> bool {
         path_of(&self.root, digest).is_file()
+    }
+
+    /// Takes a content away, durably, so that it can be brought back for a while; fine if it is not there. Whoever has it open reads on.
+    pub fn put_aside(&self, digest: Digest) -> Result<(), Error> {
+        let path = path_of(&self.root, digest);
+        match fs::rename(&path, self.aside(digest)) {
+            Ok(()) => folder::sync_parent(&path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io(&path, &error)),
+        }
+    }
+
+    /// Brings a content back, durably, if it was put aside and is not there again. `Unavailable` if it is not there in the end.
+    pub fn bring_back(&self, digest: Digest) -> Result<(), Error> {
+        let path = path_of(&self.root, digest);
+        if self.contains(digest) {
+            return Ok(());
+        }
+        folder::rename(&self.aside(digest), &path).map_err(|error| {
+            Error::unavailable(format!("data set {digest} was deleted while it was stored again ({error}): upload it again"))
+        })
+    }
+
+    /// Removes a content that was put aside, for good.
+    pub fn discard(&self, digest: Digest) -> Result<(), Error> {
+        let path = self.aside(digest);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&path, &error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn aside(&self, digest: Digest) -> PathBuf {
+        self.root.join(ASIDE).join(digest.to_string())
     }
 
     /// Removes a content, durably; fine if it is not there. Whoever has it open reads on.

@@ -53,12 +53,13 @@ Steer:
   resume    Let a paused job go on
   retry     Run the failed tasks again
   kill      Drop the tasks that have not started, and end the job
+  delete    Remove jobs that have ended, with their bundles
   priority  Change a job's place in the order
   limit     Change how many tasks of a job may run at once
 
 Fetch and administer:
   results   Fetch a job's bundle, at any time
-  data      Stored data sets: add, list
+  data      Stored data sets: add, list, show, delete
   worker    Workers: list, show, drain, resume
   context   Clusters by name: list, show, use, add, remove
   completions  Print what a shell needs to complete verbs and options
@@ -151,6 +152,8 @@ pub(crate) enum Verb {
     Retry(super::retry::RetryArgs),
     /// Drop the tasks that have not started, and end the job
     Kill(KillArgs),
+    /// Remove jobs that have ended, with their bundles
+    Delete(ControlArgs),
     /// Change a job's place in the order
     #[command(override_usage = "millpond priority [OPTIONS] [JOB]... <N>")]
     Priority(PriorityArgs),

@@ -42,6 +42,7 @@ pub(crate) async fn steer(client: &Client, verb: Verb) -> Result<pb::ControlRepl
         Verb::Resume(request) => client.repeat(async || jobs().resume_job(request.clone()).await).await,
         Verb::Retry(request) => client.repeat(async || jobs().retry_job(request.clone()).await).await,
         Verb::Kill(request) => client.repeat(async || jobs().kill_job(request.clone()).await).await,
+        Verb::Delete(request) => client.repeat(async || jobs().delete_job(request.clone()).await).await,
         Verb::Priority(request) => client.repeat(async || jobs().set_job_priority(request.clone()).await).await,
         Verb::Limit(request) => client.repeat(async || jobs().set_job_limit(request.clone()).await).await,
     }

@@ -33,6 +33,7 @@ pub(crate) struct Job<'a> {
     created: Option<String>,
     started: Option<String>,
     finished: Option<String>,
+    expires: Option<String>,
     round: u32,
 }
 
@@ -78,6 +79,7 @@ impl<'a> Job<'a> {
             created: rfc3339(job.created.as_ref()),
             started: rfc3339(job.started.as_ref()),
             finished: rfc3339(job.finished.as_ref()),
+            expires: rfc3339(job.expires.as_ref()),
             round: job.round,
         }
     }
@@ -326,11 +328,21 @@ pub(crate) struct Dataset<'a> {
     name: &'a str,
     len: u64,
     created: Option<String>,
+    used_by_count: u32,
+    used_by: &'a [String],
 }
 
 impl<'a> Dataset<'a> {
     pub(crate) fn of(data: &'a pb::Dataset) -> Self {
-        Self { version: VERSION, digest: &data.digest, name: &data.name, len: data.len, created: rfc3339(data.created.as_ref()) }
+        Self {
+            version: VERSION,
+            digest: &data.digest,
+            name: &data.name,
+            len: data.len,
+            created: rfc3339(data.created.as_ref()),
+            used_by_count: data.used_by_count,
+            used_by: &data.used_by,
+        }
     }
 }
 

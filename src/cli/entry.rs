@@ -15,8 +15,8 @@ use super::peers::instead_of;
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
-    completions, context, data, explain, kill, limit, list, logs, man, pause, priority, results, resume, retry, run, show, split, submit,
-    tasks, template, up, wait, watch, worker,
+    completions, context, data, delete, explain, kill, limit, list, logs, man, pause, priority, results, resume, retry, run, show, split,
+    submit, tasks, template, up, wait, watch, worker,
 };
 use crate::domain::{Error, ErrorKind};
 use crate::rpc::client::Client;
@@ -192,6 +192,7 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Resume(args) => resume::run(args, &client, ui).await,
         Verb::Retry(args) => retry::run(args, &client, ui).await,
         Verb::Kill(args) => kill::run(args, &client, ui).await,
+        Verb::Delete(args) => delete::run(args, &client, ui).await,
         Verb::Priority(args) => priority::run(args, &client, ui).await,
         Verb::Limit(args) => limit::run(args, &client, ui).await,
         Verb::Results(args) => results::run(args, &client, ui).await,

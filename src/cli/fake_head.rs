@@ -157,6 +157,10 @@ impl JobService for FakeHead {
         self.reply(format!("kill {} {:?}", request.id, request.running()))
     }
 
+    async fn delete_job(&self, request: Request<pb::DeleteJobRequest>) -> Result<Response<ControlReply>, Status> {
+        self.reply(format!("delete {}", request.into_inner().id))
+    }
+
     async fn set_job_priority(&self, request: Request<SetJobPriorityRequest>) -> Result<Response<ControlReply>, Status> {
         let request = request.into_inner();
         self.reply(format!("priority {} {}", request.id, request.priority))
@@ -205,7 +209,7 @@ impl DatasetService for FakeHead {
         }
         self.ask(format!("upload {} of {len} bytes in {count} pieces", header.name));
         let digest = if header.digest.is_empty() { "0".repeat(64) } else { header.digest };
-        Ok(Response::new(Dataset { digest, name: header.name, len, created: None }))
+        Ok(Response::new(Dataset { digest, name: header.name, len, ..Default::default() }))
     }
 
     type ResumeUploadStream = Items<ResumeUploadResponse>;
@@ -231,7 +235,7 @@ impl DatasetService for FakeHead {
                     Ok(Some(Part::End(End { len }))) => {
                         head.ask(format!("upload {} of {len} bytes in {count} pieces", header.name));
                         let digest = if header.digest.is_empty() { "0".repeat(64) } else { header.digest.clone() };
-                        let data = Dataset { digest, name: header.name.clone(), len, created: None };
+                        let data = Dataset { digest, name: header.name.clone(), len, ..Default::default() };
                         let _ = answers.send(answer(Answer::Dataset(data))).await;
                     }
                     Ok(None) | Err(_) => return,
@@ -249,6 +253,12 @@ impl DatasetService for FakeHead {
         let digest = request.into_inner().digest;
         let data = self.script().datasets.iter().find(|data| data.digest == digest).cloned();
         data.map(Response::new).ok_or_else(|| to_status(&Error::not_found("no such data set")))
+    }
+
+    async fn delete_dataset(&self, request: Request<pb::DeleteDatasetRequest>) -> Result<Response<Dataset>, Status> {
+        let digest = request.into_inner().digest;
+        self.ask(format!("delete data {digest}"));
+        self.get_dataset(Request::new(GetDatasetRequest { digest })).await
     }
 
     async fn list_datasets(&self, _: Request<ListDatasetsRequest>) -> Result<Response<ListDatasetsResponse>, Status> {

@@ -10,8 +10,8 @@ use super::config::Surroundings;
 use super::controlled::request_id;
 use super::exit::Stop;
 use super::progress::Progress;
-use super::units::{parse_duration, parse_pair, parse_size, wire_duration};
-use crate::domain::{ArrayRange, Error, MaxFailed, Packing, Record, SplitRule};
+use super::units::{parse_duration, parse_keep, parse_pair, parse_size, wire_duration, wire_keep};
+use crate::domain::{ArrayRange, Error, Keep, MaxFailed, Packing, Record, SplitRule};
 use crate::limits::SHARED_FILES_MAX;
 use crate::rpc::client::Client;
 use crate::rpc::hashed::Form;
@@ -115,6 +115,9 @@ pub(crate) struct JobOptions {
     /// When more tasks than so many, as 5 or 10%, have failed the job ends, as failed, with what it has
     #[arg(long, value_name = "N|N%", help_heading = "Failure")]
     max_failed: Option<MaxFailed>,
+    /// How long the job is kept, with its bundle, once it has ended, as 12h, 30d or forever; then it is removed [default: the head's, 30d]
+    #[arg(long, value_name = "DUR", value_parser = parse_keep, help_heading = "Job")]
+    keep: Option<Keep>,
 }
 
 /// Job options that were found sound on this side: files exist, nothing contradicts.
@@ -177,6 +180,8 @@ impl JobOptions {
             retry_on: self.retry_on,
             retry_delay: self.retry_delay.map(wire_duration),
             max_failed: self.max_failed.map(|max| max.to_string()).unwrap_or_default(),
+            keep: self.keep.and_then(wire_keep),
+            keep_forever: self.keep == Some(Keep::Forever),
         };
         pb::SubmitJobRequest {
             request_id: self.request_id.map_or_else(request_id, |id| id.to_string()),

@@ -25,21 +25,29 @@ pub(crate) struct KillArgs {
     /// What happens to the running tasks
     #[arg(long, value_enum, value_name = "HOW", default_value = "finish")]
     running: Running,
+    /// Delete the job, with its bundle, once its last running task has ended
+    #[arg(long)]
+    delete: bool,
 }
 
 pub(crate) async fn run(args: KillArgs, client: &Client, ui: &mut Ui) -> Ending {
     let reason = args.control.how.reason.clone();
-    let verb = |id, request_id| kill(id, request_id, args.running, reason.clone());
-    control(&args.control, Meant::Live, client, ui, verb, |job, reply| sentence(args.running, job, reply)).await
+    let verb =
+        |id, request_id| Verb::Kill(pb::KillJobRequest { delete: args.delete, ..kill(id, request_id, args.running, reason.clone()) });
+    control(&args.control, Meant::Live, client, ui, verb, |job, reply| {
+        let deleted = if args.delete { "; it is deleted once none is" } else { "" };
+        format!("{}{deleted}", sentence(args.running, job, reply))
+    })
+    .await
 }
 
 /// The request that kills one job.
-pub(crate) fn kill(id: String, request_id: String, running: Running, reason: String) -> Verb {
+pub(crate) fn kill(id: String, request_id: String, running: Running, reason: String) -> pb::KillJobRequest {
     let mode = match running {
         Running::Finish => pb::RunningTasks::Finish,
         Running::Stop => pb::RunningTasks::Stop,
     };
-    Verb::Kill(pb::KillJobRequest { id, request_id, reason, running: mode.into() })
+    pb::KillJobRequest { id, request_id, reason, running: mode.into(), delete: false }
 }
 
 fn sentence(running: Running, job: &pb::Job, reply: &pb::ControlReply) -> String {

@@ -9,6 +9,7 @@ mod config;
 mod context;
 mod controlled;
 mod data;
+mod delete;
 mod document;
 mod embedded;
 mod entry;
@@ -60,4 +61,4 @@ mod tests;
 
 pub use embedded::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
 pub use entry::{check_line, in_one_line, main};
-pub(crate) use units::{parse_duration, parse_size};
+pub(crate) use units::{parse_duration, parse_keep, parse_size};

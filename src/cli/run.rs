@@ -244,7 +244,7 @@ impl Run {
             2 => (Running::Stop, "its running tasks are being stopped; Ctrl-C once more does not wait"),
             _ => return Ok(Next::Leave),
         };
-        match steer(&self.client, kill(id.to_string(), request_id(), running, "interrupted".into())).await {
+        match steer(&self.client, Verb::Kill(kill(id.to_string(), request_id(), running, "interrupted".into()))).await {
             Ok(reply) => ui.note(format_args!("killing {id}: dropped {}, still running {}; {text}", reply.dropped, reply.running)),
             // It ended meanwhile: its last event is on the way.
             Err(error) if error.kind == ErrorKind::Conflict => {}

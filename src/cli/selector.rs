@@ -138,6 +138,8 @@ pub(crate) enum Meant {
     Live,
     /// Those of which tasks have failed, unless they were killed.
     WithFailures,
+    /// Those that have ended.
+    Ended,
     /// All.
     Any,
 }
@@ -145,10 +147,11 @@ pub(crate) enum Meant {
 impl Meant {
     /// Empty: all.
     fn states(self) -> &'static [pb::JobState] {
-        use pb::JobState::{Failed, Finishing, Ingesting, Running, Waiting};
+        use pb::JobState::{Failed, Finishing, Ingesting, Killed, Running, Succeeded, Waiting};
         match self {
             Self::Live => &[Ingesting, Waiting, Running, Finishing],
             Self::WithFailures => &[Waiting, Running, Finishing, Failed],
+            Self::Ended => &[Succeeded, Failed, Killed],
             Self::Any => &[],
         }
     }

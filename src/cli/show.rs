@@ -23,7 +23,7 @@ pub(crate) async fn run(args: ShowArgs, client: &Client, ui: &mut Ui) -> Ending 
         Format::Id => ui.line(&job.id)?,
         Format::Table => {
             for (name, value) in facts(&job).into_iter().filter(|(_, value)| !value.is_empty()) {
-                ui.line(format_args!("{name:<10}{}", printable(&value)))?;
+                ui.line(format_args!("{name:<11}{}", printable(&value)))?;
             }
         }
     }
@@ -62,6 +62,7 @@ fn facts(job: &pb::Job) -> Vec<(&'static str, String)> {
         ("created", short_time(job.created.as_ref())),
         ("started", short_time(job.started.as_ref())),
         ("finished", short_time(job.finished.as_ref())),
+        ("kept until", short_time(job.expires.as_ref())),
     ]
 }
 

@@ -173,7 +173,7 @@ j12  human  ana    waiting, paused         0   1000   172       16       2  2023
         format_args!(
             r#""input":{{"dataset":{{"digest":"{digest}","name":"human.mgf","split":"mgf:10"}}}},"command":["search","{{input}}"],"#
         ),
-        r#""created":"2023-11-14T22:13:20.000005Z","started":null,"finished":null,"round":0}"#
+        r#""created":"2023-11-14T22:13:20.000005Z","started":null,"finished":null,"expires":null,"round":0}"#
     );
     assert_eq!(shell.run(&["show", "7", "--format", "json"]).await.out, format!("{want}\n"));
     let human = shell.run(&["show", "7"]).await.out;
@@ -200,7 +200,7 @@ async fn tasks_workers_data_and_explanations_are_listed() {
         total: Some(Resources::default()),
         ..Default::default()
     };
-    let data = Dataset { digest: "ab".repeat(32), name: "human.mgf".into(), len: 3 << 20, created: None };
+    let data = Dataset { digest: "ab".repeat(32), name: "human.mgf".into(), len: 3 << 20, ..Default::default() };
     let mut shell = Shell::with(Script { tasks: vec![task], workers: vec![worker], datasets: vec![data], ..Default::default() }).await;
     let tasks = shell.run(&["tasks", "7"]).await.out;
     assert!(tasks.contains("j7.42  failed        1  w3         2"), "{tasks}");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::domain::Error;
 pub(crate) use crate::domain::short_size;
+use crate::domain::{Error, Keep};
 
 /// Bytes, from `4G`, `512MiB`, `4Gi`, `100kB`, `12`. A bare letter, `Ki` and `KiB` are powers of 1024, `kB` and `MB` powers of 1000.
 pub(crate) fn parse_size(text: &str) -> Result<u64, Error> {
@@ -54,6 +54,19 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, Error> {
         return Err(bad());
     }
     Ok(total)
+}
+
+/// How long a job is kept, from `30d`, `12h` or `forever`.
+pub(crate) fn parse_keep(text: &str) -> Result<Keep, Error> {
+    if text == "forever" { Ok(Keep::Forever) } else { parse_duration(text).map(Keep::For) }
+}
+
+/// On the wire; forever has a field of its own.
+pub(crate) fn wire_keep(keep: Keep) -> Option<prost_types::Duration> {
+    match keep {
+        Keep::For(span) => Some(wire_duration(span)),
+        Keep::Forever => None,
+    }
 }
 
 /// A name and a value, from `NAME=VALUE`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::domain::{Error, Resources};
+use crate::domain::{Error, Keep, Resources};
 use crate::engine::slot_table::Equipment;
 use crate::limits::{REATTACH_WINDOW, WORKER_GPUS_MAX, WORKER_SLOTS_MAX};
 
@@ -31,6 +31,9 @@ pub struct HeadArgs {
     /// How long a started head waits for the workers it knew to say what they run, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = REATTACH_WINDOW.as_secs())]
     pub reattach_window: u64,
+    /// How long a job that has ended is kept, with its bundle, as 12h, 30d or forever, unless it says so itself; then it is removed
+    #[arg(long, value_name = "DUR", default_value = "30d", value_parser = keep)]
+    pub keep: Keep,
     /// How long a task that needs much of a worker waits for room while smaller ones take it; then a worker is kept free for it
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = duration)]
     pub reserve_after: Duration,
@@ -138,6 +141,10 @@ impl FromStr for Gpus {
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::cli::parse_duration(text).map_err(|error| error.message)
+}
+
+fn keep(text: &str) -> Result<Keep, String> {
+    crate::cli::parse_keep(text).map_err(|error| error.message)
 }
 
 fn size(text: &str) -> Result<u64, String> {

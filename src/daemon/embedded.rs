@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use crate::actors::supervisor::KEEP;
 use crate::actors::{HeadOptions, WorkerOptions};
 use crate::cli::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
 use crate::domain::{Error, Resources};
@@ -42,6 +43,7 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
         data_dir: options.dir.join("head"),
         reattach: REATTACH_WINDOW,
         reserve_after: RESERVE_AFTER,
+        keep: KEEP,
         watermarks: Watermarks::default(),
     };
     let head = Serving::start(listen, head_options).await?;

@@ -39,6 +39,18 @@ pub enum Entry {
     WorkerLeft(WorkerId),
     /// A job was accepted; its policy beside it.
     JobAccepted(Box<Submitted>, Box<Policy>),
+    /// A job that had ended was removed, with its bundle. Its number is never used again.
+    JobDeleted {
+        /// Which.
+        job: JobId,
+        /// When: its request id is known for a while after.
+        at: WallTime,
+    },
+    /// Stored bytes were removed.
+    DatasetDeleted {
+        /// The name of the bytes.
+        digest: Digest,
+    },
 }
 
 impl Entry {
@@ -142,4 +154,6 @@ pub enum JobEntry {
         /// When.
         at: WallTime,
     },
+    /// It is to be removed as soon as it has ended.
+    Doomed,
 }

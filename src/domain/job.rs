@@ -27,6 +27,16 @@ pub enum Input {
     Array(ArrayRange),
 }
 
+impl Input {
+    /// Whether it is the same data set, cut by the same rule.
+    pub fn is_cut_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Dataset { digest, rule, .. }, Self::Dataset { digest: other, rule: by, .. }) => digest == other && rule == by,
+            (Self::Dataset { .. } | Self::Array(_), _) => false,
+        }
+    }
+}
+
 /// `first..=last` in steps, as in `--array 1-100` or `0-90:10`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArrayRange {

@@ -32,7 +32,7 @@ pub use job::{ArrayRange, Input, JobSpec, JobState, Merge, SharedFile};
 pub use outcome::{Outcome, ResultRef, TaskEnd, Timing};
 pub use packing::Packing;
 pub use pattern::Pattern;
-pub use policy::{MaxFailed, Policy};
+pub use policy::{Keep, MaxFailed, Policy};
 pub use resources::Resources;
 pub use result::{EntryKind, Packed, ResultEntry, ResultMeta};
 pub use size::{DiskRoom, counted, short_size};

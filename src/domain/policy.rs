@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::outcome::Outcome;
+use super::time::WallTime;
 use crate::limits;
 
 /// What becomes of failures. Persisted beside the job's specification, as an addition to the bytes of version 1.
@@ -20,11 +21,32 @@ pub struct Policy {
     pub retry_delay: Duration,
     /// More failed tasks than this end the job.
     pub max_failed: Option<MaxFailed>,
+    /// How long the job is kept once it has ended; none: as long as its head keeps jobs.
+    pub keep: Option<Keep>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { retry_on: BTreeSet::new(), retry_delay: limits::DEFAULT_RETRY_DELAY, max_failed: None }
+        Self { retry_on: BTreeSet::new(), retry_delay: limits::DEFAULT_RETRY_DELAY, max_failed: None, keep: None }
+    }
+}
+
+/// How long a job is kept, with its bundle, once it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keep {
+    /// So long; then it is removed.
+    For(Duration),
+    /// Until a person deletes it.
+    Forever,
+}
+
+impl Keep {
+    /// When a job that ended then is removed by itself.
+    pub fn expires(self, ended: WallTime) -> Option<WallTime> {
+        match self {
+            Self::For(span) => Some(ended.after(span)),
+            Self::Forever => None,
+        }
     }
 }
 

@@ -57,4 +57,6 @@ pub enum Fault {
     NeedsForgotten,
     /// A worker starts a task whether what it needs is free or not.
     EquipmentIgnored,
+    /// A request whose job was deleted makes another one.
+    GoneForgotten,
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::entry::Entry;
 use crate::domain::{Attempt, Digest, IndexSet, JobId, TaskNo, WallTime, WorkerId, WorkerInfo};
 
+use crate::limits;
+
 use super::record::{Failures, JobRecord, Losses, Rounds, Terms};
 
 /// A stored data set.
@@ -33,6 +35,26 @@ pub struct Ledger {
     pub workers: BTreeMap<WorkerId, WorkerInfo>,
     /// Those that attached and have not left.
     pub attached: std::collections::BTreeSet<WorkerId>,
+    /// The last number that a job got, which may be deleted since.
+    pub last_job: JobId,
+    /// Which request made which job that was deleted, and when that was.
+    pub gone: BTreeMap<String, Gone>,
+}
+
+/// A job that was deleted, as its request is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// Its number.
+    pub job: JobId,
+    /// When it was deleted.
+    pub at: WallTime,
+}
+
+impl Gone {
+    /// Whether that is so long ago that its request need not be known any more.
+    pub fn is_over(&self, now: WallTime) -> bool {
+        self.at.after(limits::REQUEST_KNOWN_AFTER_DELETE) <= now
+    }
 }
 
 /// A part of a snapshot; a ledger is taken apart and put together again, so that no single value grows with it.
@@ -54,6 +76,10 @@ pub enum LedgerPart {
     Terms(JobId, Box<Terms>),
     /// Tasks of a job that were lost with workers; behind the job.
     Losses(JobId, BTreeMap<TaskNo, Losses>),
+    /// The last number that a job got, where that one was deleted.
+    LastJob(JobId),
+    /// A request whose job was deleted.
+    Gone(String, Gone),
 }
 
 /// Tasks of a job by what came of them.
@@ -130,10 +156,24 @@ impl Ledger {
             Entry::WorkerLeft(id) => {
                 self.attached.remove(id);
             }
+            Entry::JobDeleted { job, at } => self.delete_job(*job, *at),
+            Entry::DatasetDeleted { digest } => {
+                self.datasets.remove(digest);
+            }
+        }
+    }
+
+    /// Forgets a job; its request stays known for a while, and those whose while is over go with this.
+    fn delete_job(&mut self, id: JobId, at: WallTime) {
+        let Some(job) = self.jobs.remove(&id) else { return };
+        self.gone.retain(|_, gone| !gone.is_over(at));
+        if self.requests.remove(&job.request_id).is_some() {
+            self.gone.insert(job.request_id, Gone { job: id, at });
         }
     }
 
     fn put_job(&mut self, job: JobRecord) {
+        self.last_job = self.last_job.max(job.id);
         if !job.request_id.is_empty() {
             self.requests.insert(job.request_id.clone(), job.id);
         }
@@ -142,7 +182,7 @@ impl Ledger {
 
     /// The number of the next job.
     pub fn next_job(&self) -> JobId {
-        JobId(self.jobs.last_key_value().map_or(0, |(id, _)| id.0) + 1)
+        JobId(self.last_job.0 + 1)
     }
 
     /// The parts of a snapshot.
@@ -150,7 +190,10 @@ impl Ledger {
         let jobs = self.jobs.values().flat_map(parts_of);
         let datasets = self.datasets.iter().map(|(digest, record)| LedgerPart::Dataset(*digest, record.clone()));
         let workers = self.workers.values().map(|info| LedgerPart::Worker(info.clone(), self.attached.contains(&info.id)));
-        jobs.chain(datasets).chain(workers)
+        let is_there = self.jobs.contains_key(&self.last_job) || self.last_job == JobId::default();
+        let last_job = (!is_there).then_some(LedgerPart::LastJob(self.last_job));
+        let gone = self.gone.iter().map(|(request, gone)| LedgerPart::Gone(request.clone(), *gone));
+        jobs.chain(datasets).chain(workers).chain(last_job).chain(gone)
     }
 
     /// Takes one part of a snapshot in.
@@ -183,6 +226,10 @@ impl Ledger {
                 if let Some(job) = self.jobs.get_mut(&job) {
                     job.losses.extend(losses);
                 }
+            }
+            LedgerPart::LastJob(job) => self.last_job = self.last_job.max(job),
+            LedgerPart::Gone(request, gone) => {
+                self.gone.insert(request, gone);
             }
             LedgerPart::Dataset(digest, record) => {
                 self.datasets.insert(digest, record);
@@ -235,6 +282,7 @@ mod tests {
                     LedgerPart::Freed(_, tasks, _) => tasks.runs_len(),
                     LedgerPart::Losses(_, losses) => losses.len(),
                     LedgerPart::Dataset(..) | LedgerPart::Worker(..) | LedgerPart::Terms(..) => 0,
+                    LedgerPart::LastJob(_) | LedgerPart::Gone(..) => 0,
                 };
                 assert!(tasks <= TASKS_PER_PART, "{tasks}");
                 read.put(part);
@@ -242,5 +290,24 @@ mod tests {
             assert!(read == ledger, "{count}");
             assert_eq!(parts == 2, count == 10, "{parts}");
         }
+    }
+
+    #[test]
+    fn a_deleted_job_leaves_its_number_and_for_a_week_its_request() {
+        const DAY: i64 = 24 * 3600 * 1_000_000;
+        let mut ledger = Ledger::default();
+        for job in 1..=3 {
+            let submitted = crate::domain::entry::Submitted { request_id: format!("r-{job}"), ..submitted(job) };
+            ledger.apply(&Entry::accepted(submitted));
+        }
+        ledger.apply(&Entry::JobDeleted { job: JobId(3), at: WallTime(0) });
+        ledger.apply(&Entry::JobDeleted { job: JobId(3), at: WallTime(DAY) });
+        assert_eq!((ledger.next_job(), ledger.gone.get("r-3").map(|gone| gone.job)), (JobId(4), Some(JobId(3))));
+        assert!(!ledger.requests.contains_key("r-3"));
+        ledger.apply(&Entry::JobDeleted { job: JobId(2), at: WallTime(6 * DAY) });
+        assert_eq!(ledger.gone.len(), 2);
+        ledger.apply(&Entry::JobDeleted { job: JobId(1), at: WallTime(7 * DAY) });
+        assert_eq!(ledger.gone.keys().collect::<Vec<_>>(), ["r-1", "r-2"]);
+        assert_eq!(ledger.next_job(), JobId(4));
     }
 }

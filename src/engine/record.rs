@@ -89,6 +89,8 @@ pub struct Terms {
     pub hold: Hold,
     /// Commands of earlier rounds, the first one first.
     pub earlier_commands: Vec<Vec<String>>,
+    /// It is removed as soon as it has ended.
+    pub doomed: bool,
 }
 
 /// How a job ended.
@@ -145,6 +147,9 @@ pub struct JobRecord {
     /// Of tasks that are not final; beyond the bytes of version 1, too.
     #[serde(skip)]
     pub losses: BTreeMap<TaskNo, Losses>,
+    /// It is removed as soon as it has ended; in its terms.
+    #[serde(skip)]
+    pub doomed: bool,
     /// When it was accepted.
     pub created: WallTime,
     /// When its first task started.
@@ -175,6 +180,7 @@ impl JobRecord {
             hold: Hold::default(),
             earlier_commands: Vec::new(),
             losses: BTreeMap::new(),
+            doomed: false,
             created: submitted.at,
             began: None,
             ended: None,
@@ -221,6 +227,7 @@ impl JobRecord {
                 *losses = Losses { count: losses.count.saturating_add(1), last: losses.last.max(*attempt), last_worker: *worker };
             }
             JobEntry::AttemptsUsed { up_to } => self.rounds.last_failed = self.rounds.last_failed.max(*up_to),
+            JobEntry::Doomed => self.doomed = true,
             JobEntry::Began { at } => self.began = self.began.or(Some(*at)),
             JobEntry::Ended { state, reason, at } => {
                 if self.ended.is_none() {
@@ -318,7 +325,7 @@ impl JobRecord {
 
     /// What of it lies in a part of its own.
     pub fn terms(&self) -> Terms {
-        Terms { policy: self.spec.policy.clone(), hold: self.hold, earlier_commands: self.earlier_commands.clone() }
+        Terms { policy: self.spec.policy.clone(), hold: self.hold, earlier_commands: self.earlier_commands.clone(), doomed: self.doomed }
     }
 
     /// Takes that part in.
@@ -326,6 +333,7 @@ impl JobRecord {
         Arc::make_mut(&mut self.spec).policy = terms.policy;
         self.hold = terms.hold;
         self.earlier_commands = terms.earlier_commands;
+        self.doomed = terms.doomed;
     }
 
     /// Whether the task has its end in this round.

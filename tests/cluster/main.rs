@@ -14,6 +14,7 @@ mod collection;
 mod coming_from;
 mod daemons;
 mod data_set;
+mod delete;
 mod doctor;
 mod embedded;
 mod failing_sync;

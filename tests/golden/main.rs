@@ -12,11 +12,11 @@ use millpond::codec;
 use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
 use millpond::domain::verb::{Change, Hold, KillMode, Verb};
 use millpond::domain::{
-    Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, MaxFailed, Merge, Outcome, Packed, Pattern, Policy, Record,
-    Resources, ResultEntry, ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
+    Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, Keep, MaxFailed, Merge, Outcome, Packed, Pattern, Policy,
+    Record, Resources, ResultEntry, ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::JobRecord;
-use millpond::engine::ledger::{DatasetRecord, LedgerPart, TaskSets};
+use millpond::engine::ledger::{DatasetRecord, Gone, LedgerPart, TaskSets};
 use millpond::engine::record::{Failures, Losses, Rounds, Terms};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -103,16 +103,28 @@ fn entry_file(entry: &Entry) -> &'static str {
             JobEntry::Ended { .. } => "entry-job-ended",
             JobEntry::AttemptsUsed { .. } => "entry-job-attempts-used",
             JobEntry::AttemptLost { .. } => "entry-job-attempt-lost",
+            JobEntry::Doomed => "entry-job-doomed",
             JobEntry::RetriedWith { .. } => "entry-job-retried-with",
         },
         Entry::WorkerAttached(_) => "entry-worker-attached",
         Entry::WorkerLeft(_) => "entry-worker-left",
+        Entry::JobDeleted { .. } => "entry-job-deleted",
+        Entry::DatasetDeleted { .. } => "entry-dataset-deleted",
     }
 }
 
 fn policies() -> [Policy; 3] {
-    let policy = |max_failed| Policy { retry_on: [-1, 75, 137].into(), retry_delay: Duration::from_millis(1_500), max_failed };
-    [Policy::default(), policy(Some(MaxFailed::Count(70_000))), policy(Some(MaxFailed::Percent(10)))]
+    let policy = |max_failed| Policy {
+        retry_on: [-1, 75, 137].into(),
+        retry_delay: Duration::from_millis(1_500),
+        max_failed,
+        keep: Some(Keep::For(Duration::from_secs(3_600))),
+    };
+    [
+        Policy { keep: Some(Keep::Forever), ..Policy::default() },
+        policy(Some(MaxFailed::Count(70_000))),
+        policy(Some(MaxFailed::Percent(10))),
+    ]
 }
 
 fn entries() -> Vec<Entry> {
@@ -170,6 +182,9 @@ fn entries() -> Vec<Entry> {
         job(JobEntry::RetriedWith { version: 9, request: 1, change: Box::new(change), reason: String::new(), at }),
         Entry::WorkerAttached(worker()),
         Entry::WorkerLeft(WorkerId(3)),
+        Entry::JobDeleted { job: JobId(300), at },
+        Entry::DatasetDeleted { digest: Digest([0xab; 32]) },
+        job(JobEntry::Doomed),
     ];
     entries.extend((1..).zip(inputs).map(|(no, input)| Entry::JobSubmitted(Box::new(submitted(no, input)))));
     for policy in policies() {
@@ -190,7 +205,7 @@ fn entries_of_every_kind() {
         // As a batch holds them.
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
-    assert_eq!(names.len(), 17, "an entry of every kind");
+    assert_eq!(names.len(), 20, "an entry of every kind");
 }
 
 /// The kinds of record that came after version 1's first files.
@@ -234,6 +249,8 @@ fn parts_of_a_snapshot_of_every_kind() {
     job.apply(&JobEntry::Ended { state: JobState::Killed, reason: "why".into(), at });
     same("part-job-ended", &LedgerPart::Job(Box::new(job)));
     same("part-dataset", &LedgerPart::Dataset(Digest([0xab; 32]), DatasetRecord { name: "in.txt".into(), len: 1 << 40, at }));
+    same("part-last-job", &LedgerPart::LastJob(JobId(70_000)));
+    same("part-gone", &LedgerPart::Gone("r-1".into(), Gone { job: JobId(300), at }));
     same("part-worker-attached", &LedgerPart::Worker(worker(), true));
     let freed = vec![(IndexSet::range(3, 5), Attempt(3)), (IndexSet::range(70, 71), Attempt(70_000))];
     let rounds = Rounds { retried: 2, request: 1 << 100, last_failed: Attempt(70_000), last_freed: 1, freed };
@@ -247,7 +264,12 @@ fn parts_of_a_snapshot_of_every_kind() {
         "part-terms",
         &LedgerPart::Terms(
             JobId(300),
-            Box::new(Terms { policy, hold: Hold { freeze: true, until: Some(at) }, earlier_commands: vec![vec!["true".into()]] }),
+            Box::new(Terms {
+                policy,
+                hold: Hold { freeze: true, until: Some(at) },
+                earlier_commands: vec![vec!["true".into()]],
+                doomed: true,
+            }),
         ),
     );
     let losses = Losses { count: 3, last: Attempt(2), last_worker: WorkerId(300) };

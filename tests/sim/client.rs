@@ -51,6 +51,11 @@ impl World {
             Some(Repeated::Waits) => {
                 head.wishes.insert(ticket, wish);
             }
+            Some(Repeated::Gone(job)) => {
+                self.wishes[wish].1 = true;
+                self.story.asked_of_gone += 1;
+                return self.oracle.gone(wish, job);
+            }
             Some(Repeated::Differs(job)) => return Err(format!("request {wish} is said to have made {job} of something else")),
             None => {
                 let job = head.admission.admit(ticket, &submitted.request_id, Arc::new(submitted.spec.clone()));

@@ -47,7 +47,14 @@ impl World {
         let written = std::mem::take(&mut self.disk.unsynced);
         for (entry, from, seq) in written {
             self.oracle.journalled(&entry, &self.disk.ledger);
+            let gone = match &entry {
+                Entry::JobDeleted { job, at } => self.disk.ledger.jobs.get(job).map(|record| (*job, record.request_id.clone(), *at)),
+                _ => None,
+            };
             self.disk.ledger.apply(&entry);
+            if let Some((job, request_id, at)) = gone {
+                self.deleted(job, &request_id, at);
+            }
             if let Entry::Job(id, JobEntry::Ended { .. }) = &entry {
                 self.oracle.job_ended(&self.disk.ledger.jobs[id], self.now)?;
             }
@@ -73,6 +80,9 @@ impl World {
         let unsynced = std::mem::take(&mut self.disk.unsynced);
         let kept = self.rng.below(unsynced.len() as u64 + 1) as usize;
         for (entry, _, _) in unsynced.into_iter().take(kept) {
+            if let Entry::JobDeleted { job, .. } = &entry {
+                self.oracle.deleted(*job);
+            }
             self.oracle.journalled(&entry, &self.disk.ledger);
             self.disk.ledger.apply(&entry);
         }

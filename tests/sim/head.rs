@@ -55,6 +55,8 @@ pub struct Head {
     /// Wishes that wait for an answer, by ticket.
     pub wishes: BTreeMap<u64, usize>,
     pub admission: Admission,
+    /// Jobs whose deletion is on its way to the disk.
+    pub deleting: BTreeSet<JobId>,
     pub attempt_floors: BTreeMap<JobId, u32>,
     /// When it started.
     pub began: u64,
@@ -133,6 +135,7 @@ impl World {
             last_attach: 0,
             arrivals,
             wishes: BTreeMap::new(),
+            deleting: BTreeSet::new(),
             admission,
             attempt_floors: BTreeMap::new(),
             began: self.now,
@@ -298,7 +301,12 @@ impl World {
             JobEvent::Finished { outcome, .. } => Some(outcome.is_success()),
             _ => None,
         };
-        let Some(machine) = self.head.as_mut().and_then(|head| head.jobs.get_mut(&id)) else { return Ok(()) };
+        if !self.disk.ledger.jobs.contains_key(&id) {
+            self.news_of_deleted(id, &event);
+        }
+        let Some(head) = self.head.as_mut() else { return Ok(()) };
+        let being_deleted = matches!(event, JobEvent::Verb { .. }) && head.deleting.contains(&id);
+        let Some(machine) = head.jobs.get_mut(&id).filter(|_| !being_deleted) else { return Ok(()) };
         if let JobEvent::Verb { wish: Wish { verb: Verb::Resume, .. }, .. } = event {
             self.oracle.resumed(id);
         }

@@ -3,6 +3,7 @@
 //! A failing seed prints the command that replays it. `MILLPOND_SEEDS=N` runs N seeds, `MILLPOND_SEED=S` one, both N from S on.
 
 mod client;
+mod deletion;
 mod disk;
 mod faults;
 mod head;
@@ -60,7 +61,9 @@ fn every_seed_keeps_every_promise() {
                 && totals.timed_pauses > 0
                 && totals.gave_up > 0
                 && totals.poisoned > 0
-                && totals.late_hellos > 0,
+                && totals.late_hellos > 0
+                && totals.deleted > count / 2
+                && totals.asked_of_gone > 0,
             "{totals:?}"
         );
     }
@@ -129,6 +132,7 @@ fn planted_faults_are_caught() {
         Fault::GivenUpForgotten,
         Fault::WallClockTrusted,
         Fault::NeedsForgotten,
+        Fault::GoneForgotten,
         Fault::EquipmentIgnored,
     ];
     let mut late = Vec::new();

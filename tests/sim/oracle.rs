@@ -34,6 +34,8 @@ pub struct Oracle {
     blamed: Option<String>,
     /// Which job each request was told it has made.
     made: BTreeMap<usize, JobId>,
+    /// Jobs whose deletion was acknowledged.
+    deleted: BTreeSet<JobId>,
 }
 
 impl Oracle {
@@ -55,6 +57,19 @@ impl Oracle {
         }
         match self.made.insert(request, job) {
             Some(before) if before != job => Err(format!("request {request} has made {before} and {job}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// A person is told that a job is deleted.
+    pub fn deleted(&mut self, job: JobId) {
+        self.deleted.insert(job);
+    }
+
+    /// A client is told that its request has made a job that was deleted.
+    pub fn gone(&mut self, request: usize, job: JobId) -> Result<(), String> {
+        match self.made.insert(request, job) {
+            Some(before) if before != job => Err(format!("request {request} has made {before} and, as is said, {job}, which is gone")),
             _ => Ok(()),
         }
     }
@@ -105,6 +120,11 @@ impl Oracle {
             if told.get(&lease.job).is_some_and(|unsure| !unsure.contains(&name)) {
                 return Err(format!("{lease:?} starts at {name} although its job was {what}, at {now} ms"));
             }
+        }
+        // What was sent before the job ended, to a worker that is cut off, may still start there.
+        let cut_off = self.cuts.contains_key(&at) || self.disturbed.contains_key(&at) || self.silences.contains_key(&at);
+        if self.deleted.contains(&lease.job) && !cut_off {
+            return Err(format!("{lease:?} starts at {name} although its job was deleted, at {now} ms"));
         }
         if let Some(before) = self.started.insert((lease.job, lease.no, lease.epoch, lease.attempt), at) {
             return Err(format!("{lease:?} starts at worker {at} and at {before}"));
@@ -227,6 +247,11 @@ impl Oracle {
             Entry::Job(job, JobEntry::AttemptFailed { no, attempt }) => Some((*job, *no, *attempt)),
             _ => None,
         };
+        if let Entry::JobSubmitted(submitted) | Entry::JobAccepted(submitted, _) = entry
+            && self.deleted.contains(&submitted.job)
+        {
+            self.blamed = Some(format!("{} was deleted, and its number is given out again", submitted.job));
+        }
         // But for a task that too many could not take through.
         let is_poison = |(job, no, _): &(JobId, TaskNo, Attempt)| {
             before.jobs.get(job).and_then(|job| job.losses.get(no)).is_some_and(Losses::are_too_many)
@@ -256,8 +281,11 @@ impl Oracle {
 
     pub fn check_end(&self, ledger: &Ledger) -> Result<(), String> {
         self.blamed.clone().map_or(Ok(()), Err)?;
-        if let Some((request, job)) = self.made.iter().find(|(_, job)| !ledger.jobs.contains_key(job)) {
+        if let Some((request, job)) = self.made.iter().find(|(_, job)| !ledger.jobs.contains_key(job) && !self.deleted.contains(job)) {
             return Err(format!("request {request} was told of {job}, and there is none"));
+        }
+        if let Some(job) = self.deleted.iter().find(|job| ledger.jobs.contains_key(job)) {
+            return Err(format!("{job} was deleted, and is there"));
         }
         let asked: Vec<&str> = ledger.jobs.values().map(|job| job.request_id.as_str()).filter(|id| !id.is_empty()).collect();
         if asked.iter().collect::<BTreeSet<_>>().len() != asked.len() {

@@ -64,6 +64,8 @@ pub enum Mail {
     Person(JobId, Verb),
     /// A client asks for a job.
     Wish(usize),
+    /// A person wants a job deleted.
+    Delete(JobId),
     /// A worker leaves, with nothing in its hands.
     WorkerLeaves(usize, u64),
 }
@@ -109,6 +111,9 @@ pub struct Story {
     /// Leases that a rebuilt job took over as sent.
     pub kept: u64,
     pub late_hellos: u64,
+    pub deleted: u64,
+    /// Requests that were told that their job was deleted.
+    pub asked_of_gone: u64,
     /// Messages in which a job sent runs to a session.
     pub deliveries: u64,
 }
@@ -141,6 +146,8 @@ impl Story {
         self.wall_jumps += other.wall_jumps;
         self.kept += other.kept;
         self.late_hellos += other.late_hellos;
+        self.deleted += other.deleted;
+        self.asked_of_gone += other.asked_of_gone;
         self.deliveries += other.deliveries;
     }
 }
@@ -167,7 +174,7 @@ pub struct World {
     pub lanes: BTreeMap<(Addr, Addr, u64), u64>,
     /// A task that takes every worker down.
     pub deadly: Option<(JobId, TaskNo)>,
-    quiet_from: u64,
+    pub quiet_from: u64,
     over_since: Option<u64>,
     /// Every event is looked at; where there are too many, all of the head every so often and at the end.
     pub looks: bool,
@@ -222,6 +229,8 @@ impl World {
         }
         world.plan(large);
         world.plan_wall_jumps(seed);
+        let jobs = (world.disk.ledger.jobs.len() + world.wishes.len()) as u64;
+        world.plan_deletions(seed, jobs);
         world
     }
 
@@ -446,6 +455,7 @@ impl World {
             Mail::WorkerStarts(at) => self.start_worker(at),
             Mail::Person(job, verb) => self.person(job, verb),
             Mail::Wish(wish) => self.wish(wish),
+            Mail::Delete(job) => self.delete(job),
             Mail::WorkerLeaves(at, incarnation) => self.worker_leaves(at, incarnation),
             Mail::Head(epoch, mail) => self.head_mail(epoch, to, mail)?,
             Mail::ToHead(conn, message) => self.head_hears(conn, message)?,

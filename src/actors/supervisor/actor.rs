@@ -6,7 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::sync::RwLock;
 
+use crate::actors::bundler::BundlerMsg;
 use crate::actors::clock::Clock;
 use crate::actors::disk::Disk;
 use crate::actors::ingest::IngestMsg;
@@ -16,10 +18,11 @@ use crate::actors::journal::JournalRef;
 use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
-use crate::domain::{Epoch, Error, Instant, JobId, SessionId, WallTime, WorkerId, WorkerInfo};
+use crate::domain::{Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
 use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent, Strays};
 use crate::limits;
 
+use super::deletion::Deleting;
 use super::msg::SupervisorMsg;
 use super::status::JobStatus;
 
@@ -41,6 +44,12 @@ pub struct SupervisorArgs {
     pub journal: JournalRef,
     /// Splits data sets.
     pub ingest: ActorRef<IngestMsg>,
+    /// Lays out bundles, and keeps some.
+    pub bundler: ActorRef<BundlerMsg>,
+    /// How long a job is kept that does not say so itself.
+    pub keep: Keep,
+    /// Held by a backup while it is made: what it copies must stay.
+    pub backups: Arc<RwLock<()>>,
     /// Tells watchers.
     pub watch: ActorRef<WatchMsg>,
     /// The process's clocks.
@@ -87,6 +96,17 @@ pub struct SupervisorState {
     pub(super) last_ticket: u64,
     /// Of jobs that were started: an upload may hold it longer than the job does.
     pub(super) segments: BTreeMap<JobId, Weak<Segment>>,
+    /// Jobs whose deletion is on its way to the disk.
+    pub(super) deleting: BTreeMap<JobId, Deleting>,
+    /// Jobs that are removed as soon as they have ended.
+    pub(super) doomed: BTreeSet<JobId>,
+    /// When jobs that have ended are removed by themselves.
+    pub(super) expiries: BTreeSet<(WallTime, JobId)>,
+    /// How long a job is kept that does not say so itself.
+    pub(super) keep: Keep,
+    pub(super) bundler: ActorRef<BundlerMsg>,
+    /// Held while files are removed; a backup that is being made holds it as well.
+    pub(super) backups: Arc<RwLock<()>>,
     /// Of jobs whose actor has failed since the start: from above what its attempts are numbered.
     pub(super) attempt_floors: BTreeMap<JobId, u32>,
     pub(super) sessions: BTreeMap<SessionId, Seat>,
@@ -130,6 +150,12 @@ impl Actor for JobSupervisor {
             last_ticket: 0,
             segments: BTreeMap::new(),
             attempt_floors: BTreeMap::new(),
+            deleting: BTreeMap::new(),
+            doomed: args.ledger.jobs.values().filter(|job| job.doomed).map(|job| job.id).collect(),
+            expiries: BTreeSet::new(),
+            keep: args.keep,
+            bundler: args.bundler,
+            backups: args.backups,
             sessions: BTreeMap::new(),
             last_session: 0,
             workers: args.ledger.workers.clone(),
@@ -169,6 +195,15 @@ impl Actor for JobSupervisor {
             SupervisorMsg::SessionClosed { session, goodbye, heard } => state.session_closed(session, goodbye, heard),
             SupervisorMsg::LateResult(session, worker, finished) => state.late_result(session, worker, finished),
             SupervisorMsg::Verb { job, wish, reply } => state.verb(&myself, job, wish, reply).await?,
+            SupervisorMsg::Delete(job, reply) => state.delete(&myself, job, Some(reply)),
+            SupervisorMsg::Deleted(job) => state.deleted(&myself, job),
+            SupervisorMsg::Doom(job, reply) => state.doom(&myself, job, reply),
+            SupervisorMsg::Doomed(job, reply) => state.is_doomed(&myself, job, reply),
+            SupervisorMsg::RemoveFiles(record, no_backup) => state.remove_files(&record, no_backup),
+            SupervisorMsg::DeleteDataset { digest, unused, reply } => state.delete_dataset(&myself, digest, unused, reply),
+            SupervisorMsg::DatasetUsers(of, reply) => {
+                let _ = reply.send(state.users(of));
+            }
             SupervisorMsg::Get(job, reply) => {
                 let _ = reply.send(state.status_of(job));
             }
@@ -183,6 +218,9 @@ impl Actor for JobSupervisor {
             SupervisorMsg::Workers(reply) => state.list_workers(reply),
             SupervisorMsg::Drain(worker, drain, reply) => {
                 let _ = reply.send(state.drain(worker, drain));
+            }
+            SupervisorMsg::DatasetGone(digest) => {
+                state.datasets.remove(&digest);
             }
             SupervisorMsg::DatasetAdded(digest) => {
                 state.datasets.insert(digest);
@@ -200,6 +238,7 @@ impl Actor for JobSupervisor {
             SupervisorMsg::Flush => state.flush(),
             SupervisorMsg::Tick => {
                 state.look_at_disk();
+                state.remove_expired(&myself);
                 let now = state.clock.now().mono;
                 state.roster_event(RosterEvent::Tick(now));
             }

@@ -21,6 +21,7 @@ use crate::engine::{JobEffect, JobEvent, JobFilter, JobMachine, JobRecord, JobVi
 use crate::limits;
 
 use super::actor::{EndedJob, SupervisorState};
+use super::deletion::was_deleted;
 use super::msg::{Submission, SupervisorMsg};
 use super::status::JobStatus;
 
@@ -42,6 +43,10 @@ impl SupervisorState {
             }
             Some(Repeated::Made(job)) => {
                 let _ = reply.send(self.status_of(job));
+                return;
+            }
+            Some(Repeated::Gone(job)) => {
+                let _ = reply.send(Err(was_deleted(&submission.request_id, job)));
                 return;
             }
             Some(Repeated::Differs(job)) => {
@@ -189,6 +194,9 @@ impl SupervisorState {
             let _ = seat.proxy.cast(ProxyMsg::JobGone(id));
         }
         self.mark(myself, id);
+        if let Some(view) = self.views.get(&id).cloned() {
+            self.note_expiry(myself, &view);
+        }
     }
 
     /// A result of a job that is not known to the session that brought it: of an earlier session, or of a job that has ended.
@@ -271,7 +279,9 @@ impl SupervisorState {
 
     /// Gives a job that has ended its actor back. The inner error: there is no room for it.
     async fn begin_again(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId) -> Result<Result<(), Error>, ActorProcessingErr> {
-        let files = self.takes_a_job().and_then(|()| self.disk.noting(self.open_files(job)));
+        let spec = self.ended.get(&job).map(|ended| ended.record.spec.clone());
+        let has_data = spec.map_or(Ok(()), |spec| self.has_data_of(&spec).map_err(|error| error.context(job)));
+        let files = has_data.and_then(|()| self.takes_a_job()).and_then(|()| self.disk.noting(self.open_files(job)));
         let files = match files {
             Ok(files) => files,
             Err(error) => return Ok(Err(error)),
@@ -283,7 +293,8 @@ impl SupervisorState {
         } else {
             self.sessions.values().map(|seat| seat.worker).collect()
         };
-        if let Some(EndedJob { record, strays, .. }) = self.ended.remove(&job) {
+        if let Some(EndedJob { record, strays, view }) = self.ended.remove(&job) {
+            self.forget_expiry(&view);
             let machine = JobMachine::new(record, self.epoch, known).with_strays(strays);
             self.start_again(myself, machine, files).await?;
         }
@@ -296,6 +307,7 @@ impl SupervisorState {
             reason: explain::reason(view, &self.roster, place),
             past_finish_line: self.roster.past_finish_line(view),
             eta_seconds: view.eta_seconds(self.roster.slots()),
+            expires: self.expires(view),
             view: view.clone(),
         }
     }
@@ -335,10 +347,11 @@ impl SupervisorState {
     }
 
     /// Notes a job that had ended before this start.
-    pub(super) fn note_ended(&mut self, record: JobRecord) {
+    pub(super) fn note_ended(&mut self, myself: &ActorRef<SupervisorMsg>, record: JobRecord) {
         let view = JobMachine::new(record.clone(), self.epoch, BTreeSet::new()).view();
         self.views.insert(record.id, view.clone());
-        self.ended.insert(record.id, EndedJob { record, view, strays: Strays::default() });
+        self.ended.insert(record.id, EndedJob { record, strays: Strays::default(), view: view.clone() });
+        self.note_expiry(myself, &view);
     }
 
     pub(super) fn tell_watch_of_restart(&self, job: JobId) {

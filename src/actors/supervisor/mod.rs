@@ -4,6 +4,7 @@
 //! slot of a session after it heard of its end.
 
 mod actor;
+mod deletion;
 mod jobs;
 mod msg;
 mod recovery;
@@ -11,5 +12,6 @@ mod sessions;
 mod status;
 
 pub use actor::{JobSupervisor, SupervisorArgs};
+pub use deletion::{DatasetUsers, KEEP, deletable};
 pub use msg::{Attaching, Submission, SupervisorMsg};
 pub use status::{JobStatus, WorkerPhase, WorkerStatus};

@@ -1,5 +1,7 @@
 //! What the supervisor is told and asked.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ractor::{ActorId, ActorRef, RpcReplyPort};
 use tokio::sync::mpsc;
 
@@ -7,10 +9,11 @@ use crate::actors::job::{JobSnapshot, VerbAnswer};
 use crate::actors::proxy::ProxyMsg;
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, Hello, ToWorker};
-use crate::domain::{Error, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
+use crate::domain::{Digest, Error, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
 use crate::engine::explain::Explanation;
-use crate::engine::{JobFilter, JobView, Trust};
+use crate::engine::{JobFilter, JobRecord, JobView, Trust};
 
+use super::deletion::{DatasetUsers, DeletionReply, NoBackup};
 use super::status::{JobStatus, WorkerStatus};
 
 /// A job as it comes in, checked.
@@ -87,6 +90,27 @@ pub enum SupervisorMsg {
     },
     /// What a verb would come to now; changes nothing.
     Preview(JobId, Wish, RpcReplyPort<VerbAnswer>),
+    /// Remove a job that has ended; answered, with what it was, once that is durable.
+    Delete(JobId, DeletionReply),
+    /// A deletion is durable.
+    Deleted(JobId),
+    /// Remove a job as soon as it has ended; answered once that wish is durable.
+    Doom(JobId, DeletionReply),
+    /// Such a wish is durable.
+    Doomed(JobId, DeletionReply),
+    /// Remove the files of a deleted job.
+    RemoveFiles(Box<JobRecord>, NoBackup),
+    /// Remove a data set, unless a job needs it.
+    DeleteDataset {
+        /// Which.
+        digest: Digest,
+        /// Not even if only jobs that have ended use it.
+        unused: bool,
+        /// The answer, once that is durable.
+        reply: RpcReplyPort<Result<(), Error>>,
+    },
+    /// The jobs that use these data sets.
+    DatasetUsers(BTreeSet<Digest>, RpcReplyPort<BTreeMap<Digest, DatasetUsers>>),
     /// One job.
     Get(JobId, RpcReplyPort<Result<JobStatus, Error>>),
     /// Jobs, newest first, before a number.
@@ -110,6 +134,8 @@ pub enum SupervisorMsg {
     Drain(WorkerId, bool, RpcReplyPort<Result<(), Error>>),
     /// A data set may be used by jobs from now on.
     DatasetAdded(crate::domain::Digest),
+    /// A data set is deleted.
+    DatasetGone(Digest),
     /// Connected workers and their slots.
     Slots(RpcReplyPort<(u32, u32)>),
     /// Somebody watches a job, or nobody any more.

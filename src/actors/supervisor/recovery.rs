@@ -24,7 +24,7 @@ impl SupervisorState {
         workers: BTreeSet<WorkerId>,
     ) -> Result<(), ActorProcessingErr> {
         if record.ended.is_some() {
-            self.note_ended(record);
+            self.note_ended(myself, record);
             return Ok(());
         }
         let files = JobStore::open(&self.data_dir, record.id)?;
@@ -79,7 +79,7 @@ impl SupervisorState {
         let read = self.journal.read(move |ledger| (ledger.jobs.get(&job).cloned(), ledger.attached.clone())).await?;
         let (Some(record), known) = read else { return Ok(()) };
         if record.ended.is_some() {
-            self.note_ended(record);
+            self.note_ended(myself, record);
             return Ok(());
         }
         let files = self.open_files(job)?;

@@ -15,6 +15,8 @@ pub struct JobStatus {
     pub past_finish_line: bool,
     /// Seconds to its end, as a range.
     pub eta_seconds: Option<(f64, f64)>,
+    /// When it is removed by itself, once it has ended.
+    pub expires: Option<WallTime>,
 }
 
 /// What a worker does.

@@ -9,8 +9,9 @@ use proptest::sample::Index;
 
 use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use crate::domain::{
-    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, MaxFailed, Merge, Outcome, Packed,
-    Pattern, Policy, Record, Resources, ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime, WorkerId,
+    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Keep, MaxFailed, Merge, Outcome,
+    Packed, Pattern, Policy, Record, Resources, ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime,
+    WorkerId,
 };
 
 const NAME: &str = "[a-zé][a-z0-9 ._=é-]{0,20}";
@@ -149,12 +150,12 @@ pub fn spec() -> impl Strategy<Value = JobSpec> {
     let times = (prop::option::of(span(Duration::from_secs(31_536_000))), span(Duration::from_secs(3600)));
     let merge = prop_oneof![Just(Merge::None), Just(Merge::Concat)];
     let command = ("[^\0{]{1,12}", prop::collection::vec(text, 0..4));
-    let policy = (prop::collection::btree_set(-1i32..=255, 0..4), span(Duration::from_secs(3600)), prop::option::of(0u32..=100)).prop_map(
-        |(retry_on, retry_delay, max)| {
+    let keep = prop::option::of(prop_oneof![Just(Keep::Forever), span(Duration::from_secs(100)).prop_map(Keep::For)]);
+    let policy = (prop::collection::btree_set(-1i32..=255, 0..4), span(Duration::from_secs(3600)), prop::option::of(0u32..=100), keep)
+        .prop_map(|(retry_on, retry_delay, max, keep)| {
             let max_failed = max.map(|max| if max % 2 == 0 { MaxFailed::Count(max) } else { MaxFailed::Percent(max as u8) });
-            Policy { retry_on, retry_delay, max_failed }
-        },
-    );
+            Policy { retry_on, retry_delay, max_failed, keep }
+        });
     (NAME, TEXT, input(), command, env, with, resources(), times, (0u32..=1000, policy), merge).prop_map(
         |(name, owner, input, (program, arguments), env, with, needs, (timeout, grace), (retries, policy), merge)| {
             let placeholders = with.keys().map(|name| format!("--ref={{with:{name}}}"));

@@ -8,7 +8,7 @@ use super::input::{input_from_pb, input_to_pb};
 use super::resources::{resources_from_pb, resources_to_pb};
 use super::shared_file::{shared_files_from_pb, shared_files_to_pb};
 use super::time::{duration_from_pb, duration_to_pb};
-use crate::domain::{Error, JobSpec, Merge, Policy, SplitRule};
+use crate::domain::{Error, JobSpec, Keep, Merge, Policy, SplitRule};
 use crate::limits::{self, DEFAULT_GRACE, NAME_MAX_BYTES};
 use crate::rpc::pb;
 
@@ -29,6 +29,11 @@ pub fn spec_to_pb(spec: &JobSpec) -> pb::JobSpec {
         retry_on: spec.policy.retry_on.iter().copied().collect(),
         retry_delay: Some(duration_to_pb(spec.policy.retry_delay)),
         max_failed: spec.policy.max_failed.map(|max| max.to_string()).unwrap_or_default(),
+        keep: match spec.policy.keep {
+            Some(Keep::For(span)) => Some(duration_to_pb(span)),
+            Some(Keep::Forever) | None => None,
+        },
+        keep_forever: spec.policy.keep == Some(Keep::Forever),
     }
 }
 
@@ -56,7 +61,10 @@ pub fn spec_from_pb(spec: pb::JobSpec, resolve: impl FnOnce(&str) -> SplitRule) 
         grace: grace_from_pb(spec.grace)?,
         retries: between("retries", spec.retries, 0..=limits::RETRIES_MAX)?,
         merge: merge_from_pb(spec.merge)?,
-        policy: policy_from_pb(spec.retry_on, spec.retry_delay, &spec.max_failed)?,
+        policy: Policy {
+            keep: keep_from_pb(spec.keep, spec.keep_forever)?,
+            ..policy_from_pb(spec.retry_on, spec.retry_delay, &spec.max_failed)?
+        },
     })
 }
 
@@ -90,7 +98,15 @@ fn policy_from_pb(retry_on: Vec<i32>, delay: Option<prost_types::Duration>, max_
     }
     let max_failed = Some(max_failed).filter(|text| !text.is_empty()).map(str::parse).transpose();
     let max_failed = max_failed.map_err(|error: Error| refuse("max_failed", error.message))?;
-    Ok(Policy { retry_on, retry_delay, max_failed })
+    Ok(Policy { retry_on, retry_delay, max_failed, keep: None })
+}
+
+fn keep_from_pb(keep: Option<prost_types::Duration>, forever: bool) -> Result<Option<Keep>, Error> {
+    match (keep, forever) {
+        (Some(_), true) => Err(refuse("keep_forever", "not beside keep: set one of them")),
+        (None, true) => Ok(Some(Keep::Forever)),
+        (keep, false) => keep.map(duration_from_pb).transpose().within("keep").map(|span| span.map(Keep::For)),
+    }
 }
 
 fn merge_to_pb(merge: Merge) -> pb::Merge {

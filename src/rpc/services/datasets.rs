@@ -31,7 +31,14 @@ pub struct Datasets {
 }
 
 pub(super) fn message((digest, record): DatasetEntry) -> pb::Dataset {
-    pb::Dataset { digest: digest.to_string(), name: record.name, len: record.len, created: Some(time_to_pb(record.at)) }
+    pb::Dataset {
+        digest: digest.to_string(),
+        name: record.name,
+        len: record.len,
+        created: Some(time_to_pb(record.at)),
+        used_by_count: 0,
+        used_by: Vec::new(),
+    }
 }
 
 impl Datasets {
@@ -61,6 +68,17 @@ impl Datasets {
         })
         .await?;
         self.head.add_dataset(stored, name).await.map(message).map_err(wrong)
+    }
+
+    /// Data sets as they are shown, with the jobs that use them.
+    async fn messages(&self, entries: Vec<DatasetEntry>) -> Result<Vec<pb::Dataset>, Error> {
+        let users = self.head.users_of(entries.iter().map(|(digest, _)| *digest).collect()).await?;
+        let used = entries.into_iter().map(|(digest, record)| {
+            let users = users.get(&digest).cloned().unwrap_or_default();
+            let used_by = users.first.iter().map(ToString::to_string).collect();
+            pb::Dataset { used_by_count: u32::try_from(users.count).unwrap_or(u32::MAX), used_by, ..message((digest, record)) }
+        });
+        Ok(used.collect())
     }
 
     async fn read(&self, request: pb::ReadDatasetRequest) -> Result<PieceStream<pb::ReadDatasetResponse>, Error> {
@@ -140,8 +158,17 @@ impl DatasetService for Datasets {
     }
 
     async fn get_dataset(&self, request: Request<pb::GetDatasetRequest>) -> Result<Response<pb::Dataset>, Status> {
-        let get = async { self.head.dataset(request.into_inner().digest.parse()?).await };
-        get.await.map(|entry| Response::new(message(entry))).map_err(|error| to_status(&error))
+        let get = async {
+            let entry = self.head.dataset(request.into_inner().digest.parse()?).await?;
+            self.messages(vec![entry]).await?.pop().ok_or_else(|| Error::internal("a data set that is none"))
+        };
+        get.await.map(Response::new).map_err(|error: Error| to_status(&error))
+    }
+
+    async fn delete_dataset(&self, request: Request<pb::DeleteDatasetRequest>) -> Result<Response<pb::Dataset>, Status> {
+        let request = request.into_inner();
+        let delete = async { self.head.delete_dataset(request.digest.parse()?, request.unused).await };
+        delete.await.map(|entry| Response::new(message(entry))).map_err(|error: Error| to_status(&error))
     }
 
     async fn list_datasets(&self, request: Request<pb::ListDatasetsRequest>) -> Result<Response<pb::ListDatasetsResponse>, Status> {
@@ -152,7 +179,7 @@ impl DatasetService for Datasets {
             let mut all = self.head.all_datasets().await?;
             all.sort_by(|a, b| (&a.1.name, a.0).cmp(&(&b.1.name, b.0)));
             let more = all.len() > skip.saturating_add(limit);
-            let datasets = all.into_iter().skip(skip).take(limit).map(message).collect();
+            let datasets = self.messages(all.into_iter().skip(skip).take(limit).collect()).await?;
             let next_page_token = if more { (skip + limit).to_string() } else { String::new() };
             Ok(pb::ListDatasetsResponse { datasets, next_page_token })
         };

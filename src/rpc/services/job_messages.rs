@@ -29,6 +29,7 @@ fn job_of_view(view: &JobView) -> pb::Job {
         started: view.began.map(time_to_pb),
         finished: view.ended.map(time_to_pb),
         round: view.round,
+        expires: None,
     }
 }
 
@@ -38,8 +39,14 @@ pub fn job(status: &JobStatus) -> pb::Job {
         past_finish_line: status.past_finish_line,
         reason: status.reason.clone(),
         eta: status.eta_seconds.map(|(low_seconds, high_seconds)| pb::Eta { low_seconds, high_seconds }),
+        expires: status.expires.map(time_to_pb),
         ..job_of_view(&status.view)
     }
+}
+
+/// What a deleted job was.
+pub fn deleted(status: &JobStatus) -> pb::ControlReply {
+    pb::ControlReply { job: Some(job(status)), changed: true, ..Default::default() }
 }
 
 /// Jobs as a page, of what was asked for at most `limit`; shorter where a longer one would be too large a message.
@@ -121,7 +128,7 @@ mod tests {
         let status = |id: u64| {
             let spec = JobSpec { command: vec!["x".repeat(100_000)], ..job_spec() };
             let view = JobMachine::new(JobRecord::new(Submitted { spec, ..submitted(id) }), Epoch(1), BTreeSet::new()).view();
-            JobStatus { view, reason: String::new(), past_finish_line: false, eta_seconds: None }
+            JobStatus { view, reason: String::new(), past_finish_line: false, eta_seconds: None, expires: None }
         };
         let jobs: Vec<JobStatus> = (1..=50).rev().map(status).collect();
         let first = page(&jobs, 1000);

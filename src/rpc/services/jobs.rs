@@ -19,7 +19,7 @@ use crate::rpc::status::to_status;
 
 use super::job_messages::{self, job_and_index};
 use super::pieces::{self, PieceStream, Transfers};
-use super::steering::{Asked, wish};
+use super::steering::{Asked, check_reason, wish};
 use super::{logs, task_list};
 
 /// Items of a page when the request does not say.
@@ -86,8 +86,9 @@ impl Jobs {
 
     async fn steer(&self, asked: Asked) -> Result<Response<pb::ControlReply>, Status> {
         let control = async {
+            let deletes = matches!(&asked, Asked::Kill(kill) if kill.delete);
             let (job, wish) = self.wish(asked).await?;
-            let answer = self.head.verb(job, wish).await;
+            let answer = if deletes { self.head.kill_and_delete(job, wish).await } else { self.head.verb(job, wish).await };
             let status = self.head.job(job).await.ok();
             job_messages::control_reply(answer, status.as_ref())
         };
@@ -281,6 +282,18 @@ impl JobService for Jobs {
         self.steer(Asked::Kill(request.into_inner())).await
     }
 
+    async fn delete_job(&self, request: Request<pb::DeleteJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
+        let request = request.into_inner();
+        let delete = async {
+            check_reason(&request.reason)?;
+            let job: JobId = request.id.parse()?;
+            tracing::info!(%job, reason = request.reason, "to be deleted");
+            let status = self.head.delete(job).await?;
+            Ok(job_messages::deleted(&status))
+        };
+        delete.await.map(Response::new).map_err(|error: Error| to_status(&error))
+    }
+
     async fn set_job_priority(&self, request: Request<pb::SetJobPriorityRequest>) -> Result<Response<pb::ControlReply>, Status> {
         self.steer(Asked::Priority(request.into_inner())).await
     }
@@ -292,6 +305,9 @@ impl JobService for Jobs {
     async fn preview_verb(&self, request: Request<pb::PreviewVerbRequest>) -> Result<Response<pb::ControlReply>, Status> {
         let preview = async {
             let asked = request.into_inner().verb.ok_or_else(|| Error::invalid("verb: missing"))?;
+            if let Asked::Delete(request) = &asked {
+                return self.head.preview_delete(request.id.parse()?).await.map(|status| job_messages::deleted(&status));
+            }
             let (job, wish) = self.wish(asked).await?;
             let answer = self.head.preview(job, wish).await;
             job_messages::control_reply(answer, None)

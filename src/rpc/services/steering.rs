@@ -23,6 +23,7 @@ pub fn wish(asked: Asked, now: WallTime) -> Result<(JobId, Wish), Error> {
         }
         Asked::Kill(pb::KillJobRequest { id, reason, running, .. }) => (id, Verb::Kill(kill_mode_from_pb(running)?), reason),
         Asked::Priority(pb::SetJobPriorityRequest { id, reason, priority, .. }) => (id, Verb::SetPriority(priority), reason),
+        Asked::Delete(_) => return Err(Error::internal("a deletion is no wish of a job's own")),
         Asked::Limit(pb::SetJobLimitRequest { id, reason, max_running, .. }) => {
             (id, Verb::SetLimit((max_running > 0).then_some(max_running)), reason)
         }
@@ -40,7 +41,7 @@ fn number_of(request_id: &str) -> Result<u128, Error> {
     Ok(digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte)))
 }
 
-fn check_reason(reason: &str) -> Result<(), Error> {
+pub(super) fn check_reason(reason: &str) -> Result<(), Error> {
     const REASON_MAX_BYTES: usize = 1024;
     if reason.len() > REASON_MAX_BYTES || reason.chars().any(char::is_control) {
         return Err(Error::invalid(format!("reason: one line of at most {REASON_MAX_BYTES} bytes is allowed")));

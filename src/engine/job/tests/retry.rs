@@ -126,7 +126,7 @@ fn the_rounds_come_back_with_a_snapshot() {
     let mut story = failed();
     story.verb(AGAIN);
     story.disk_catches_up();
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger { last_job: JobId(7), ..Ledger::default() };
     ledger.jobs.insert(JobId(7), story.job.record().clone());
     let mut read = Ledger::default();
     for mut part in ledger.parts() {
