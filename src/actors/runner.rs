@@ -160,6 +160,9 @@ impl Runner {
 
     /// Whether a task can be started here, in folders that are empty: tasks of other slots could have written to them since the last one.
     fn is_fit(&self) -> Result<(), MachineFault> {
+        if !self.in_doubt && self.folders.are_as_new() {
+            return Ok(());
+        }
         let reset = self.folders.reset();
         let fit = if self.in_doubt { reset.and_then(|()| self.folders.probe(limits::WORKER_DISK_MIN_BYTES)) } else { reset };
         fit.map_err(|error| error.message)

@@ -85,6 +85,27 @@ impl SlotFolders {
         self.reset_slot().map_err(|errno| Error::io(&self.slot, &io::Error::from(errno)))
     }
 
+    /// Whether a task that starts now finds all as new; a few system calls less than [`reset`](Self::reset).
+    pub fn are_as_new(&self) -> bool {
+        // What can't be looked at is a matter for a reset.
+        self.look().unwrap_or(false)
+    }
+
+    fn look(&self) -> SysResult<bool> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let slot = openat(rustix::fs::CWD, &self.slot, flags, Mode::empty())?;
+        let mut folders = 0;
+        for entry in Dir::read_from(&slot)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if is_real(name) && !is_as_new(slot.as_fd(), name)? {
+                return Ok(false);
+            }
+            folders += usize::from(name == WORK || name == OUT);
+        }
+        Ok(folders == 2)
+    }
+
     /// Whether the disk has room for so many bytes, and takes and keeps them; what is tried is removed.
     pub fn probe(&self, bytes: u64) -> Result<(), Error> {
         let path = self.slot.join("probe");
@@ -185,6 +206,7 @@ mod tests {
         fn after(self, script: &str) -> Self {
             let status = Command::new("/bin/sh").args(["-ec", script]).current_dir(self.folders.work()).status().unwrap();
             assert!(status.success(), "{script}");
+            assert_eq!(self.folders.are_as_new(), script == ":", "{script}");
             self.folders.reset().unwrap();
             self.is_as_new();
             self
@@ -203,6 +225,7 @@ mod tests {
             for file in [self.folders.stdout(), self.folders.stderr()] {
                 assert!(fs::symlink_metadata(&file).map_or(true, |meta| meta.is_file() && meta.len() == 0 && meta.nlink() == 1));
             }
+            assert!(self.folders.are_as_new());
         }
     }
 
