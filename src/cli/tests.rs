@@ -177,7 +177,7 @@ j12  human  ana    waiting, paused         0   1000   172       16       2  2023
     );
     assert_eq!(shell.run(&["show", "7", "--format", "json"]).await.out, format!("{want}\n"));
     let human = shell.run(&["show", "7"]).await.out;
-    assert!(human.contains("tasks     1000: 812 not started, 16 running, 170 succeeded, 2 failed, 0 killed\n"), "{human}");
+    assert!(human.contains("tasks      1000: 812 not started, 16 running, 170 succeeded, 2 failed, 0 killed\n"), "{human}");
 }
 
 #[tokio::test]
