@@ -10,6 +10,8 @@ use millpond::domain::ErrorKind;
 use millpond::rpc::client::Client;
 use millpond::rpc::pb;
 use millpond::rpc::status::from_status;
+use millpond::split::member::MemberPath;
+use millpond::split::tar::header_of;
 
 use super::cluster::Cluster;
 use super::is_full;
@@ -123,9 +125,9 @@ fn lines_and_records_without_end() {
     pond.cluster.ends(&job, 0);
     assert_eq!(pond.cluster.bundle(&job).text("000000/stdout").trim(), "8388608");
     pond.fails("long.txt.gz", line(17), "records:1/end=b", &["line 1", "PATTERN_LINE_MAX_BYTES"]);
+    let open = [b"a,b\n1,\"".as_slice(), &vec![b'x'; 65 << 20]].concat();
+    pond.fails("quote.csv.gz", gzip(&open), "csv:1", &["line 2 (byte 6)", "QUOTED_FIELD_MAX_BYTES"]);
     if is_full() {
-        let open = [b"a,b\n1,\"".as_slice(), &vec![b'x'; 65 << 20]].concat();
-        pond.fails("quote.csv.gz", gzip(&open), "csv:1", &["line 2 (byte 6)", "QUOTED_FIELD_MAX_BYTES"]);
         pond.fails("huge.txt.gz", line(1025), "lines:1", &["record 0, from byte 0 on", "RECORD_MAX_BYTES"]);
     }
     pond.stays_well();
@@ -240,6 +242,14 @@ fn archives_that_are_too_much() {
         }
     });
     pond.refused("bomb.zip", 1, &["no room for 7.8 TiB", "free some space"]);
+    if is_full() {
+        let mut tar = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        for no in 0..=1_000_000 {
+            let path = MemberPath::new(format!("{:03}/{no}", no / 1000).as_bytes()).unwrap();
+            tar.write_all(&header_of(&path, 0)).unwrap();
+        }
+        pond.fails("million.tgz", tar.finish().unwrap(), "files/chunks:9", &["`1000/1000000` (byte 512000000)", "ARCHIVE_FILES_MAX"]);
+    }
     // One that lies makes no more than it says.
     zip(&pond.cluster.path("liar.zip"), &["bomb"], |bytes| {
         let central = memchr::memmem::find(bytes, b"PK\x01\x02").unwrap();
