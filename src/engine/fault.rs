@@ -55,8 +55,6 @@ pub enum Fault {
     WallClockTrusted,
     /// A session reports all of its worker's resources as free, whatever its tasks take.
     NeedsForgotten,
-    /// A worker starts a task whether what it needs is free or not.
-    EquipmentIgnored,
     /// A request whose job was deleted makes another one.
     GoneForgotten,
 }

@@ -352,8 +352,7 @@ impl SlotTable {
         for (at, slot) in self.slots.iter_mut().enumerate() {
             let Some(slot) = slot.as_mut().filter(|slot| slot.phase == Phase::Ready) else { continue };
             let wants = self.wants.get(&at).cloned().unwrap_or_default();
-            let lacks = self.fault != Some(Fault::EquipmentIgnored) && !self.equipment.take(at, wants);
-            if lacks {
+            if !self.equipment.take(at, wants) {
                 continue;
             }
             slot.phase = Phase::Running { unwanted: false };

@@ -133,7 +133,6 @@ fn planted_faults_are_caught() {
         Fault::WallClockTrusted,
         Fault::NeedsForgotten,
         Fault::GoneForgotten,
-        Fault::EquipmentIgnored,
     ];
     let mut late = Vec::new();
     for fault in faults {
