@@ -153,6 +153,7 @@ pub(crate) enum Verb {
     /// Drop the tasks that have not started, and end the job
     Kill(KillArgs),
     /// Remove jobs that have ended, with their bundles
+    #[command(visible_alias = "rm")]
     Delete(ControlArgs),
     /// Change a job's place in the order
     #[command(override_usage = "millpond priority [OPTIONS] [JOB]... <N>")]
