@@ -183,9 +183,11 @@ impl Session {
                 effects.push(SessionEffect::Send(ToWorker::Fence(FenceId(self.last_fence), job)));
             }
             SessionEvent::Adopted(lease, needs) => {
-                // What is known of it stays: a job that is begun again takes a result that waits for a task that runs.
-                let held = self.held.entry(key(&lease)).or_insert(Held { lease, needs, sent: None, since: None });
-                (held.lease, held.sent) = (lease, None);
+                // What is known of it stays: a job that is begun again takes a result that waits, or has just come, for a task that runs.
+                if !self.unacknowledged.contains_key(&key(&lease)) {
+                    let held = self.held.entry(key(&lease)).or_insert(Held { lease, needs, sent: None, since: None });
+                    (held.lease, held.sent) = (lease, None);
+                }
                 effects.push(self.room_report(Vec::new(), now));
             }
             SessionEvent::JobGone(job) => {
