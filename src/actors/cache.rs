@@ -18,6 +18,9 @@ use crate::domain::{Chunk, Digest, Error, ErrorKind};
 
 use super::data_port::{DataPort, TransferError};
 
+/// Folders nested deeper than this are not opened again.
+const FOLDERS_DEEP_MAX: u32 = 200;
+
 /// Something to have at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -97,7 +100,13 @@ impl Cache {
     /// An empty cache in a folder, which is made, or emptied.
     pub fn new(dir: &Path, max_bytes: u64, port: Arc<dyn DataPort>) -> Result<Arc<Self>, Error> {
         if dir.exists() {
-            std::fs::remove_dir_all(dir).map_err(|error| Error::io(dir, &error))?;
+            remove(dir);
+        }
+        if dir.exists() {
+            // A task's work; it must not keep the worker from its own.
+            let aside = free_name_beside(dir);
+            tracing::warn!(folder = %dir.display(), aside = %aside.display(), "the cache can't be emptied: it is put aside, remove it by hand");
+            std::fs::rename(dir, &aside).map_err(|error| Error::io(dir, &error))?;
         }
         std::fs::create_dir_all(dir).map_err(|error| Error::io(dir, &error))?;
         Ok(Arc::new(Self { dir: dir.to_owned(), max_bytes, port, table: Mutex::default() }))
@@ -109,7 +118,16 @@ impl Cache {
     }
 
     /// The piece, fetched if it is not there.
+    ///
+    /// What has begun goes on to its end though nobody waits for it any more: a fetch that stopped midway would leave files that are
+    /// nobody's.
     pub async fn get(self: &Arc<Self>, piece: &Piece) -> Result<Pinned, TransferError> {
+        let (cache, piece) = (self.clone(), piece.clone());
+        let got = tokio::spawn(async move { cache.get_to_the_end(&piece).await });
+        got.await.unwrap_or_else(|_| Err(Error::internal("fetching a file broke off").into()))
+    }
+
+    async fn get_to_the_end(self: &Arc<Self>, piece: &Piece) -> Result<Pinned, TransferError> {
         let key = (piece.key(), piece.name.clone());
         let file = {
             let mut table = self.table();
@@ -228,6 +246,8 @@ fn settle_files(layout: Layout, from: &Path, to: &Path) -> Result<(u64, PathBuf)
         if let Some(folder) = to.parent() {
             std::fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
         }
+        // What could not be removed, or is nobody's, must not stand in the way.
+        remove(to);
         std::fs::rename(&unpacked, to).map_err(|error| io(to, &error))?;
         let path = match layout {
             Layout::OneFile => to.join(last.file_name().unwrap_or_default()),
@@ -236,17 +256,41 @@ fn settle_files(layout: Layout, from: &Path, to: &Path) -> Result<(u64, PathBuf)
         Ok((len, path))
     });
     if settled.is_err() {
-        let _ = std::fs::remove_dir_all(&unpacked);
+        remove(&unpacked);
     }
     let _ = std::fs::remove_file(from);
     settled
 }
 
-/// Removes what was in the cache; what can't be removed stays until the next start.
+/// Removes what was in the cache, though a task may have locked its folders; what can't be removed stays until the next start.
 fn remove(path: &Path) {
-    if std::fs::remove_file(path).is_err() {
-        let _ = std::fs::remove_dir_all(path);
+    if std::fs::remove_file(path).is_ok() || std::fs::remove_dir_all(path).is_ok() {
+        return;
     }
+    unlock(path, 0);
+    let _ = std::fs::remove_dir_all(path);
+}
+
+/// Lets this user into a folder again, and into those in it; links are not followed.
+fn unlock(folder: &Path, depth: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    if depth > FOLDERS_DEEP_MAX || !std::fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir()) {
+        return;
+    }
+    let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755));
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        unlock(&entry.path(), depth + 1);
+    }
+}
+
+/// `cache-1`, or the next that there is not.
+fn free_name_beside(dir: &Path) -> PathBuf {
+    let name = |number: u32| {
+        let mut name = dir.as_os_str().to_owned();
+        name.push(format!("-{number}"));
+        PathBuf::from(name)
+    };
+    (1..u32::MAX).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(u32::MAX))
 }
 
 struct HashWriter<'a>(&'a mut Sha256);
@@ -265,6 +309,7 @@ impl std::io::Write for HashWriter<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use crate::actors::data_port::{BoxFuture, ResultHeader};
@@ -274,16 +319,20 @@ mod tests {
     #[derive(Default)]
     struct Letters {
         fetches: AtomicUsize,
+        /// A fetch writes its file, and then waits for so long.
+        slow: Duration,
     }
 
     impl DataPort for Letters {
         fn fetch(&self, _: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, TransferError>> {
             self.fetches.fetch_add(1, Ordering::SeqCst);
+            let slow = self.slow;
             Box::pin(async move {
                 let all = b"abcdefghij";
                 let ranges = if ranges.is_empty() { vec![(0, 10)] } else { ranges };
                 let bytes: Vec<u8> = ranges.iter().flat_map(|(at, len)| all[*at as usize..(*at + *len) as usize].to_vec()).collect();
                 std::fs::write(&to, &bytes).map_err(|error| TransferError::Here(Error::io(&to, &error)))?;
+                tokio::time::sleep(slow).await;
                 Ok(bytes.len() as u64)
             })
         }
@@ -322,6 +371,34 @@ mod tests {
         assert!(!first_path.exists());
         drop(second);
         assert!(second_path.exists(), "it fits");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_fetched_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let port = Arc::new(Letters { slow: Duration::from_millis(50), ..Letters::default() });
+        let cache = Cache::new(&dir.path().join("cache"), 100_000, port.clone()).unwrap();
+        let piece = chunk(0, 5, 0);
+        assert!(tokio::time::timeout(Duration::from_millis(10), cache.get(&piece)).await.is_err());
+        assert_eq!(std::fs::read(&cache.get(&piece).await.unwrap().path).unwrap(), b"abcde");
+        assert_eq!(port.fetches.load(Ordering::SeqCst), 1);
+        let left: Vec<_> = std::fs::read_dir(dir.path().join("cache")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("fetching")), "{left:?}");
+    }
+
+    #[test]
+    fn a_cache_that_a_task_has_locked_is_emptied_all_the_same() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, inner) = (dir.path().join("cache"), dir.path().join("cache/a/b"));
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::write(inner.join("x"), "x").unwrap();
+        for locked in [&inner, &dir.path().join("cache/a")] {
+            std::fs::set_permissions(locked, std::fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        Cache::new(&cache, 100, Arc::new(Letters::default())).unwrap();
+        assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 0);
+        assert_eq!(free_name_beside(&cache), dir.path().join("cache-1"));
     }
 
     #[tokio::test]

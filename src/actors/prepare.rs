@@ -6,6 +6,7 @@ use crate::archive::Layout;
 use crate::domain::wire::{JobInfo, Lease};
 use crate::domain::{Chunk, Cut, Error, ErrorKind, Input, Packing, Record, SplitRule};
 use crate::engine::slot_table::Preparation;
+use crate::limits::NAME_MAX_BYTES;
 
 use super::cache::{Cache, Piece, Pinned};
 use super::data_port::TransferError;
@@ -45,12 +46,19 @@ fn layout(rule: &SplitRule) -> Option<Layout> {
 }
 
 /// `spectra-000042.mgf`: the data set's own ending stays, since programs look at it; but a chunk is never compressed.
+///
+/// A long name loses the end of its stem, so that a file can have the chunk's.
 fn chunk_name(name: &str, index: u64) -> String {
     let name = &*Packing::plain_name(name);
-    match name.rsplit_once('.') {
-        Some((stem, ending)) if !stem.is_empty() => format!("{stem}-{index:06}.{ending}"),
-        _ => format!("{name}-{index:06}"),
-    }
+    let number = format!("-{index:06}");
+    let (stem, ending) = match name.rfind('.') {
+        // An ending that leaves no room for a stem is none.
+        Some(at) if at > 0 && number.len() + name.len() - at < NAME_MAX_BYTES => name.split_at(at),
+        _ => (name, ""),
+    };
+    let room = NAME_MAX_BYTES.saturating_sub(number.len() + ending.len()).min(stem.len());
+    let room = (0..=room).rev().find(|&at| stem.is_char_boundary(at)).unwrap_or(0);
+    format!("{}{number}{ending}", &stem[..room])
 }
 
 /// What a failed preparation means for the task: given back if another try, or another worker, may do better.
@@ -73,5 +81,17 @@ mod tests {
         assert_eq!(chunk_name("a.fasta.gz", 7), "a-000007.fasta");
         assert_eq!(chunk_name("words", 1_234_567), "words-1234567");
         assert_eq!(chunk_name(".hidden", 0), ".hidden-000000");
+    }
+
+    #[test]
+    fn a_chunk_of_a_long_name_has_one_that_a_file_can_have() {
+        let ends_well = |name: &str, end: &str| {
+            let name = chunk_name(name, 7);
+            assert!(name.ends_with(end) && name.len() <= NAME_MAX_BYTES && name.len() > NAME_MAX_BYTES - 4, "{name}");
+        };
+        ends_well(&format!("{}.mgf", "a".repeat(251)), "a-000007.mgf");
+        ends_well(&format!("a{}.mgf", "\u{e9}".repeat(125)), "\u{e9}-000007.mgf");
+        ends_well(&"\u{20ac}".repeat(85), "\u{20ac}-000007");
+        ends_well(&format!("a.{}", "b".repeat(253)), "b-000007");
     }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::datasets::path_of;
 use super::folder;
-use crate::domain::{Digest, Error};
+use crate::domain::{Digest, Error, ErrorKind};
 use crate::failpoint;
 use crate::limits::PIECE_BYTES;
 
@@ -66,6 +66,7 @@ impl Upload {
             // Some of it may have been written: file and hash no longer agree.
             let error = Error::io(&self.path, &error);
             self.failed = Some(error.clone());
+            self.is_kept &= error.kind == ErrorKind::Exhausted;
             return Err(error);
         }
         self.hasher.update(bytes);
@@ -77,7 +78,11 @@ impl Upload {
     pub fn sync(&mut self) -> Result<(), Error> {
         self.usable()?;
         let synced = self.file.sync_data().map_err(|error| Error::io(&self.path, &error));
-        self.failed = synced.as_ref().err().cloned();
+        if let Err(error) = &synced {
+            // What the kernel has dropped it says once only: the next sync of the same bytes would succeed, and mean nothing.
+            self.failed = Some(error.clone());
+            self.is_kept = false;
+        }
         synced
     }
 

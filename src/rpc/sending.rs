@@ -122,11 +122,12 @@ async fn read(mut reader: Box<dyn AsyncRead + Send + Unpin>, sender: mpsc::Sende
     }
 }
 
-/// The id of a file's upload: the same for the same content of the same file on the same machine.
+/// The id of a file's upload: the same for the same content of the same file on the same machine, packed as it was.
 pub(super) fn upload_id(path: &std::path::Path, digest: &str, as_is: bool) -> uuid::Uuid {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let hash: [u8; 32] = Sha256::digest(format!("{digest} {as_is} {host} {}", path.display())).into();
+    let len = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file).map_or(0, |file| file.len());
+    let hash: [u8; 32] = Sha256::digest(format!("{digest} {as_is} {len} {host} {}", path.display())).into();
     uuid::Uuid::from_bytes(hash.first_chunk().copied().unwrap_or_default())
 }
 

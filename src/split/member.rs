@@ -89,6 +89,10 @@ impl Names {
                 "is one more than the {ARCHIVE_FILES_MAX} files that an archive may have (ARCHIVE_FILES_MAX): make several"
             ));
         }
+        if self.known.len() > 2 * ARCHIVE_FILES_MAX {
+            let max = 2 * ARCHIVE_FILES_MAX;
+            return Err(format!("is one more than the {max} files and folders that an archive may have: make several"));
+        }
         match self.known.insert(key(path.as_bytes()), false) {
             None => {}
             Some(false) => return Err("is there twice: which of them is meant?".into()),
