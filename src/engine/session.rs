@@ -241,8 +241,8 @@ impl Session {
         now: Now,
         effects: &mut Vec<SessionEffect>,
     ) {
-        // The room may have shrunk since the grant: what no longer fits goes back.
-        let surplus = runs.split_off(runs.len().min(self.room() as usize));
+        // The room may have shrunk since the grant, or have been granted twice, when a job's actor failed: what does not fit goes back.
+        let surplus = runs.split_off(self.fitting(needs, runs.len()));
         if !surplus.is_empty() {
             effects.push(SessionEffect::Returned(job, surplus.iter().map(|run| run.lease).collect()));
         }
@@ -351,9 +351,23 @@ impl Session {
     }
 
     fn room_report(&self, settled: Vec<GrantId>, now: Now) -> SessionEffect {
+        SessionEffect::Room { room: self.room(), free: self.free(), settled, trust: self.trust(now) }
+    }
+
+    /// What its leases leave of the worker.
+    fn free(&self) -> Resources {
         let forgets = self.fault == Some(Fault::NeedsForgotten);
-        let free = self.total.beside(self.held.values().map(|held| &held.needs).filter(|_| !forgets));
-        SessionEffect::Room { room: self.room(), free, settled, trust: self.trust(now) }
+        self.total.beside(self.held.values().map(|held| &held.needs).filter(|_| !forgets))
+    }
+
+    /// For how many of so many tasks of these needs the worker has room.
+    fn fitting(&self, needs: &Resources, wanted: usize) -> usize {
+        let most = self.room().min(u32::try_from(wanted).unwrap_or(u32::MAX));
+        if *needs == Resources::default() {
+            return most as usize;
+        }
+        let free = self.free();
+        (0..most).find(|more| !needs.fits(&free.less(needs, *more))).unwrap_or(most) as usize
     }
 
     /// What its leases take of the worker, all together.

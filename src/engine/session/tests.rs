@@ -74,6 +74,18 @@ fn sent(effects: &[SessionEffect]) -> Vec<u32> {
 }
 
 #[test]
+fn what_was_granted_twice_goes_back_where_it_does_not_fit() {
+    let mut story = Story::new();
+    story.deliver(&[0, 1, 2]);
+    let runs = [3, 4].map(|no| Delivery { lease: lease(no, 1), chunk: None }).into();
+    let effects = story.tell(SessionEvent::Deliver { grant: GrantId(9), job: JOB, needs: cpus(3), runs });
+    assert!(effects.contains(&SessionEffect::Returned(JOB, vec![lease(3, 1), lease(4, 1)])), "two cpus are left, and one slot");
+    let effects = story.deliver(&[5, 6]);
+    assert!(effects.contains(&SessionEffect::Returned(JOB, vec![lease(6, 1)])));
+    assert_eq!(story.session.used(), cpus(8));
+}
+
+#[test]
 fn a_worker_has_no_room_before_it_says_so() {
     let session = Session::new(SessionId(1), WorkerId(1), 4, cpus(8), now(0));
     assert_eq!(session.room(), 0);
