@@ -95,3 +95,13 @@ job() {
 entry() {
     python3 -c 'import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))' "$scratch/bundle.zip" "$1"
 }
+
+# same FILE FILE WHAT: says PASS; or which of WHAT differ, and ends with 1.
+same() {
+    if cmp "$1" "$2"; then
+        echo PASS
+    else
+        echo "FAIL: the $3 differ from those of an unsplit run"
+        exit 1
+    fi
+}

@@ -11,22 +11,8 @@ export LC_ALL=C
 
 here=$(cd "$(dirname "$0")" && pwd)
 
-fail() {
-    echo "run.sh: $*" >&2
-    exit 1
-}
-
-find_millpond() {
-    built=$here/../../target/release/millpond
-    if [ -n "${MILLPOND:-}" ]; then
-        [ -x "$MILLPOND" ] || fail "MILLPOND=$MILLPOND is no program; build it, or name another"
-        echo "$MILLPOND"
-    elif [ -x "$built" ]; then
-        echo "$built"
-    else
-        command -v millpond || fail "no millpond found; run 'cargo build --release' in the repository, or set MILLPOND"
-    fi
-}
+# shellcheck source=examples/common.sh
+. "$here/../common.sh"
 
 # 10,000 lines of an invented language whose words follow Zipf's law: the word of rank r is about 1/r as frequent as the first.
 # The random numbers are Park and Miller's (a = 16807, m = 2^31 - 1), which are exact in awk's doubles: the text is always the same.

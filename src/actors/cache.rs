@@ -15,11 +15,9 @@ use tokio::sync::OnceCell;
 
 use crate::archive::{Layout, unpack_files};
 use crate::domain::{Chunk, Digest, Error, ErrorKind};
+use crate::exec;
 
 use super::data_port::{DataPort, TransferError};
-
-/// Folders nested deeper than this are not opened again.
-const FOLDERS_DEEP_MAX: u32 = 200;
 
 /// Something to have at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,10 +97,9 @@ impl Drop for Pinned {
 impl Cache {
     /// An empty cache in a folder, which is made, or emptied.
     pub fn new(dir: &Path, max_bytes: u64, port: Arc<dyn DataPort>) -> Result<Arc<Self>, Error> {
-        if dir.exists() {
-            remove(dir);
-        }
-        if dir.exists() {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.for_each(|entry| remove(&entry.path()));
+        if std::fs::read_dir(dir).is_ok_and(|left| left.count() > 0) {
             // A task's work; it must not keep the worker from its own.
             let aside = free_name_beside(dir);
             tracing::warn!(folder = %dir.display(), aside = %aside.display(), "the cache can't be emptied: it is put aside, remove it by hand");
@@ -264,22 +261,13 @@ fn settle_files(layout: Layout, from: &Path, to: &Path) -> Result<(u64, PathBuf)
 
 /// Removes what was in the cache, though a task may have locked its folders; what can't be removed stays until the next start.
 fn remove(path: &Path) {
-    if std::fs::remove_file(path).is_ok() || std::fs::remove_dir_all(path).is_ok() {
-        return;
-    }
-    unlock(path, 0);
-    let _ = std::fs::remove_dir_all(path);
-}
-
-/// Lets this user into a folder again, and into those in it; links are not followed.
-fn unlock(folder: &Path, depth: u32) {
-    use std::os::unix::fs::PermissionsExt;
-    if depth > FOLDERS_DEEP_MAX || !std::fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir()) {
-        return;
-    }
-    let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755));
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        unlock(&entry.path(), depth + 1);
+    // One at a time: what is removed passes through a folder beside it.
+    static REMOVING: Mutex<()> = Mutex::new(());
+    let _one = REMOVING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Err(error) = exec::remove_tree(path)
+        && error.kind != ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "what was in the cache can't be removed");
     }
 }
 

@@ -24,7 +24,6 @@ pub mod intake;
 pub mod job;
 pub mod job_store;
 pub mod journal;
-pub mod launcher_deaths;
 mod new_folder;
 pub mod prepare;
 pub mod proxy;

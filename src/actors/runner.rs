@@ -16,10 +16,10 @@ use crate::exec::{self, Launcher, Placeholders, SlotFolders, Start, Stopper, Tas
 use crate::limits;
 
 use super::clock::wall_now;
-use super::launcher_deaths::LauncherDeaths;
 use super::prepare::Inputs;
 use super::result_box::{KeptBytes, KeptResult, ResultWriter};
 use super::worker::WorkerMsg;
+use crate::engine::launcher_deaths::LauncherDeaths;
 
 /// How long a launcher may be silent beyond what its task may take, before it is given up.
 const LAUNCHER_SLACK: Duration = Duration::from_secs(30);

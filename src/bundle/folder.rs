@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::link::{self, Root, Unfollowed};
 use super::names;
-use super::pack::PackError;
+use super::pack_error::PackError;
 use crate::domain::Error;
 use crate::limits::{self, OUTPUT_DEPTH_MAX_FOLDERS, OUTPUT_PATH_MAX_BYTES, OUTPUT_THINGS_MAX};
 

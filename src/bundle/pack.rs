@@ -10,40 +10,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::deflate::Deflater;
 use super::folder::{self, Folder};
-use crate::domain::{Digest, EntryKind, Error, Outcome, Packed, ResultEntry};
+use super::pack_error::PackError;
+use crate::domain::{Digest, EntryKind, Error, Packed, ResultEntry};
 use crate::limits::{self, OUTPUT_MAX_BYTES};
 
 /// What a description takes for an entry besides its name, at most (a kind, three numbers, a checksum); and what it takes besides entries.
 const ENTRY_HEADER_MAX_BYTES: usize = 40;
 const OTHER_HEADER_MAX_BYTES: usize = 64 * 1024;
-
-/// Why a result could not be packed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PackError {
-    /// What the task left can't be a result; another machine would say the same.
-    #[error("{reason}")]
-    Bad {
-        /// Why, for a person. Holds no path of this machine.
-        reason: String,
-    },
-    /// This machine could not read or write.
-    #[error(transparent)]
-    Io(#[from] Error),
-}
-
-impl PackError {
-    pub(super) fn bad(reason: impl Into<String>) -> Self {
-        Self::Bad { reason: reason.into() }
-    }
-
-    /// How the attempt ended, then; or the error that says nothing about it.
-    pub fn into_outcome(self) -> Result<Outcome, Error> {
-        match self {
-            Self::Bad { reason } => Ok(Outcome::OutputMissing { reason }),
-            Self::Io(error) => Err(error),
-        }
-    }
-}
 
 /// Packs a captured standard output, the last [`limits::STDERR_KEPT_BYTES`] of a captured standard error (either may be missing), and every
 /// regular file below a folder, and writes the packed bytes one behind the other. A symbolic link to a file of the folder is packed as its
@@ -263,8 +236,8 @@ mod tests {
         }
 
         fn refusal(&self) -> String {
-            match self.packed().unwrap_err().into_outcome().unwrap() {
-                Outcome::OutputMissing { reason } => reason,
+            match self.packed().unwrap_err() {
+                PackError::Bad { reason } => reason,
                 other => panic!("{other:?}"),
             }
         }
@@ -475,7 +448,7 @@ mod tests {
         slot.prints("stdout", "text");
         let full = &mut &mut [0u8; 3][..];
         let error = pack(&slot.0.path().join("stdout"), Path::new("/none"), &slot.output(), full).unwrap_err();
-        assert!(error.into_outcome().is_err());
+        assert!(matches!(error, PackError::Io(_)));
     }
 
     /// Set for the second start of the test below.

@@ -77,18 +77,23 @@ async fn add(source: &Source, name: Option<String>, client: &Client, ui: &mut Ui
     Ok(Exit::Done)
 }
 
+/// A page of what is stored, and the token of the next one.
+async fn page(client: &Client, page_token: String) -> Result<(Vec<pb::Dataset>, String), Error> {
+    let request = pb::ListDatasetsRequest { page_size: PAGE_MAX_ITEMS as i32, page_token };
+    let page = client.repeat(async || client.datasets().list_datasets(request.clone()).await).await?;
+    Ok((page.datasets, page.next_page_token))
+}
+
 /// All that is stored.
 async fn stored(client: &Client) -> Result<Vec<pb::Dataset>, Stop> {
     let mut stored = Vec::new();
-    let fetch = async |page_token: String| {
-        let request = pb::ListDatasetsRequest { page_size: PAGE_MAX_ITEMS as i32, page_token };
-        let page = client.repeat(async || client.datasets().list_datasets(request.clone()).await).await?;
-        Ok((page.datasets, page.next_page_token))
-    };
-    pages::each(fetch, |datasets| {
-        stored.extend(datasets);
-        Ok(())
-    })
+    pages::each(
+        async |token| page(client, token).await,
+        |datasets| {
+            stored.extend(datasets);
+            Ok(())
+        },
+    )
     .await?;
     Ok(stored)
 }
@@ -171,19 +176,18 @@ async fn delete(meant: &[String], unused: bool, dry_run: bool, client: &Client, 
 }
 
 async fn list(client: &Client, ui: &mut Ui) -> Ending {
-    let fetch = async |page_token: String| {
-        let request = pb::ListDatasetsRequest { page_size: PAGE_MAX_ITEMS as i32, page_token };
-        let page = client.repeat(async || client.datasets().list_datasets(request.clone()).await).await?;
-        Ok((page.datasets, page.next_page_token))
-    };
     let mut listing = Listing::begin(ui, "datasets", COLUMNS)?;
-    pages::each(fetch, |datasets| {
-        for data in &datasets {
-            let row = vec![data.digest.clone(), data.name.clone(), short_size(data.len), short_time(data.created.as_ref()), users(data)];
-            listing.item(ui, &data.digest, document::Dataset::of(data), row)?;
-        }
-        if datasets.is_empty() { Ok(()) } else { listing.end_of_page(ui) }
-    })
+    pages::each(
+        async |token| page(client, token).await,
+        |datasets| {
+            for data in &datasets {
+                let row =
+                    vec![data.digest.clone(), data.name.clone(), short_size(data.len), short_time(data.created.as_ref()), users(data)];
+                listing.item(ui, &data.digest, document::Dataset::of(data), row)?;
+            }
+            if datasets.is_empty() { Ok(()) } else { listing.end_of_page(ui) }
+        },
+    )
     .await?;
     listing.end(ui)?;
     Ok(Exit::Done)

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::actors::supervisor::KEEP;
 use crate::actors::{HeadOptions, WorkerOptions};
 use crate::cli::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
-use crate::domain::{Error, Resources};
+use crate::domain::{Error, Keep, Resources};
 use crate::engine::Watermarks;
 use crate::engine::slot_table::{Allowance, Equipment};
 use crate::limits::{REATTACH_WINDOW, RESERVE_AFTER};
@@ -43,7 +42,7 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
         data_dir: options.dir.join("head"),
         reattach: REATTACH_WINDOW,
         reserve_after: RESERVE_AFTER,
-        keep: KEEP,
+        keep: Keep::default(),
         watermarks: Watermarks::default(),
     };
     let head = Serving::start(listen, head_options).await?;

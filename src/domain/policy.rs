@@ -40,6 +40,13 @@ pub enum Keep {
     Forever,
 }
 
+impl Default for Keep {
+    /// As long as a head keeps jobs, unless it is told otherwise.
+    fn default() -> Self {
+        Self::For(limits::KEEP_DEFAULT)
+    }
+}
+
 impl Keep {
     /// When a job that ended then is removed by itself.
     pub fn expires(self, ended: WallTime) -> Option<WallTime> {

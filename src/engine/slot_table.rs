@@ -20,6 +20,7 @@ use super::now::Now;
 
 use kept::KeptResults;
 use rest::Rest;
+use slot::{Phase, Slot};
 
 pub use equipment::Equipment;
 pub use event::{Health, Preparation, SlotEffect, SlotEvent};
@@ -29,34 +30,7 @@ mod equipment;
 mod event;
 mod kept;
 mod rest;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Preparing,
-    /// Its input is here; what it needs is held by one that is being stopped.
-    Ready,
-    Running {
-        unwanted: bool,
-    },
-}
-
-impl Phase {
-    fn has_started(self) -> bool {
-        matches!(self, Self::Running { .. })
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Slot {
-    lease: Lease,
-    phase: Phase,
-    /// The head of this session knows that we hold it.
-    confirmed: bool,
-    /// Taken to see whether the machine is sound again.
-    trial: bool,
-    /// Its process stands still.
-    frozen: bool,
-}
+mod slot;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -65,8 +39,6 @@ pub struct SlotTable {
     equipment: Equipment,
     /// What a task needs of each job that this session has introduced.
     needs: BTreeMap<JobId, Resources>,
-    /// What the task on each slot that has not started needs: as it was when it came, whatever its job needs since.
-    wants: BTreeMap<usize, Resources>,
     results: KeptResults,
     allowance: Allowance,
     session: Option<SessionId>,
@@ -92,7 +64,6 @@ impl SlotTable {
             slots: vec![None; slots as usize],
             equipment,
             needs: BTreeMap::new(),
-            wants: BTreeMap::new(),
             results: KeptResults::default(),
             allowance,
             session: None,
@@ -223,15 +194,14 @@ impl SlotTable {
             return;
         };
         let trial = self.rest != Rest::None;
-        self.wants.insert(slot, needs);
-        self.slots[slot] = Some(Slot { lease: run.lease, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
+        self.slots[slot] = Some(Slot { lease: run.lease, needs, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
         fx.push(SlotEffect::Prepare { slot, lease: run.lease, chunk: run.chunk });
     }
 
     fn fence(&mut self, fence: FenceId, job: JobId, fx: &mut Vec<SlotEffect>) {
         let (mut started, mut dropped) = (Vec::new(), Vec::new());
         for (at, entry) in self.slots.iter_mut().enumerate() {
-            let Some(slot) = entry.filter(|slot| slot.lease.job == job) else { continue };
+            let Some(slot) = entry.as_ref().filter(|slot| slot.lease.job == job) else { continue };
             match slot.phase {
                 Phase::Preparing | Phase::Ready => {
                     dropped.push(slot.lease);
@@ -276,7 +246,7 @@ impl SlotTable {
     }
 
     fn slot_of(&self, lease: &Lease) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.is_some_and(|slot| slot.lease.same_attempt(lease)))
+        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|slot| slot.lease.same_attempt(lease)))
     }
 
     fn forget(&mut self, lease: &Lease, fx: &mut Vec<SlotEffect>) {
@@ -351,8 +321,7 @@ impl SlotTable {
         }
         for (at, slot) in self.slots.iter_mut().enumerate() {
             let Some(slot) = slot.as_mut().filter(|slot| slot.phase == Phase::Ready) else { continue };
-            let wants = self.wants.get(&at).cloned().unwrap_or_default();
-            if !self.equipment.take(at, wants) {
+            if !self.equipment.take(at, slot.needs.clone()) {
                 continue;
             }
             slot.phase = Phase::Running { unwanted: false };
@@ -363,9 +332,9 @@ impl SlotTable {
 
     fn ended(&mut self, at: usize, lease: Lease, bytes: u64, now: Now, fx: &mut Vec<SlotEffect>) {
         let Some(entry) = self.slots.get_mut(at) else { return };
-        let Some(slot) = entry.filter(|slot| slot.lease.same_attempt(&lease)) else { return };
-        let Phase::Running { unwanted } = slot.phase else { return };
-        *entry = None;
+        let is_it = |slot: &mut Slot| slot.lease.same_attempt(&lease) && slot.phase.has_started();
+        let Some(slot) = entry.take_if(is_it) else { return };
+        let unwanted = slot.phase == Phase::Running { unwanted: true };
         self.equipment.give_back(at);
         if unwanted {
             fx.push(SlotEffect::Forget(slot.lease));
@@ -390,7 +359,7 @@ impl SlotTable {
             self.alone_since = now.mono;
         }
         for (at, entry) in self.slots.iter_mut().enumerate() {
-            if entry.is_some_and(|slot| !slot.phase.has_started()) {
+            if entry.as_ref().is_some_and(|slot| !slot.phase.has_started()) {
                 *entry = None;
                 fx.push(SlotEffect::CancelPrepare { slot: at });
             }
@@ -492,7 +461,7 @@ impl SlotTable {
 
     /// Whether the slot gets the inputs of this attempt.
     pub fn is_preparing(&self, at: usize, lease: &Lease) -> bool {
-        let slot = self.slots.get(at).copied().flatten();
+        let slot = self.slots.get(at).and_then(Option::as_ref);
         slot.is_some_and(|slot| slot.phase == Phase::Preparing && slot.lease.same_attempt(lease))
     }
 

@@ -1,19 +1,19 @@
-//! The worker's end of a launcher: runs tasks one after the other, blocking; stops them from any thread.
+//! The worker's end of a launcher: runs tasks one after the other, blocking.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::launcher::LAUNCHER_ARG;
+use super::line::{Line, Stopper};
 use super::orphans::{reap_launcher, spawn_launcher};
 use super::protocol::{End, Ended, Event, Frames, Request, Start, encode};
 use super::tree::ended_within;
@@ -54,48 +54,6 @@ impl From<LauncherDied> for Error {
     }
 }
 
-/// Stops the one task it was made for, from any thread, before, while and after it runs; after its end it does nothing.
-#[derive(Clone)]
-pub struct Stopper {
-    line: Arc<Line>,
-    seq: u64,
-}
-
-/// The way to the launcher, shared with stoppers.
-struct Line {
-    pidfd: OwnedFd,
-    state: Mutex<LineState>,
-}
-
-struct LineState {
-    /// None once the launcher is to end.
-    requests: Option<ChildStdin>,
-    /// The task that runs.
-    running: Option<u64>,
-    /// All tasks below this number have ended.
-    next: u64,
-    /// What was asked of the running or the next task.
-    asked: Option<Ask>,
-    /// Whether the running or the next task is to stand still.
-    frozen: bool,
-}
-
-/// How soon a task is to end. The lesser one wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Ask {
-    Kill,
-    Stop { grace_ms: u64 },
-}
-
-impl Ask {
-    fn request(self, seq: u64) -> Request {
-        match self {
-            Self::Kill => Request::Kill { seq },
-            Self::Stop { grace_ms } => Request::Stop { seq, grace_ms },
-        }
-    }
-}
-
 impl Launcher {
     /// Starts `exe __launcher extra_args…` in `dir`, in a process group of its own and with an empty environment: what the worker's
     /// environment holds (a token) is no business of tasks.
@@ -118,8 +76,7 @@ impl Launcher {
         let parts = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
         match (parts, child.stdin.take(), child.stdout.take()) {
             (Ok(pidfd), Some(requests), Some(events)) => {
-                let state = LineState { requests: Some(requests), running: None, next: 1, asked: None, frozen: false };
-                let line = Arc::new(Line { pidfd, state: Mutex::new(state) });
+                let line = Arc::new(Line::new(pidfd, requests));
                 Ok(Self { child, events, frames: Frames::default(), line, seq: 1 })
             }
             (pidfd, ..) => {
@@ -138,7 +95,7 @@ impl Launcher {
 
     /// Stops the task of the next [`run`](Self::run), and no other.
     pub fn stopper(&self) -> Stopper {
-        Stopper { line: Arc::clone(&self.line), seq: self.seq }
+        Stopper::new(&self.line, self.seq)
     }
 
     /// Runs one task to its end; `on_started` gets its process number. When this returns, everything below the launcher is gone (but
@@ -231,111 +188,6 @@ impl Drop for Launcher {
 impl fmt::Debug for Launcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Launcher").field("pid", &self.pid()).field("seq", &self.seq).finish_non_exhaustive()
-    }
-}
-
-impl Line {
-    fn state(&self) -> MutexGuard<'_, LineState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends a Start, unless the task was stopped before; whether it was sent.
-    fn begin(&self, seq: u64, frame: &[u8]) -> io::Result<bool> {
-        let mut state = self.state();
-        if state.asked.is_some() {
-            return Ok(false);
-        }
-        state.write(frame)?;
-        state.running = Some(seq);
-        if state.frozen
-            && let Ok(frame) = encode(&Request::Freeze { seq, frozen: true })
-        {
-            state.write(&frame)?;
-        }
-        Ok(true)
-    }
-
-    fn finish(&self, seq: u64) {
-        let mut state = self.state();
-        state.running = None;
-        state.next = seq + 1;
-        state.asked = None;
-        state.frozen = false;
-    }
-
-    fn ask(&self, seq: u64, ask: Ask) {
-        let mut state = self.state();
-        if seq < state.next || state.asked.is_some_and(|asked| asked <= ask) {
-            return;
-        }
-        state.asked = Some(ask);
-        if state.running == Some(seq)
-            && let Ok(frame) = encode(&ask.request(seq))
-        {
-            // If it fails the launcher is gone, and the task's end is told by `run`.
-            let _ = state.write(&frame);
-        }
-    }
-
-    fn freeze(&self, seq: u64, frozen: bool) {
-        let mut state = self.state();
-        if seq < state.next || state.frozen == frozen {
-            return;
-        }
-        state.frozen = frozen;
-        if state.running == Some(seq)
-            && let Ok(frame) = encode(&Request::Freeze { seq, frozen })
-        {
-            // If it fails the launcher is gone, and the task's end is told by `run`.
-            let _ = state.write(&frame);
-        }
-    }
-
-    fn hang_up(&self) {
-        self.state().requests = None;
-    }
-
-    /// Lets it go on, if a task has stopped it by a signal.
-    fn rouse(&self) {
-        let stopped = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
-        if stopped.is_ok_and(|stopped| stopped.is_some()) {
-            // It fails if it is dead by now, which shows.
-            let _ = pidfd_send_signal(&self.pidfd, Signal::CONT);
-        }
-    }
-
-    fn kill_launcher(&self) {
-        // It fails if it is dead already.
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
-    }
-}
-
-impl LineState {
-    fn write(&mut self, frame: &[u8]) -> io::Result<()> {
-        self.requests.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(frame)
-    }
-}
-
-impl Stopper {
-    /// TERM to the task's process group now, KILL to all of it after the grace. A second call can only shorten the grace.
-    pub fn stop(&self, grace: Duration) {
-        self.line.ask(self.seq, Ask::Stop { grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) });
-    }
-
-    /// KILL to all of it now.
-    pub fn kill(&self) {
-        self.line.ask(self.seq, Ask::Kill);
-    }
-
-    /// STOP to all of it, and its time limit stands still; or CONT, and both go on. A stop or kill acts on what stands still, too.
-    pub fn freeze(&self, frozen: bool) {
-        self.line.freeze(self.seq, frozen);
-    }
-
-    /// Kills the launcher itself, whatever it is doing; `run` then says that it died. For one that doesn't answer: a task can stop it by a
-    /// signal.
-    pub fn kill_launcher(&self) {
-        self.line.kill_launcher();
     }
 }
 

@@ -1,14 +1,14 @@
 //! Floor 2: other people's programs. One launcher process per slot starts a slot's tasks, one after the other, and ends whatever they leave.
 //!
 //! ```text
-//! worker (Launcher, Stopper) ──Start, Stop, Kill──► launcher (launcher_main) ──posix_spawn──► the task and all below it
-//!                            ◄──Started, Ended────
+//! worker (Launcher, Stopper) ─Start, Stop, Freeze, Kill─► launcher (launcher_main) ──posix_spawn──► the task and all below it
+//!                            ◄─────Started, Ended──────
 //! ```
 //!
 //! Invariant: only launchers wait for just any child, for every process that lost its parent below a launcher becomes that launcher's
 //! child. A worker is a subreaper too, for what a killed launcher leaves, but waits only for processes it names.
 //!
-//! Deliberately absent: pausing a task, what a result is made of, caches. Nothing here knows the store, blobs, bundles or actors.
+//! Deliberately absent: what a result is made of, caches. Nothing here knows the store, blobs, bundles or actors.
 
 mod capture;
 pub mod command;
@@ -17,6 +17,7 @@ pub mod environment;
 pub mod folders;
 pub mod handle;
 pub mod launcher;
+mod line;
 mod machine;
 pub mod orphans;
 pub mod protocol;
@@ -30,7 +31,9 @@ mod tree;
 pub use command::{Placeholders, check, expand, resolve_program, uses_input};
 pub use environment::{TaskVariables, check_env, task_env};
 pub use folders::SlotFolders;
-pub use handle::{Launcher, LauncherDied, Stopper};
+pub use handle::{Launcher, LauncherDied};
 pub use launcher::{LAUNCHER_ARG, launcher_main};
+pub use line::Stopper;
 pub use orphans::{Swept, adopt_and_kill_orphans, become_subreaper};
 pub use protocol::{End, Ended, Start};
+pub use trash::remove_tree;

@@ -4,12 +4,16 @@
 //! descriptors, and it stops at a folder that it may not read. Here each folder that is met moves up into the trash, under a number; so
 //! three descriptors are enough, and no memory grows. Nothing is followed through a symbolic link.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, chmod, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmod, mkdirat, openat, renameat, unlinkat};
 use rustix::io::{Errno, Result};
 use rustix::path::Arg;
+
+use crate::domain::Error;
 
 /// The trash's name in its slot's folder.
 pub(super) const TRASH: &CStr = c"trash";
@@ -21,6 +25,27 @@ pub(super) struct Trash {
     next: u64,
     /// Things removed or moved so far.
     changes: u64,
+}
+
+/// Removes a file, or a folder with all that is in it, whatever its permissions are. In the folder beside it there must not be two at a time.
+///
+/// # Errors
+/// Those of the file system; what could not be removed may then lie in a folder `trash` beside it.
+pub fn remove_tree(path: &Path) -> std::result::Result<(), Error> {
+    let removed = || {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = path.file_name().ok_or(Errno::INVAL)?.as_bytes();
+        let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+        let folder = openat(CWD, parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        match unlinkat(&folder, &name, AtFlags::empty()) {
+            Err(Errno::ISDIR | Errno::PERM) => {}
+            result => return result,
+        }
+        let mut trash = Trash::open(folder.as_fd())?;
+        let taken = trash.take(folder.as_fd(), &name);
+        trash.empty(folder.as_fd()).and(taken)
+    };
+    removed().map_err(|errno: Errno| Error::io(path, &errno.into()))
 }
 
 impl Trash {

@@ -11,6 +11,7 @@ mod oracle;
 mod order;
 mod recovery;
 mod rng;
+mod sessions;
 mod worker;
 mod world;
 

@@ -19,7 +19,7 @@ use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
 use crate::domain::{Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
-use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Roster, RosterEffect, RosterEvent, Strays};
+use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Retention, Roster, RosterEffect, RosterEvent, Strays};
 use crate::limits;
 
 use super::deletion::Deleting;
@@ -98,12 +98,8 @@ pub struct SupervisorState {
     pub(super) segments: BTreeMap<JobId, Weak<Segment>>,
     /// Jobs whose deletion is on its way to the disk.
     pub(super) deleting: BTreeMap<JobId, Deleting>,
-    /// Jobs that are removed as soon as they have ended.
-    pub(super) doomed: BTreeSet<JobId>,
-    /// When jobs that have ended are removed by themselves.
-    pub(super) expiries: BTreeSet<(WallTime, JobId)>,
-    /// How long a job is kept that does not say so itself.
-    pub(super) keep: Keep,
+    /// When jobs that have ended are removed.
+    pub(super) retention: Retention,
     pub(super) bundler: ActorRef<BundlerMsg>,
     /// Held while files are removed; a backup that is being made holds it as well.
     pub(super) backups: Arc<RwLock<()>>,
@@ -151,9 +147,7 @@ impl Actor for JobSupervisor {
             segments: BTreeMap::new(),
             attempt_floors: BTreeMap::new(),
             deleting: BTreeMap::new(),
-            doomed: args.ledger.jobs.values().filter(|job| job.doomed).map(|job| job.id).collect(),
-            expiries: BTreeSet::new(),
-            keep: args.keep,
+            retention: Retention::new(args.keep, &args.ledger),
             bundler: args.bundler,
             backups: args.backups,
             sessions: BTreeMap::new(),

@@ -15,7 +15,7 @@ use crate::blobs::{ChunkIndex, JobFiles};
 use crate::domain::entry::{Entry, JobEntry};
 use crate::domain::{Digest, Error, Input, JobId, JobSpec, WallTime};
 use crate::engine::{JobRecord, JobView};
-use crate::limits::{DATASET_USERS_NAMED_MAX, KEEP_DEFAULT};
+use crate::limits::DATASET_USERS_NAMED_MAX;
 
 use super::actor::{EndedJob, SupervisorState};
 use super::msg::SupervisorMsg;
@@ -79,7 +79,7 @@ impl SupervisorState {
             let problem = format!("{job} is about to end: try again in a moment");
             return answer(waits.map(|(reply, _)| reply), Error::conflict(problem));
         };
-        self.forget_expiry(&status.view);
+        self.retention.forget(&status.view);
         let at = self.clock.now().wall;
         self.deleting.insert(job, Deleting { record, at, replies: waits.into_iter().collect() });
         let myself = myself.clone();
@@ -96,7 +96,7 @@ impl SupervisorState {
         self.views.remove(&job);
         self.segments.remove(&job);
         self.attempt_floors.remove(&job);
-        self.doomed.remove(&job);
+        self.retention.removed(job);
         self.watched.remove(&job);
         let _ = self.watch.cast(WatchMsg::Note { job, text: "the job was deleted".into() });
         let _ = self.bundler.cast(BundlerMsg::Forget(job));
@@ -146,39 +146,22 @@ impl SupervisorState {
         if !self.live.contains_key(&job) {
             return self.delete(myself, job, Some(reply));
         }
-        self.doomed.insert(job);
+        self.retention.doom(job);
         let _ = reply.send(self.status_of(job));
     }
 
-    /// Notes that a job has ended, and when it is removed: at once, if that was asked for.
-    pub(super) fn note_expiry(&mut self, myself: &ActorRef<SupervisorMsg>, view: &JobView) {
-        if self.doomed.contains(&view.id) {
-            return self.delete(myself, view.id, None);
+    /// Notes that a job has ended; it is removed at once, if that was asked for.
+    pub(super) fn retain(&mut self, myself: &ActorRef<SupervisorMsg>, view: &JobView) {
+        if self.retention.ended(view) {
+            self.delete(myself, view.id, None);
         }
-        if let Some(at) = self.expires(view) {
-            self.expiries.insert((at, view.id));
-        }
-    }
-
-    /// It goes on, or is removed before its time.
-    pub(super) fn forget_expiry(&mut self, view: &JobView) {
-        if let Some(at) = self.expires(view) {
-            self.expiries.remove(&(at, view.id));
-        }
-    }
-
-    /// When a job is removed by itself; none before its end.
-    pub(super) fn expires(&self, view: &JobView) -> Option<WallTime> {
-        let ended = view.ended.filter(|_| view.state.is_final())?;
-        view.spec.policy.keep.unwrap_or(self.keep).expires(ended)
     }
 
     /// Removes the jobs whose time is over.
     pub(super) fn remove_expired(&mut self, myself: &ActorRef<SupervisorMsg>) {
         let now = self.clock.now().wall;
         self.admission.forget_gone(now);
-        while let Some((at, job)) = self.expiries.first().copied().filter(|(at, _)| *at <= now) {
-            self.expiries.remove(&(at, job));
+        while let Some(job) = self.retention.pop_due(now) {
             self.delete(myself, job, None);
         }
     }
@@ -246,9 +229,6 @@ impl SupervisorState {
 fn none_there(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
-
-/// As long as a head keeps jobs, unless told otherwise.
-pub const KEEP: crate::domain::Keep = crate::domain::Keep::For(KEEP_DEFAULT);
 
 /// What a request is told whose job was deleted.
 pub(super) fn was_deleted(request_id: &str, job: JobId) -> Error {

@@ -195,7 +195,7 @@ impl SupervisorState {
         }
         self.mark(myself, id);
         if let Some(view) = self.views.get(&id).cloned() {
-            self.note_expiry(myself, &view);
+            self.retain(myself, &view);
         }
     }
 
@@ -294,7 +294,7 @@ impl SupervisorState {
             self.sessions.values().map(|seat| seat.worker).collect()
         };
         if let Some(EndedJob { record, strays, view }) = self.ended.remove(&job) {
-            self.forget_expiry(&view);
+            self.retention.forget(&view);
             let machine = JobMachine::new(record, self.epoch, known).with_strays(strays);
             self.start_again(myself, machine, files).await?;
         }
@@ -307,7 +307,7 @@ impl SupervisorState {
             reason: explain::reason(view, &self.roster, place),
             past_finish_line: self.roster.past_finish_line(view),
             eta_seconds: view.eta_seconds(self.roster.slots()),
-            expires: self.expires(view),
+            expires: self.retention.expires(view),
             view: view.clone(),
         }
     }
@@ -351,7 +351,7 @@ impl SupervisorState {
         let view = JobMachine::new(record.clone(), self.epoch, BTreeSet::new()).view();
         self.views.insert(record.id, view.clone());
         self.ended.insert(record.id, EndedJob { record, strays: Strays::default(), view: view.clone() });
-        self.note_expiry(myself, &view);
+        self.retain(myself, &view);
     }
 
     pub(super) fn tell_watch_of_restart(&self, job: JobId) {

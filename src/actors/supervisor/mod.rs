@@ -12,6 +12,6 @@ mod sessions;
 mod status;
 
 pub use actor::{JobSupervisor, SupervisorArgs};
-pub use deletion::{DatasetUsers, KEEP, deletable};
+pub use deletion::{DatasetUsers, deletable};
 pub use msg::{Attaching, Submission, SupervisorMsg};
 pub use status::{JobStatus, WorkerPhase, WorkerStatus};

@@ -316,7 +316,11 @@ impl JobMachine {
             (None, 0) => JobState::Succeeded,
             (None, _) => JobState::Failed,
         };
-        let reason = if all_final { String::new() } else { self.gave_up_why(fx) };
+        let gives_up = self.record.spec.policy.max_failed.filter(|_| !all_final && self.record.killing.is_none());
+        let reason = gives_up.map(|max| format!("it gave up: more than {max} of its tasks failed")).unwrap_or_default();
+        if gives_up.is_some() {
+            self.note_all_attempts(fx);
+        }
         self.end(state, reason, now, fx);
     }
 

@@ -215,11 +215,7 @@ impl JobMachine {
         let Some(until) = self.record.hold.until.filter(|_| !self.ending && self.record.ended.is_none()) else { return };
         if until > now.wall {
             let left = Duration::from_micros(until.0.saturating_sub(now.wall.0).max(0).unsigned_abs());
-            let wake = now.mono.after(left.min(LOOK_AT_WALL_EVERY));
-            if self.hold_wake.is_none_or(|earlier| earlier <= now.mono || earlier > wake) {
-                self.hold_wake = Some(wake);
-                fx.push(JobEffect::Wake(wake));
-            }
+            self.end_of_hold.set(now.mono.after(left.min(LOOK_AT_WALL_EVERY)), now.mono, fx);
             return;
         }
         self.supersede(Verb::Resume, fx);

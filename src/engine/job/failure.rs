@@ -79,12 +79,10 @@ impl JobMachine {
         self.wake_for_tries(now, fx);
     }
 
-    /// Asks to be woken when the next try is due; once.
+    /// Asks to be woken when the next try is due.
     fn wake_for_tries(&mut self, now: Now, fx: &mut Vec<JobEffect>) {
-        let Some(next) = self.delayed.next() else { return };
-        if self.delayed_wake.is_none_or(|wake| wake <= now.mono || wake > next) {
-            self.delayed_wake = Some(next);
-            fx.push(JobEffect::Wake(next));
+        if let Some(next) = self.delayed.next() {
+            self.next_try.set(next, now.mono, fx);
         }
     }
 
@@ -149,8 +147,8 @@ impl JobMachine {
     pub(super) fn end_task(&mut self, end: TaskEnd, after: Option<AfterDurable>, now: Now, fx: &mut Vec<JobEffect>) {
         self.take_up(end.no);
         let handed = self.handed.remove(&end.no).unwrap_or(Attempt(0)).max(Attempt(self.attempt_floor()));
-        if !end.success && handed > end.attempt.max(self.record.rounds.last_failed) {
-            self.persist(JobEntry::AttemptsUsed { up_to: handed }, None, fx);
+        if !end.success && handed > end.attempt {
+            self.note_attempts(handed, fx);
         }
         let stopping = self.record.stopping().is_some();
         self.persist(JobEntry::TaskEnded(end), after, fx);
@@ -163,17 +161,23 @@ impl JobMachine {
         }
     }
 
-    /// Why the job ends before its last task, if it does so by itself; a later round numbers attempts from above all that were out.
-    pub(super) fn gave_up_why(&mut self, fx: &mut Vec<JobEffect>) -> String {
-        let Some(max) = self.record.spec.policy.max_failed.filter(|_| self.record.killing.is_none()) else { return String::new() };
-        // Also of those that were out before a restart of the head, as far as they left a trace.
+    /// The job ends before its last task, by itself: a later round numbers attempts from above all that were out, and, as far as they left a
+    /// trace, from above those of before a restart of the head.
+    pub(super) fn note_all_attempts(&mut self, fx: &mut Vec<JobEffect>) {
         let failed = self.record.failures.values().map(|failures| failures.last);
         let lost = self.record.losses.values().map(|losses| losses.last);
-        let handed = self.handed.values().copied().chain(failed).chain(lost).max().unwrap_or(Attempt(0)).max(Attempt(self.attempt_floor()));
-        if handed > self.record.rounds.last_failed && self.fault != Some(Fault::GivenUpForgotten) {
-            self.persist(JobEntry::AttemptsUsed { up_to: handed }, None, fx);
+        let highest = self.handed.values().copied().chain(failed).chain(lost).max().unwrap_or(Attempt(0));
+        if self.fault != Some(Fault::GivenUpForgotten) {
+            self.note_attempts(highest, fx);
         }
-        format!("it gave up: more than {max} of its tasks failed")
+    }
+
+    /// Attempts up to this one were out.
+    fn note_attempts(&mut self, highest: Attempt, fx: &mut Vec<JobEffect>) {
+        let up_to = highest.max(Attempt(self.attempt_floor()));
+        if up_to > self.record.rounds.last_failed {
+            self.persist(JobEntry::AttemptsUsed { up_to }, None, fx);
+        }
     }
 
     /// Time has passed.

@@ -11,6 +11,7 @@ use crate::engine::now::Now;
 use crate::engine::record::{FIRST_MARK, JobRecord};
 use crate::engine::view::{Durations, JobView};
 
+use super::alarm::Alarm;
 use super::control::PendingVerb;
 use super::event::{JobEffect, JobEvent};
 use super::failure::Delayed;
@@ -64,8 +65,8 @@ pub struct JobMachine {
     pub(super) limbo: IndexSet,
     /// Failed tasks that wait for their next try.
     pub(super) delayed: Delayed,
-    /// When the next of them is looked for.
-    pub(super) delayed_wake: Option<Instant>,
+    /// For the next of them.
+    pub(super) next_try: Alarm,
     /// Tasks that took down too many workers and are about to be failed, and whether their records were asked for.
     pub(super) condemned: BTreeMap<TaskNo, bool>,
     /// Failed tasks that run again as soon as the wish is durable.
@@ -96,8 +97,8 @@ pub struct JobMachine {
     last_seq: u64,
     durable_seq: u64,
     pub(super) last_fence: u64,
-    /// When the end of a pause is looked for next.
-    pub(super) hold_wake: Option<Instant>,
+    /// To look for the end of a pause.
+    pub(super) end_of_hold: Alarm,
     last_grant: GrantId,
     /// The split was asked of the journal.
     splitting: bool,
@@ -119,7 +120,7 @@ impl JobMachine {
             waiting: IndexSet::default(),
             limbo: IndexSet::default(),
             delayed: Delayed::default(),
-            delayed_wake: None,
+            next_try: Alarm::default(),
             condemned: BTreeMap::new(),
             freeing: IndexSet::default(),
             limbo_bound: record.total.map_or(0, |_| record.mark),
@@ -139,7 +140,7 @@ impl JobMachine {
             last_seq: 0,
             durable_seq: 0,
             last_fence: 0,
-            hold_wake: None,
+            end_of_hold: Alarm::default(),
             last_grant: GrantId(0),
             splitting: false,
             split: record.total.is_some(),

@@ -114,8 +114,7 @@ pub fn hold_from_pb(running: i32, duration: Option<prost_types::Duration>, now: 
         let max = limits::PAUSE_MAX.as_secs();
         return Err(refuse("duration", format_args!("{duration:?} is not allowed: more than 0, at most {max} s")));
     }
-    let until = WallTime(now.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)));
-    Ok(Hold { freeze, until: Some(until) })
+    Ok(Hold { freeze, until: Some(now.after(duration)) })
 }
 
 #[cfg(test)]
