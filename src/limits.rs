@@ -166,6 +166,12 @@ pub const WATCH_QUEUE_MAX: usize = 256;
 pub const UNPACK_WINDOW_MAX_BYTES: u64 = 8 << 20;
 /// Uploads and downloads at once.
 pub const TRANSFERS_MAX: usize = 64;
+/// Tasks that a worker may have been sent ahead of a free slot.
+pub const AHEAD_MAX: u32 = 1024;
+/// As many tasks may go ahead as a worker ends in such a time: so long one waits there, about.
+pub const AHEAD_WINDOW: Duration = Duration::from_millis(32);
+/// What was sent ahead goes back when none of it could start for so long.
+pub const AHEAD_PATIENCE: Duration = Duration::from_millis(100);
 /// Leases in one message to or from a worker.
 pub const LEASES_PER_MESSAGE_MAX: usize = 1024;
 

@@ -138,10 +138,10 @@ mod tests {
         let store = JobStore::open(folder, JobId(1)).unwrap();
         let result = store.segment.append(&meta, b"").unwrap();
         let end = TaskEnd { no: TaskNo(1), attempt: Attempt(1), worker: WorkerId(1), success: true, result };
-        store.note(&end).unwrap();
+        store.note(&[&end]).unwrap();
         // Of a task that ended after the moment of the backup.
         let later = store.segment.append(&ResultMeta { no: TaskNo(2), ..meta }, b"").unwrap();
-        store.note(&TaskEnd { no: TaskNo(2), result: later, ..end.clone() }).unwrap();
+        store.note(&[&TaskEnd { no: TaskNo(2), result: later, ..end.clone() }]).unwrap();
         let mut ledger = Ledger::default();
         ledger.apply(&Entry::accepted(submitted));
         for entry in [JobEntry::Split { total: 4 }, JobEntry::Marked { mark: 2 }, JobEntry::TaskEnded(end)] {

@@ -11,10 +11,13 @@ use crate::domain::entry::{Entry, JobEntry};
 use crate::domain::verb::{Verb, VerbReply, Wish};
 use crate::domain::wire::{Finished, JobInfo, Lease, ResultBytes, ToWorker, Verdict};
 use crate::domain::{
-    Attempt, Epoch, Error, ErrorKind, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskNo, Timing, WorkerId,
+    Attempt, Epoch, Error, ErrorKind, FenceId, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskEnd, TaskNo, Timing,
+    WorkerId,
 };
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Strays};
+
+use crate::limits;
 
 use super::clock::Clock;
 use super::job_store::JobStore;
@@ -35,8 +38,8 @@ pub enum JobMsg {
     Event(JobEvent),
     /// Something for the machine that names a session which the job may not know yet.
     FromSession(JobEvent, ActorRef<ProxyMsg>),
-    /// An attempt ended; its bytes must be stored first.
-    Finished(SessionId, WorkerId, Box<Finished>),
+    /// What a worker said of the job, in order.
+    News(SessionId, WorkerId, Vec<News>),
     /// The data set is split, or can't be.
     Split(Result<Arc<ChunkIndex>, Error>),
     /// A person steers the job.
@@ -63,6 +66,25 @@ pub enum JobMsg {
     },
     /// The supervisor has taken the final state over: end.
     Retire,
+}
+
+/// Something that a worker said of a job.
+pub enum News {
+    /// These have started.
+    Started(Vec<Lease>),
+    /// These will not start.
+    Returned(Vec<Lease>),
+    /// The answer to a fence.
+    Fenced {
+        /// Which.
+        fence: FenceId,
+        /// Had started.
+        started: Vec<Lease>,
+        /// Will never start.
+        dropped: Vec<Lease>,
+    },
+    /// An attempt has ended; its bytes are to be stored first.
+    Finished(Box<Finished>),
 }
 
 /// A task in a worker's hands.
@@ -182,7 +204,7 @@ impl Actor for JobActor {
                 }
                 state.event(&myself, event)?;
             }
-            JobMsg::Finished(session, worker, finished) => state.finished(&myself, session, worker, *finished)?,
+            JobMsg::News(session, worker, news) => state.news(&myself, session, worker, news)?,
             JobMsg::Split(Ok(chunks)) => {
                 let total = chunks.len();
                 if state.machine.record().total.is_some_and(|before| before != total) {
@@ -231,10 +253,26 @@ impl JobActorState {
 
     fn event(&mut self, myself: &ActorRef<JobMsg>, event: JobEvent) -> Result<(), ActorProcessingErr> {
         let effects = self.machine.on_event(event, self.clock.now());
-        for effect in effects {
-            self.perform(myself, effect)?;
-        }
+        self.perform_all(myself, effects)?;
         self.tell_supervisor(myself);
+        Ok(())
+    }
+
+    /// What is to become durable goes to the journal together, and each session hears at once of all that is.
+    fn perform_all(&mut self, myself: &ActorRef<JobMsg>, effects: Vec<JobEffect>) -> Result<(), ActorProcessingErr> {
+        let (mut entries, mut acks) = (Vec::new(), BTreeMap::<SessionId, Vec<Lease>>::new());
+        for effect in effects {
+            match effect {
+                JobEffect::Persist(seq, entry) => entries.push((seq, entry)),
+                JobEffect::Ack(session, lease) => acks.entry(session).or_default().push(lease),
+                effect => self.perform(myself, effect)?,
+            }
+        }
+        self.persist(myself, entries)?;
+        for (session, leases) in acks {
+            let parts = leases.chunks(limits::LEASES_PER_MESSAGE_MAX);
+            parts.for_each(|leases| self.pass(session, ToWorker::Ack(leases.to_vec())));
+        }
         Ok(())
     }
 
@@ -255,40 +293,74 @@ impl JobActorState {
         }
     }
 
-    /// Stores what the attempt left, then tells the machine.
-    fn finished(
-        &mut self,
-        myself: &ActorRef<JobMsg>,
-        session: SessionId,
-        worker: WorkerId,
-        finished: Finished,
-    ) -> Result<(), ActorProcessingErr> {
-        let Finished { lease, outcome, timing, packed, bytes } = finished;
-        let meta = ResultMeta { no: lease.no, attempt: lease.attempt, worker, outcome: outcome.clone(), timing, packed };
-        let stored = match &bytes {
-            ResultBytes::Inline(bytes) => self.files.segment.append(&meta, bytes).map(|result| (outcome, result)),
-            ResultBytes::Stored(result) if self.holds(*result, &lease) => Ok((outcome, *result)),
-            ResultBytes::Stored(_) => {
-                let reason = "its stored result can't be found at the head".to_owned();
-                let outcome = Outcome::OutputMissing { reason };
-                let meta = ResultMeta { outcome: outcome.clone(), packed: Packed::default(), ..meta.clone() };
-                self.files.segment.append(&meta, &[]).map(|result| (outcome, result))
+    /// Stores what attempts left, in one go, then tells the machine all of it.
+    fn news(&mut self, myself: &ActorRef<JobMsg>, session: SessionId, worker: WorkerId, news: Vec<News>) -> Result<(), ActorProcessingErr> {
+        let finished = news.iter().filter_map(|news| if let News::Finished(finished) = news { Some(finished.as_ref()) } else { None });
+        let mut stored = self.store(worker, &finished.collect::<Vec<_>>()).into_iter();
+        let mut effects = Vec::new();
+        for news in news {
+            let event = match news {
+                News::Started(leases) => JobEvent::Started(session, leases),
+                News::Returned(leases) => JobEvent::Returned(session, leases),
+                News::Fenced { fence, started, dropped } => JobEvent::Fenced { fence, session, started, dropped },
+                News::Finished(finished) => match stored.next().unwrap_or_else(|| Err(Error::internal("a result was not stored"))) {
+                    Ok((outcome, result)) => {
+                        let (lease, timing) = (finished.lease, finished.timing);
+                        JobEvent::Finished { session, worker, lease, outcome, timing, result }
+                    }
+                    Err(error) => {
+                        self.not_stored(myself, session, worker, finished, &error);
+                        continue;
+                    }
+                },
+            };
+            effects.extend(self.machine.on_event(event, self.clock.now()));
+        }
+        self.perform_all(myself, effects)?;
+        self.tell_supervisor(myself);
+        Ok(())
+    }
+
+    /// Where each result lies now, and how its attempt counts as having ended.
+    fn store(&self, worker: WorkerId, finished: &[&Finished]) -> Vec<Result<(Outcome, ResultRef), Error>> {
+        let mut stored = Vec::with_capacity(finished.len());
+        let mut records = Vec::new();
+        for Finished { lease, outcome, timing, packed, bytes } in finished {
+            let meta = |outcome: Outcome, packed: Packed| {
+                (ResultMeta { no: lease.no, attempt: lease.attempt, worker, outcome, timing: *timing, packed }, &[][..])
+            };
+            stored.push(match bytes {
+                ResultBytes::Inline(bytes) => {
+                    records.push((meta(outcome.clone(), packed.clone()).0, bytes.as_slice()));
+                    None
+                }
+                ResultBytes::Stored(result) if self.holds(*result, lease) => Some((outcome.clone(), *result)),
+                ResultBytes::Stored(_) => {
+                    let reason = "its stored result can't be found at the head".to_owned();
+                    records.push(meta(Outcome::OutputMissing { reason }, Packed::default()));
+                    None
+                }
+            });
+        }
+        let mut appended = self.files.segment.append_all(&records).into_iter().zip(records);
+        let next = |there: Option<(Outcome, ResultRef)>| match there {
+            Some(there) => Ok(there),
+            None => {
+                let (result, (meta, _)) = appended.next().ok_or_else(|| Error::internal("a result was not stored"))?;
+                Ok((meta.outcome, result?))
             }
         };
-        match stored {
-            Ok((outcome, result)) => self.event(myself, JobEvent::Finished { session, worker, lease, outcome, timing, result }),
-            Err(error) if error.kind == ErrorKind::Exhausted => {
-                // Not acknowledged: the worker keeps the result as well, should this head end before there is room.
-                tracing::warn!(job = %self.id, task = lease.no.0, %error, "a result could not be stored; trying again");
-                let again = Box::new(Finished { lease, outcome: meta.outcome, timing, packed: meta.packed, bytes });
-                drop(myself.send_after(STORE_AGAIN_AFTER, move || JobMsg::Finished(session, worker, again)));
-                Ok(())
-            }
-            Err(error) => {
-                // Not acknowledged: the worker keeps the result, and offers it again when it reconnects.
-                tracing::error!(job = %self.id, task = lease.no.0, %error, "a result could not be stored");
-                Ok(())
-            }
+        stored.into_iter().map(next).collect()
+    }
+
+    /// Not acknowledged: the worker keeps the result, and offers it again when it reconnects, should this head end before there is room.
+    fn not_stored(&self, myself: &ActorRef<JobMsg>, session: SessionId, worker: WorkerId, finished: Box<Finished>, error: &Error) {
+        let task = finished.lease.no.0;
+        if error.kind == ErrorKind::Exhausted {
+            tracing::warn!(job = %self.id, task, %error, "a result could not be stored; trying again");
+            drop(myself.send_after(STORE_AGAIN_AFTER, move || JobMsg::News(session, worker, vec![News::Finished(finished)])));
+        } else {
+            tracing::error!(job = %self.id, task, %error, "a result could not be stored");
         }
     }
 
@@ -342,8 +414,7 @@ impl JobActorState {
                 let message = ProxyMsg::Adopt { lease, verdict, actor: myself.clone(), info: self.info() };
                 self.to_session(session, message);
             }
-            JobEffect::Ack(session, lease) => self.pass(session, ToWorker::Ack(vec![lease])),
-            JobEffect::Persist(seq, entry) => self.persist(myself, seq, entry)?,
+            JobEffect::Ack(..) | JobEffect::Persist(..) => self.perform_all(myself, vec![effect])?,
             JobEffect::Reply(ticket, outcome) => {
                 if let Some(reply) = self.replies.remove(&ticket) {
                     let view = self.machine.view();
@@ -389,17 +460,16 @@ impl JobActorState {
         self.info.get_or_insert_with(info).clone()
     }
 
-    fn persist(&mut self, myself: &ActorRef<JobMsg>, seq: u64, entry: JobEntry) -> Result<(), Error> {
-        let files = match &entry {
-            JobEntry::TaskEnded(end) => {
-                self.files.note(end)?;
-                Some(self.files.clone())
-            }
-            _ => None,
-        };
+    fn persist(&mut self, myself: &ActorRef<JobMsg>, entries: Vec<(u64, JobEntry)>) -> Result<(), Error> {
+        let Some(last) = entries.last().map(|(seq, _)| *seq) else { return Ok(()) };
+        let ends = entries.iter().filter_map(|(_, entry)| if let JobEntry::TaskEnded(end) = entry { Some(end) } else { None });
+        let ends: Vec<&TaskEnd> = ends.collect();
+        self.files.note(&ends)?;
+        let files = (!ends.is_empty()).then(|| self.files.clone());
+        let entries = entries.into_iter().map(|(_, entry)| Entry::Job(self.id, entry)).collect();
         let myself = myself.clone();
-        self.journal.append(Entry::Job(self.id, entry), files, move || {
-            let _ = myself.cast(JobMsg::Event(JobEvent::Durable(seq)));
+        self.journal.append_all(entries, files, move || {
+            let _ = myself.cast(JobMsg::Event(JobEvent::Durable(last)));
         });
         Ok(())
     }

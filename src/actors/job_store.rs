@@ -32,9 +32,9 @@ impl JobStore {
         Ok(Arc::new(Self { job, segment, index }))
     }
 
-    /// Notes where the result of a task lies. Not durable by itself: the journal has it too, and notes it again when it is replayed.
-    pub fn note(&self, end: &TaskEnd) -> Result<(), Error> {
-        self.index.put(end.no, IndexedResult { result: end.result, success: end.success })
+    /// Notes where the results of tasks lie. Not durable by itself: the journal has it too, and notes it again when it is replayed.
+    pub fn note(&self, ends: &[&TaskEnd]) -> Result<(), Error> {
+        self.index.put_some(ends.iter().map(|end| (end.no, IndexedResult { result: end.result, success: end.success })).collect())
     }
 
     /// Where the result of a task lies.

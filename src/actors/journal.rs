@@ -28,11 +28,11 @@ const BATCH_TARGET_BYTES: usize = BATCH_MAX_BYTES / 2;
 
 /// What the journal is told.
 pub enum JournalMsg {
-    /// Make this durable, then tell.
+    /// Make these durable, then tell.
     Append {
-        /// The fact.
-        entry: Entry,
-        /// Files that must be synced before it.
+        /// The facts, in order.
+        entries: Vec<Entry>,
+        /// Files that must be synced before them.
         files: Option<Arc<JobStore>>,
         /// Whom to tell.
         done: Option<Done>,
@@ -169,7 +169,12 @@ impl Actor for Journal {
 
     async fn handle(&self, myself: ActorRef<JournalMsg>, message: JournalMsg, state: &mut JournalState) -> Result<(), ActorProcessingErr> {
         match message {
-            JournalMsg::Append { entry, files, done } => state.pending.push(Pending { entry, files, done }),
+            JournalMsg::Append { entries, files, done } => {
+                state.pending.extend(entries.into_iter().map(|entry| Pending { entry, files: files.clone(), done: None }));
+                if let Some(last) = state.pending.last_mut() {
+                    last.done = done;
+                }
+            }
             JournalMsg::Read(look) => look(&state.ledger),
             JournalMsg::Committed(committed) => state.committed(*committed)?,
             JournalMsg::SyncFailed(error) => return Err(error.into()),
@@ -281,7 +286,12 @@ impl JournalRef {
 
     /// Makes an entry durable, then calls `done`. If the journal has failed `done` is never called: nothing is acknowledged.
     pub fn append(&self, entry: Entry, files: Option<Arc<JobStore>>, done: impl FnOnce() + Send + 'static) {
-        let _ = self.actor.cast(JournalMsg::Append { entry, files, done: Some(Box::new(done)) });
+        self.append_all(vec![entry], files, done);
+    }
+
+    /// The same for some entries, in order; at least one.
+    pub fn append_all(&self, entries: Vec<Entry>, files: Option<Arc<JobStore>>, done: impl FnOnce() + Send + 'static) {
+        let _ = self.actor.cast(JournalMsg::Append { entries, files, done: Some(Box::new(done)) });
     }
 
     /// A file that entries refer to, or would, could not be synced, which is for good: the journal fails, and the head stops.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::domain::wire::{FromWorker, JobInfo, Lease, Standing, ToWorker, Verdict};
-use crate::domain::{GrantId, JobId, Resources};
+use crate::domain::wire::{Finished, FromWorker, JobInfo, Lease, ResultBytes, Standing, ToWorker, Verdict};
+use crate::domain::{GrantId, JobId, Packed, Resources};
 use crate::engine::session::{Delivery, LeaseStatus, SessionEvent};
 use crate::engine::{JobEvent, Session, SessionEffect};
 use crate::limits;
 
 use super::clock::Clock;
-use super::job::JobMsg;
+use super::job::{JobMsg, News};
 use super::supervisor::SupervisorMsg;
 
 /// What a proxy is told.
@@ -44,8 +44,8 @@ pub enum ProxyMsg {
     },
     /// Something for the machine that needs nothing else.
     Event(SessionEvent),
-    /// The worker said something. The permit is room in its queue.
-    Said(FromWorker, OwnedSemaphorePermit),
+    /// The worker said these, in order. The permit is room in its queue.
+    Said(Vec<FromWorker>, OwnedSemaphorePermit),
     /// A job has ended: it has no leases here any more.
     JobGone(JobId),
     /// The worker's stream has ended.
@@ -139,7 +139,7 @@ impl Actor for WorkerProxy {
                 state.send(&myself, ToWorker::Verdict(lease, verdict));
             }
             ProxyMsg::Event(event) => state.event(&myself, event),
-            ProxyMsg::Said(message, _permit) => state.said(&myself, message),
+            ProxyMsg::Said(messages, _permit) => state.said(&myself, messages),
             ProxyMsg::JobGone(job) => {
                 if state.jobs.remove(&job).is_some() {
                     state.event(&myself, SessionEvent::JobGone(job));
@@ -169,19 +169,46 @@ impl Actor for WorkerProxy {
 }
 
 impl ProxyState {
-    fn said(&mut self, myself: &ActorRef<ProxyMsg>, message: FromWorker) {
-        let finished = match &message {
-            FromWorker::Finished(finished) => Some(finished.clone()),
-            _ => None,
-        };
-        self.event(myself, SessionEvent::Said(message));
-        let Some(finished) = finished else { return };
+    /// Each job hears at once all that concerns it, in order; before that the supervisor hears what room there is now.
+    fn said(&mut self, myself: &ActorRef<ProxyMsg>, messages: Vec<FromWorker>) {
+        let mut news: BTreeMap<JobId, Vec<News>> = BTreeMap::new();
+        let mut room = None;
+        for message in messages {
+            let (message, finished) = apart(message);
+            for effect in self.session.on_event(SessionEvent::Said(message), self.clock.now()) {
+                match effect {
+                    SessionEffect::Started(job, leases) => news.entry(job).or_default().push(News::Started(leases)),
+                    SessionEffect::Returned(job, leases) => news.entry(job).or_default().push(News::Returned(leases)),
+                    SessionEffect::Fenced { job, fence, started, dropped } => {
+                        news.entry(job).or_default().push(News::Fenced { fence, started, dropped });
+                    }
+                    effect @ SessionEffect::Room { .. } => room = Some(effect),
+                    effect => self.perform(myself, effect),
+                }
+            }
+            if let Some(finished) = finished {
+                news.entry(finished.lease.job).or_default().push(News::Finished(finished));
+            }
+        }
+        room.into_iter().for_each(|room| self.perform(myself, room));
+        news.into_iter().for_each(|(job, news)| self.tell_news(job, news));
+    }
+
+    fn tell_news(&self, job: JobId, news: Vec<News>) {
         let (session, worker) = (self.session.id(), self.session.worker());
-        let message = JobMsg::Finished(session, worker, finished.clone());
-        let told = self.jobs.get(&finished.lease.job).is_some_and(|(job, _)| job.cast(message).is_ok());
-        if !told {
-            // The job has ended, or is from another session: the supervisor knows.
-            let _ = self.supervisor.cast(SupervisorMsg::LateResult(session, worker, finished));
+        let untold = match self.jobs.get(&job) {
+            Some((actor, _)) => match actor.cast(JobMsg::News(session, worker, news)) {
+                Ok(()) => return,
+                Err(ractor::MessagingErr::SendErr(JobMsg::News(_, _, news))) => news,
+                Err(_) => return,
+            },
+            None => news,
+        };
+        // The job has ended, or is from another session: the supervisor knows.
+        for news in untold {
+            if let News::Finished(finished) = news {
+                let _ = self.supervisor.cast(SupervisorMsg::LateResult(session, worker, finished));
+            }
         }
     }
 
@@ -251,5 +278,18 @@ impl ProxyState {
             let _ = actor.cast(JobMsg::FromSession(event, myself.clone()));
         }
         let _ = actor.cast(JobMsg::Event(JobEvent::WorkerReported(worker, session)));
+    }
+}
+
+/// An end without what it left, as the session counts it, and the whole of it.
+fn apart(message: FromWorker) -> (FromWorker, Option<Box<Finished>>) {
+    match message {
+        FromWorker::Finished(finished) => {
+            let Finished { lease, outcome, timing, .. } = finished.as_ref();
+            let bytes = ResultBytes::Inline(Vec::new());
+            let end = Finished { lease: *lease, outcome: outcome.clone(), timing: *timing, packed: Packed::default(), bytes };
+            (FromWorker::Finished(Box::new(end)), Some(finished))
+        }
+        message => (message, None),
     }
 }

@@ -1,7 +1,7 @@
 //! The WorkerActor: the slots. It accepts a task only on a free one, announces Available or Busy, and offers again what it holds when it
 //! reconnects. Child of the WorkerRoot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -27,11 +27,16 @@ use super::runner::{Order, StopSwitch};
 /// Between two tries to give a large result to the head.
 const UPLOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// What is said to the head gathers for so long, as long as there are tasks that were sent ahead: then no slot waits for the answer.
+const GATHER_FOR: Duration = Duration::from_millis(4);
+/// Or until there is so much of it.
+const GATHER_MAX: usize = 256;
+
 /// The way to the head, in one session.
 #[derive(Clone)]
 pub struct SessionOut {
     /// Messages for the head.
-    pub messages: tokio::sync::mpsc::Sender<FromWorker>,
+    pub messages: tokio::sync::mpsc::Sender<Vec<FromWorker>>,
     /// Ends the session.
     pub end: CancellationToken,
 }
@@ -76,6 +81,10 @@ pub enum WorkerMsg {
     Shutdown,
     /// Time for a heartbeat.
     Beat,
+    /// The table wants to know that time has passed.
+    Tick,
+    /// Say what has gathered.
+    Flush,
 }
 
 /// Starts the slots' threads for a worker.
@@ -130,6 +139,7 @@ pub struct WorkerState {
     /// Why a task can't be started, until its failed result is made.
     refusals: BTreeMap<Key, String>,
     out: Option<(SessionId, SessionOut)>,
+    said: Said,
     cache: Arc<Cache>,
     port: Arc<dyn DataPort>,
     epoch_file: PathBuf,
@@ -171,6 +181,7 @@ impl Actor for WorkerActor {
             results: BTreeMap::new(),
             refusals: BTreeMap::new(),
             out: None,
+            said: Said::default(),
             cache: args.cache,
             port: args.port,
             epoch_file: args.epoch_file,
@@ -199,6 +210,7 @@ impl Actor for WorkerActor {
                 // The head of this session introduces its jobs anew.
                 state.jobs.clear();
                 state.out = Some((session, out));
+                state.said = Said::default();
                 state.event(&myself, SlotEvent::Said(session, welcome))?;
             }
             WorkerMsg::Said(session, message) => state.event(&myself, SlotEvent::Said(session, message))?,
@@ -228,32 +240,77 @@ impl Actor for WorkerActor {
                 myself.stop(None);
             }
             WorkerMsg::Beat => {
-                state.say(FromWorker::Heartbeat(state.clock.now().mono));
+                state.said.push(FromWorker::Heartbeat(state.clock.now().mono));
                 state.event(&myself, SlotEvent::Tick)?;
             }
+            WorkerMsg::Tick => state.event(&myself, SlotEvent::Tick)?,
+            WorkerMsg::Flush => {
+                state.said.flush_comes = false;
+                state.flush();
+            }
         }
+        state.flush_in_time(&myself);
         Ok(())
+    }
+}
+
+/// What is to be said to the head, in order.
+#[derive(Default)]
+struct Said {
+    messages: Vec<FromWorker>,
+    /// The latest announcement, which says all that earlier ones did: it goes last.
+    room: Option<FromWorker>,
+    /// Somebody waits for some of it.
+    urgent: bool,
+    flush_comes: bool,
+}
+
+impl Said {
+    fn push(&mut self, message: FromWorker) {
+        let is_room = matches!(message, FromWorker::Room { .. });
+        // That a worker rests is known before the task that it gives back, and so is what room is left then.
+        if is_room && !matches!(self.messages.last(), Some(FromWorker::Standing(_))) {
+            self.room = Some(message);
+            return;
+        }
+        self.urgent |= !is_room && !matches!(message, FromWorker::Started(_) | FromWorker::Finished(_));
+        self.messages.push(message);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.room.is_none()
+    }
+
+    fn take(&mut self) -> Vec<FromWorker> {
+        self.urgent = false;
+        let mut messages = std::mem::take(&mut self.messages);
+        messages.extend(self.room.take());
+        messages
     }
 }
 
 impl WorkerState {
     fn event(&mut self, myself: &ActorRef<WorkerMsg>, event: SlotEvent) -> Result<(), ActorProcessingErr> {
-        for effect in self.table.on_event(event, self.clock.now()) {
-            self.perform(myself, effect)?;
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for effect in self.table.on_event(event, self.clock.now()) {
+                events.extend(self.perform(myself, effect)?);
+            }
         }
         Ok(())
     }
 
-    fn perform(&mut self, myself: &ActorRef<WorkerMsg>, effect: SlotEffect) -> Result<(), ActorProcessingErr> {
+    /// Returns what came of it at once.
+    fn perform(&mut self, myself: &ActorRef<WorkerMsg>, effect: SlotEffect) -> Result<Option<SlotEvent>, ActorProcessingErr> {
         match effect {
-            SlotEffect::Say(message) => self.say(message),
+            SlotEffect::Say(message) => self.said.push(message),
             SlotEffect::Learn(info) => {
                 self.jobs.insert(info.job, info);
             }
             SlotEffect::Unlearn(job) => {
                 self.jobs.remove(&job);
             }
-            SlotEffect::Prepare { slot, lease, chunk } => self.prepare(myself, slot, lease, chunk),
+            SlotEffect::Prepare { slot, lease, chunk } => return Ok(self.prepare(myself, slot, lease, chunk)),
             SlotEffect::CancelPrepare { slot } => {
                 if let Some(slot) = self.slots.get_mut(slot) {
                     slot.inputs = None;
@@ -286,12 +343,19 @@ impl WorkerState {
                     out.end.cancel();
                 }
             }
+            SlotEffect::WakeAt(at) => {
+                let wait = at.since(self.clock.now().mono) + Duration::from_millis(1);
+                drop(myself.send_after(wait, || WorkerMsg::Tick));
+            }
             SlotEffect::Rest(pause) => {
                 tracing::error!("this machine has failed: it takes no task for {} s, then one to try", pause.as_secs())
             }
-            SlotEffect::Leave => self.left.cancel(),
+            SlotEffect::Leave => {
+                self.flush();
+                self.left.cancel();
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Notes what an attempt says of this machine; the result to keep of it.
@@ -320,31 +384,44 @@ impl WorkerState {
         self.event(myself, SlotEvent::Machine(Health::Failed))
     }
 
-    /// Says something to the head. A stream that does not take it is over: nothing is ever skipped.
-    fn say(&mut self, message: FromWorker) {
-        let ends = matches!(message, FromWorker::Finished(_));
-        if ends {
+    /// At once, if somebody waits for it: a slot that could be given a task, or whoever has asked something.
+    fn flush_in_time(&mut self, myself: &ActorRef<WorkerMsg>) {
+        if self.said.is_empty() {
+            return;
+        }
+        if self.said.urgent || self.table.ahead() == 0 || self.said.messages.len() >= GATHER_MAX {
+            self.flush();
+        } else if !std::mem::replace(&mut self.said.flush_comes, true) {
+            drop(myself.send_after(GATHER_FOR, || WorkerMsg::Flush));
+        }
+    }
+
+    /// Says what has gathered to the head. A stream that does not take it is over: nothing is ever skipped.
+    fn flush(&mut self) {
+        let messages = self.said.take();
+        let Some((_, out)) = self.out.as_ref().filter(|_| !messages.is_empty()) else { return };
+        let end = messages.iter().any(|message| matches!(message, FromWorker::Finished(_)));
+        if end {
             failpoint::hit("worker.before_finished");
         }
-        let full = self.out.as_ref().is_some_and(|(_, out)| out.messages.try_send(message).is_err());
-        if full && let Some((_, out)) = &self.out {
+        if out.messages.try_send(messages).is_err() {
             out.end.cancel();
         }
-        if ends {
+        if end {
             failpoint::hit("worker.after_finished");
         }
     }
 
-    fn prepare(&mut self, myself: &ActorRef<WorkerMsg>, slot: usize, lease: Lease, chunk: Option<Chunk>) {
+    /// Fetches what a task needs; if that is nothing, it is ready at once.
+    fn prepare(&mut self, myself: &ActorRef<WorkerMsg>, slot: usize, lease: Lease, chunk: Option<Chunk>) -> Option<SlotEvent> {
         let Some(info) = self.jobs.get(&lease.job).cloned() else {
             let error = Error::unavailable("the head sent a task before its job");
             let _ = myself.cast(WorkerMsg::Prepared(slot, lease, Err(error.into())));
-            return;
+            return None;
         };
         let nothing_to_fetch = chunk.is_none() && info.spec.with.is_empty();
         if nothing_to_fetch {
-            let _ = myself.cast(WorkerMsg::Prepared(slot, lease, Ok(Inputs::default())));
-            return;
+            return Some(SlotEvent::Prepared { slot, lease, how: Preparation::Ready });
         }
         let (cache, myself) = (self.cache.clone(), myself.clone());
         let task = tokio::spawn(async move {
@@ -354,6 +431,7 @@ impl WorkerState {
         if let Some(slot) = self.slots.get_mut(slot) {
             slot.preparing = Some(task.abort_handle());
         }
+        None
     }
 
     fn prepared(
@@ -427,7 +505,7 @@ impl WorkerState {
             }
         };
         let finished = Finished { lease, outcome: outcome.clone(), timing: *timing, packed: packed.clone(), bytes };
-        self.say(FromWorker::Finished(Box::new(finished)));
+        self.said.push(FromWorker::Finished(Box::new(finished)));
     }
 
     fn uploaded(&mut self, lease: Lease, receipt: ResultRef) {
@@ -440,7 +518,7 @@ impl WorkerState {
             packed: kept.packed.clone(),
             bytes: ResultBytes::Stored(receipt),
         };
-        self.say(FromWorker::Finished(Box::new(finished)));
+        self.said.push(FromWorker::Finished(Box::new(finished)));
     }
 
     /// A kept result can't be read again: the task is given back, unless the head wants nothing of it any more and the file is gone for that.

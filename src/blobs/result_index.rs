@@ -60,6 +60,21 @@ impl ResultIndex {
         Ok(())
     }
 
+    /// The same for some tasks, in any order: neighbours in one write.
+    pub fn put_some(&self, mut results: Vec<(TaskNo, IndexedResult)>) -> Result<(), Error> {
+        results.iter().try_for_each(|(no, _)| check_no(*no))?;
+        results.sort_by_key(|(no, _)| *no);
+        for run in results.chunk_by(|(one, _), (next, _)| one.0 + 1 == next.0) {
+            let Some((first, _)) = run.first() else { continue };
+            let records: Vec<[u8; RECORD_BYTES]> = run.iter().map(|(_, indexed)| to_bytes(*indexed)).collect();
+            self.file.write_all_at(records.as_flattened(), position(*first)).map_err(|error| Error::io(&self.path, &error))?;
+        }
+        if !results.is_empty() {
+            self.mark.written();
+        }
+        Ok(())
+    }
+
     /// The same for many tasks, in any order, a later one in place of an earlier; in few writes. Nobody else may put anything meanwhile.
     pub fn put_all(&self, mut results: Vec<(TaskNo, IndexedResult)>) -> Result<(), Error> {
         results.iter().try_for_each(|(no, _)| check_no(*no))?;

@@ -59,26 +59,55 @@ impl Segment {
         reservation.finish()
     }
 
+    /// The same for many, in one write if all of them can be written; where each lies, or why not.
+    pub fn append_all(self: &Arc<Self>, records: &[(ResultMeta, &[u8])]) -> Vec<Result<ResultRef, Error>> {
+        let whole = if records.len() > 1 { self.append_as_one(records) } else { None };
+        whole
+            .map_or_else(|| records.iter().map(|(meta, data)| self.append(meta, data)).collect(), |refs| refs.into_iter().map(Ok).collect())
+    }
+
+    /// None if any of them can't be, as it is: each is tried alone then.
+    fn append_as_one(&self, records: &[(ResultMeta, &[u8])]) -> Option<Vec<ResultRef>> {
+        let mut bytes = Vec::new();
+        let mut lens = Vec::with_capacity(records.len());
+        for (meta, data) in records {
+            let (head, data_len) = head_of(meta).ok()?;
+            if data_len != data.len() as u64 {
+                return None;
+            }
+            bytes.extend_from_slice(&head);
+            bytes.extend_from_slice(data);
+            lens.push(head.len() as u64 + data_len);
+        }
+        let range = self.take_range(bytes.len() as u64).ok()?;
+        if self.write_at(range.offset, &bytes).is_err() {
+            self.give_back(range);
+            return None;
+        }
+        self.finished();
+        let mut offset = range.offset;
+        let place = |len| {
+            let at = ResultRef { offset, len };
+            offset += len;
+            at
+        };
+        Some(lens.into_iter().map(place).collect())
+    }
+
     /// Takes room for a record whose packed bytes come in pieces, as many as `meta` says.
     ///
     /// `Exhausted` if its description is longer than [`limits::RESULT_HEADER_MAX_BYTES`] or its bytes more than [`RESULT_DATA_MAX_BYTES`].
     pub fn reserve(self: &Arc<Self>, meta: &ResultMeta) -> Result<Reservation, Error> {
-        let frame = codec::encode(VERSION, meta)?;
-        if frame.len() > limits::RESULT_HEADER_MAX_BYTES {
-            let limit = limits::RESULT_HEADER_MAX_BYTES;
-            return Err(Error::exhausted(format!(
-                "the description of a result takes {} bytes, at most {limit} are allowed: leave fewer files",
-                frame.len()
-            )));
-        }
-        let data_len = meta.packed.packed_len().filter(|len| *len <= RESULT_DATA_MAX_BYTES);
-        let data_len = data_len.ok_or_else(|| Error::exhausted(format!("a result has at most {RESULT_DATA_MAX_BYTES} packed bytes")))?;
-        let head = [&MAGIC[..], &(frame.len() as u32).to_le_bytes(), &frame].concat();
-        let len = head.len() as u64 + data_len;
+        let (head, data_len) = head_of(meta)?;
+        let range = self.take_range(head.len() as u64 + data_len)?;
+        Ok(Reservation::new(self.clone(), range, head))
+    }
+
+    fn take_range(&self, len: u64) -> Result<ResultRef, Error> {
         let grown =
             self.end.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |end| end.checked_add(len).filter(|end| *end <= i64::MAX as u64));
         let offset = grown.map_err(|_| Error::exhausted(format!("{}: the file can't grow any more", self.path.display())))?;
-        Ok(Reservation::new(self.clone(), ResultRef { offset, len }, head))
+        Ok(ResultRef { offset, len })
     }
 
     /// The description of a record, and where its packed bytes begin in the file. `Corrupt` if there is no such record.
@@ -156,6 +185,21 @@ impl Segment {
     fn nonsense(&self, result: ResultRef) -> Error {
         Error::corrupt(format!("{}: no result of {} bytes at byte {}", self.path.display(), result.len, result.offset))
     }
+}
+
+/// What stands before the packed bytes of a record, and how many of those there are.
+fn head_of(meta: &ResultMeta) -> Result<(Vec<u8>, u64), Error> {
+    let frame = codec::encode(VERSION, meta)?;
+    if frame.len() > limits::RESULT_HEADER_MAX_BYTES {
+        let limit = limits::RESULT_HEADER_MAX_BYTES;
+        return Err(Error::exhausted(format!(
+            "the description of a result takes {} bytes, at most {limit} are allowed: leave fewer files",
+            frame.len()
+        )));
+    }
+    let data_len = meta.packed.packed_len().filter(|len| *len <= RESULT_DATA_MAX_BYTES);
+    let data_len = data_len.ok_or_else(|| Error::exhausted(format!("a result has at most {RESULT_DATA_MAX_BYTES} packed bytes")))?;
+    Ok(([&MAGIC[..], &(frame.len() as u32).to_le_bytes(), &frame].concat(), data_len))
 }
 
 /// How long the record that begins with `bytes` is before its packed bytes; none if it is no record.

@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod policy;
 pub mod resources;
 pub mod result;
+pub mod room;
 pub mod size;
 pub mod split_rule;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use pattern::Pattern;
 pub use policy::{Keep, MaxFailed, Policy};
 pub use resources::Resources;
 pub use result::{EntryKind, Packed, ResultEntry, ResultMeta};
+pub use room::Room;
 pub use size::{DiskRoom, counted, short_size};
 pub use split_rule::{Cut, Record, SplitRule};
 pub use time::{Instant, WallTime};

@@ -11,6 +11,7 @@ use super::job::JobSpec;
 use super::outcome::{Outcome, ResultRef, Timing};
 use super::resources::Resources;
 use super::result::Packed;
+use super::room::Room;
 use super::time::Instant;
 
 /// The right of one worker to run one attempt.
@@ -90,10 +91,12 @@ pub enum ToWorker {
     Job(Arc<JobInfo>),
     /// The job has ended: forget what [`ToWorker::Job`] said of it.
     JobGone(JobId),
-    /// Start these, each on a free slot, or decline.
+    /// Start these, each on a free slot, or on the next one where that was announced; or decline.
     Runs(Vec<Run>),
     /// Drop what of the job has not started, and say what had.
     Fence(FenceId, JobId),
+    /// Give back what has no slot yet.
+    Recall,
     /// Stop a running attempt: TERM, grace, KILL of the whole tree.
     Stop(Lease, Duration),
     /// Let a running attempt stand still (its whole tree, and its time limit), or go on.
@@ -186,10 +189,10 @@ pub enum Standing {
 pub enum FromWorker {
     /// First of all.
     Hello(Hello),
-    /// Absolute: so many slots are free now, with all runs up to `last_run_seen` taken in. Zero is Busy.
+    /// Absolute: there is so much room now, with all runs up to `last_run_seen` taken in. None is Busy.
     Room {
-        /// Slots that may be given a task.
-        free: u32,
+        /// For tasks.
+        room: Room,
         /// The highest run number taken in or declined.
         last_run_seen: u64,
     },

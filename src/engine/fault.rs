@@ -27,6 +27,8 @@ pub enum Fault {
     CountsTwice,
     /// A session's room does not heed the runs that the worker's announcement had not seen.
     UnseenRunsForgotten,
+    /// A fence drops what has a slot, and not what was sent ahead of one.
+    AheadKept,
     /// A slot whose task was dropped by a fence stays taken.
     SlotKept,
     /// A task that was given back goes out under the same number of its attempt.

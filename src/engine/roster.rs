@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{DiskRoom, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
+use crate::domain::{DiskRoom, GrantId, Instant, JobId, JobSpec, Resources, Room, SessionId, WorkerId};
 use crate::limits;
 
 use super::fault::Fault;
@@ -49,8 +49,8 @@ pub enum RosterEvent {
     Room {
         /// Which session.
         session: SessionId,
-        /// Slots that may be granted, not counting grants it has not settled.
-        room: u32,
+        /// What may be granted, not counting grants it has not settled.
+        room: Room,
         /// What is free of its resources, likewise.
         free: Resources,
         /// Grants whose tasks are in this report.
@@ -82,6 +82,8 @@ pub enum RosterEffect {
         /// How many.
         slots: u32,
     },
+    /// Have a worker give back what it has no slot for yet.
+    Recall(SessionId),
 }
 
 #[derive(Clone, Debug)]
@@ -111,7 +113,7 @@ struct Seat {
     slots: u32,
     total: Resources,
     /// As it was reported.
-    room: u32,
+    room: Room,
     free: Resources,
     /// Grants not settled: how many slots, and of what job.
     granted: BTreeMap<GrantId, (u32, Arc<JobSpec>)>,
@@ -120,13 +122,13 @@ struct Seat {
 
 impl Seat {
     /// The room, less what was granted of it and is not settled. A worker under suspicion is used as one, if any other is `trusted`.
-    fn room_left(&self, trusted: u32) -> u32 {
+    fn room_left(&self, trusted: u32) -> Room {
         let room = match self.trust {
-            Trust::Suspected if trusted > 0 => 0,
-            Trust::Probe if trusted > 0 => self.room.min(1),
+            Trust::Suspected if trusted > 0 => Room::default(),
+            Trust::Probe if trusted > 0 => Room::of_slots(self.room.free.min(1)),
             _ => self.room,
         };
-        room.saturating_sub(self.granted.values().map(|(slots, _)| slots).sum())
+        room.less(self.granted.values().map(|(slots, _)| slots).sum())
     }
 
     /// The resources, likewise.
@@ -149,7 +151,9 @@ pub struct Roster {
     jobs: BTreeMap<JobId, Candidate>,
     seats: BTreeMap<SessionId, Seat>,
     /// The seats with room left, most room first: kept, so that an event costs what it changes and not what there is.
-    open: BTreeSet<(Reverse<u32>, SessionId)>,
+    open: BTreeSet<(Reverse<Room>, SessionId)>,
+    /// Sessions that were granted more than their free slots since they were last recalled: kept.
+    lent: BTreeSet<SessionId>,
     /// Jobs that want slots: kept.
     wanting: BTreeSet<JobId>,
     /// Busy slots of each owner that has any, with what was granted: kept.
@@ -195,10 +199,23 @@ impl Roster {
     /// Takes one event in, and grants what can be granted.
     pub fn on_event(&mut self, event: RosterEvent) -> Vec<RosterEffect> {
         match event {
-            RosterEvent::Job(view) => self.job_changed(*view),
+            RosterEvent::Job(view) => {
+                let newcomer = self.job_changed(*view);
+                let mut effects = self.grant();
+                effects.extend(newcomer.into_iter().flat_map(|job| self.recall_for(job)));
+                return effects;
+            }
             RosterEvent::JobGone(id) => self.forget(id),
             RosterEvent::Opened { session, worker, slots, total } => {
-                let seat = Seat { worker, slots, free: total.clone(), total, room: 0, granted: BTreeMap::new(), trust: Trust::Trusted };
+                let seat = Seat {
+                    worker,
+                    slots,
+                    free: total.clone(),
+                    total,
+                    room: Room::default(),
+                    granted: BTreeMap::new(),
+                    trust: Trust::Trusted,
+                };
                 self.close(session);
                 self.slots += slots;
                 self.seats.insert(session, seat);
@@ -224,8 +241,11 @@ impl Roster {
         self.grant()
     }
 
-    fn job_changed(&mut self, view: JobView) {
+    /// Returns the job if it wants slots as it did not before.
+    fn job_changed(&mut self, view: JobView) -> Option<JobId> {
         let (id, seen, ended) = (view.id, view.last_grant, view.state.is_final());
+        let before = self.jobs.get(&id).filter(|job| job.wanted() > 0).map(|job| job.view.priority);
+        let newcomer = view.wanted > 0 && before.is_none_or(|priority| priority < view.priority);
         match self.jobs.get_mut(&id) {
             Some(candidate) => {
                 candidate.unseen = candidate.unseen.split_off(&GrantId(seen.0.saturating_add(1)));
@@ -240,6 +260,24 @@ impl Roster {
         if ended {
             self.forget(id);
         }
+        newcomer.then_some(id)
+    }
+
+    /// A job that goes before others, and found no room, does not wait behind what was sent ahead of them.
+    fn recall_for(&mut self, job: JobId) -> Vec<RosterEffect> {
+        if self.lent.is_empty() || !self.wanting.contains(&job) || self.disk_full.is_some() {
+            return Vec::new();
+        }
+        let rules = self.rules();
+        let class = |view: &JobView| (!rank::past_finish_line(view, rules), Reverse(view.priority));
+        let Some(view) = self.jobs.get(&job).map(|candidate| &candidate.view) else { return Vec::new() };
+        let before_others = self.jobs.values().any(|other| other.busy() > 0 && class(view) < class(&other.view));
+        let fits = |session: &SessionId| self.seats.get(session).is_some_and(|seat| view.spec.needs.fits(&seat.total));
+        let lent: Vec<SessionId> = self.lent.iter().copied().filter(|session| before_others && fits(session)).collect();
+        lent.iter().for_each(|session| {
+            self.lent.remove(session);
+        });
+        lent.into_iter().map(RosterEffect::Recall).collect()
     }
 
     /// Grants that a job has not answered when it is gone will never be used: their slots are free again. What it did answer is on its way
@@ -261,12 +299,13 @@ impl Roster {
         self.open.remove(&(Reverse(seat.room_left(self.trusted)), session));
         change(seat);
         let room = seat.room_left(self.trusted);
-        if room > 0 {
+        if room.all() > 0 {
             self.open.insert((Reverse(room), session));
         }
     }
 
     fn close(&mut self, session: SessionId) {
+        self.lent.remove(&session);
         if let Some(seat) = self.seats.remove(&session) {
             self.open.remove(&(Reverse(seat.room_left(self.trusted)), session));
             self.slots -= seat.slots;
@@ -291,9 +330,9 @@ impl Roster {
     }
 
     /// The seats with room left.
-    fn rooms(&self) -> impl Iterator<Item = (Reverse<u32>, SessionId)> + '_ {
+    fn rooms(&self) -> impl Iterator<Item = (Reverse<Room>, SessionId)> + '_ {
         let rooms = self.seats.iter().map(|(session, seat)| (Reverse(seat.room_left(self.trusted)), *session));
-        rooms.filter(|(room, _)| room.0 > 0)
+        rooms.filter(|(room, _)| room.0.all() > 0)
     }
 
     /// Workers that are under suspicion.
@@ -395,22 +434,26 @@ impl Roster {
 
     fn give(&mut self, job: JobId, session: SessionId, spec: &Arc<JobSpec>, effects: &mut Vec<RosterEffect>) {
         let (Some(candidate), Some(seat)) = (self.jobs.get_mut(&job), self.seats.get(&session)) else { return };
-        let same = effects.iter_mut().rev().take(64).find(|effect| {
-            let RosterEffect::Grant { job: of, session: at, .. } = effect;
-            *of == job && *at == session
-        });
+        let same = effects
+            .iter_mut()
+            .rev()
+            .take(64)
+            .find(|effect| matches!(effect, RosterEffect::Grant { job: of, session: at, .. } if *of == job && *at == session));
         let grant = match same {
             Some(RosterEffect::Grant { grant, slots, .. }) => {
                 *slots += 1;
                 *grant
             }
-            None => {
+            _ => {
                 self.last_grant += 1;
                 let grant = GrantId(self.last_grant);
                 effects.push(RosterEffect::Grant { job, grant, session, worker: seat.worker, slots: 1 });
                 grant
             }
         };
+        if seat.room_left(self.trusted).free == 0 {
+            self.lent.insert(session);
+        }
         candidate.overtaken_since = None;
         *candidate.unseen.entry(grant).or_default() += 1;
         self.recount(job);
@@ -445,7 +488,7 @@ impl Roster {
 
     /// Free slots, granted ones not counted.
     pub fn free_slots(&self) -> u32 {
-        self.open.iter().map(|(Reverse(room), _)| room).sum()
+        self.open.iter().map(|(Reverse(room), _)| room.free).sum()
     }
 
     /// Checks that what is kept is what it should be.

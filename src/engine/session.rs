@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::wire::{FromWorker, Lease, Run, Standing, ToWorker, Verdict};
-use crate::domain::{Attempt, Chunk, Epoch, FenceId, GrantId, Instant, JobId, Resources, SessionId, TaskNo, WallTime, WorkerId};
+use crate::domain::{Attempt, Chunk, Epoch, FenceId, GrantId, Instant, JobId, Resources, Room, SessionId, TaskNo, WallTime, WorkerId};
 use crate::limits;
 
 use super::fault::Fault;
@@ -43,6 +43,8 @@ pub enum SessionEvent {
     Adopted(Lease, Resources),
     /// A job has ended.
     JobGone(JobId),
+    /// What the worker has no slot for yet is to come back.
+    Recall,
     /// To be passed on to the worker as it is: Stop, Ack, Verdict.
     Pass(ToWorker),
     /// The worker said something; not Hello.
@@ -77,8 +79,8 @@ pub enum SessionEffect {
     },
     /// Tell the supervisor the room.
     Room {
-        /// Slots that may be granted.
-        room: u32,
+        /// What may be granted.
+        room: Room,
         /// Resources that are free.
         free: Resources,
         /// Grants that this report includes.
@@ -124,7 +126,7 @@ pub struct Session {
     slots: u32,
     total: Resources,
     /// None before the first announcement.
-    free_announced: Option<u32>,
+    announced: Option<Room>,
     standing: Standing,
     last_run_seen: u64,
     last_run: u64,
@@ -151,7 +153,7 @@ impl Session {
             worker,
             slots,
             total,
-            free_announced: None,
+            announced: None,
             standing: Standing::default(),
             last_run_seen: 0,
             last_run: 0,
@@ -194,6 +196,7 @@ impl Session {
                 self.introduced.remove(&job);
                 effects.push(SessionEffect::Send(ToWorker::JobGone(job)));
             }
+            SessionEvent::Recall => effects.push(SessionEffect::Send(ToWorker::Recall)),
             SessionEvent::Pass(message) => self.pass(message, now, &mut effects),
             SessionEvent::Said(message) => self.said(message, now, &mut effects),
             SessionEvent::Drain(drain) => {
@@ -277,8 +280,8 @@ impl Session {
         let by_wall = self.fault == Some(Fault::WallClockTrusted);
         self.heard = if by_wall { Instant(u64::try_from(now.wall.0 / 1000).unwrap_or(0)) } else { now.mono };
         match message {
-            FromWorker::Room { free, last_run_seen } => {
-                self.free_announced = Some(free.min(self.slots));
+            FromWorker::Room { room, last_run_seen } => {
+                self.announced = Some(Room { free: room.free.min(self.slots), ahead: room.ahead.min(limits::AHEAD_MAX) });
                 // Never beyond what was sent, whatever the worker says.
                 self.last_run_seen = last_run_seen.min(self.last_run);
                 effects.push(self.room_report(Vec::new(), now));
@@ -339,11 +342,11 @@ impl Session {
         if kept { self.held.contains_key(&key(lease)) } else { self.held.remove(&key(lease)).is_some() }
     }
 
-    /// Slots that may be granted: announced free, less the runs that the announcement does not know of.
-    pub fn room(&self) -> u32 {
+    /// What may be granted: as announced, less the runs that the announcement does not know of.
+    pub fn room(&self) -> Room {
         let unseen = (self.last_run - self.last_run_seen) as u32;
         let unseen = if self.fault == Some(Fault::UnseenRunsForgotten) { 0 } else { unseen };
-        if self.draining { 0 } else { self.free_announced.unwrap_or(0).saturating_sub(unseen) }
+        if self.draining { Room::default() } else { self.announced.unwrap_or_default().less(unseen) }
     }
 
     fn trust(&self, now: Now) -> Trust {
@@ -362,7 +365,7 @@ impl Session {
 
     /// For how many of so many tasks of these needs the worker has room.
     fn fitting(&self, needs: &Resources, wanted: usize) -> usize {
-        let most = self.room().min(u32::try_from(wanted).unwrap_or(u32::MAX));
+        let most = self.room().all().min(u32::try_from(wanted).unwrap_or(u32::MAX));
         if *needs == Resources::default() {
             return most as usize;
         }
@@ -412,7 +415,7 @@ impl Session {
 
     /// Announced free slots, as last heard; none before the first announcement.
     pub fn free_announced(&self) -> Option<u32> {
-        self.free_announced
+        self.announced.map(|room| room.free)
     }
 
     /// Whether the worker takes tasks, by what it says and what it was told.

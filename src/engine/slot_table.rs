@@ -6,18 +6,21 @@
 //!   ▲                        │  └─► Ready ─────────────┘ once what it needs is free
 //!   └────────────────────────┘  fence, or the session ends
 //! ```
+//! Where tasks are short some are sent ahead of a free slot (`ahead`), and wait in line for one.
+//!
 //! Started is said only when the process is about to start, so a task whose input is still on its way can be dropped.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::wire::{FromWorker, Held, Lease, Run, Standing, ToWorker, Verdict};
-use crate::domain::{Epoch, FenceId, Instant, JobId, Resources, SessionId};
+use crate::domain::{Epoch, FenceId, Instant, JobId, Resources, Room, SessionId};
 use crate::limits;
 
 use super::fault::Fault;
 use super::now::Now;
 
+use ahead::{Ahead, Waiting};
 use kept::KeptResults;
 use rest::Rest;
 use slot::{Phase, Slot};
@@ -26,6 +29,7 @@ pub use equipment::Equipment;
 pub use event::{Health, Preparation, SlotEffect, SlotEvent};
 pub use kept::Allowance;
 
+mod ahead;
 mod equipment;
 mod event;
 mod kept;
@@ -36,6 +40,9 @@ mod slot;
 #[derive(Clone, Debug)]
 pub struct SlotTable {
     slots: Vec<Option<Slot>>,
+    ahead: Ahead,
+    /// When a tick is asked for, for those.
+    wakes: Option<Instant>,
     equipment: Equipment,
     /// What a task needs of each job that this session has introduced.
     needs: BTreeMap<JobId, Resources>,
@@ -46,6 +53,8 @@ pub struct SlotTable {
     alone_since: Instant,
     epoch: Epoch,
     last_run_seen: u64,
+    /// The highest run number that was ever announced room for in this session.
+    credit: u64,
     /// The stamp of our last heartbeat that the head has heard.
     lease_from: Instant,
     draining: bool,
@@ -62,6 +71,8 @@ impl SlotTable {
     pub fn new(slots: u32, equipment: Equipment, allowance: Allowance, epoch: Epoch) -> Self {
         Self {
             slots: vec![None; slots as usize],
+            ahead: Ahead::default(),
+            wakes: None,
             equipment,
             needs: BTreeMap::new(),
             results: KeptResults::default(),
@@ -70,6 +81,7 @@ impl SlotTable {
             alone_since: Instant(0),
             epoch,
             last_run_seen: 0,
+            credit: 0,
             lease_from: Instant(0),
             draining: false,
             left: false,
@@ -99,7 +111,7 @@ impl SlotTable {
                 if self.lease_over(now) {
                     self.end_session(session, now, fx);
                 } else {
-                    self.said(message, fx);
+                    self.said(message, now, fx);
                 }
             }
             SlotEvent::Disconnected(session) if self.session == Some(session) => self.disconnected(now, fx),
@@ -107,13 +119,13 @@ impl SlotTable {
             SlotEvent::Prepared { slot, lease, how } => self.prepared(slot, lease, how, now, fx),
             SlotEvent::Ended { slot, lease, bytes } => self.ended(slot, lease, bytes, now, fx),
             SlotEvent::Drain(drain) => {
-                self.draining = drain;
-                self.announce(fx);
+                self.drain(drain, now, fx);
             }
             SlotEvent::Machine(health) => self.machine(health, now, fx),
             SlotEvent::Tick => self.tick(now, fx),
         }
         self.maybe_leave(fx);
+        self.ask_for_tick(now, fx);
         effects
     }
 
@@ -135,10 +147,10 @@ impl SlotTable {
         self.disconnected(now, fx);
         self.session = Some(session);
         self.needs.clear();
-        self.last_run_seen = 0;
+        (self.last_run_seen, self.credit) = (0, 0);
         self.standing = Standing::default();
         self.lease_from = stamp;
-        self.announce(fx);
+        self.announce(now, fx);
     }
 
     /// What the worker holds, for its Hello. From then on nothing of it is said to the head until its verdict comes.
@@ -149,7 +161,7 @@ impl SlotTable {
         running.chain(self.results.leases().map(|lease| Held { lease, finished: true })).collect()
     }
 
-    fn said(&mut self, message: ToWorker, fx: &mut Vec<SlotEffect>) {
+    fn said(&mut self, message: ToWorker, now: Now, fx: &mut Vec<SlotEffect>) {
         match message {
             ToWorker::Job(info) => {
                 self.needs.insert(info.job, info.spec.needs.clone());
@@ -160,46 +172,86 @@ impl SlotTable {
                 fx.push(SlotEffect::Unlearn(job));
             }
             ToWorker::Runs(runs) => {
-                runs.into_iter().for_each(|run| self.run(run, fx));
-                self.announce(fx);
+                runs.into_iter().for_each(|run| self.run(run, now, fx));
+                self.announce(now, fx);
             }
-            ToWorker::Fence(fence, job) => self.fence(fence, job, fx),
-            ToWorker::Stop(lease, grace) => self.stop(&lease, grace, false, fx),
+            ToWorker::Fence(fence, job) => self.fence(fence, job, now, fx),
+            ToWorker::Recall => {
+                self.give_back_ahead(fx);
+                self.announce(now, fx);
+            }
+            ToWorker::Stop(lease, grace) => self.stop(&lease, grace, false, now, fx),
             ToWorker::Freeze(lease, frozen) => self.freeze(&lease, frozen, fx),
             ToWorker::Ack(leases) => {
                 leases.iter().for_each(|lease| self.forget(lease, fx));
-                self.announce(fx);
+                self.announce(now, fx);
             }
-            ToWorker::Verdict(lease, verdict) => self.verdict(&lease, verdict, fx),
+            ToWorker::Verdict(lease, verdict) => self.verdict(&lease, verdict, now, fx),
             ToWorker::Drain(drain) => {
-                self.draining = drain;
                 // A person who lets it back has seen to the machine.
                 if !drain {
                     self.rest = Rest::None;
                 }
-                self.announce(fx);
+                self.drain(drain, now, fx);
             }
             ToWorker::Welcome { .. } | ToWorker::Refuse(_) | ToWorker::Heartbeat(_) => {}
         }
     }
 
-    fn run(&mut self, run: Run, fx: &mut Vec<SlotEffect>) {
+    fn run(&mut self, run: Run, now: Now, fx: &mut Vec<SlotEffect>) {
         self.last_run_seen = self.last_run_seen.max(run.seq);
         // What it can never have is not waited for: the head knows another worker, or is mistaken about this one.
         let needs = self.needs.get(&run.lease.job).cloned().unwrap_or_default();
         let fits = needs.fits(self.equipment.total());
-        let free = if self.free() > 0 { self.slots.iter().position(Option::is_none) } else { None };
-        let Some(slot) = free.filter(|_| fits) else {
-            fx.push(SlotEffect::Say(FromWorker::Declined(run.lease)));
-            return;
-        };
-        let trial = self.rest != Rest::None;
-        self.slots[slot] = Some(Slot { lease: run.lease, needs, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
-        fx.push(SlotEffect::Prepare { slot, lease: run.lease, chunk: run.chunk });
+        let task = Waiting { lease: run.lease, needs, chunk: run.chunk };
+        let free = self.free() > 0;
+        match self.slots.iter().position(Option::is_none).filter(|_| free) {
+            Some(slot) if fits && self.ahead.is_empty() => self.occupy(slot, task, fx),
+            _ if fits && run.seq <= self.credit && self.takes_ahead() => self.ahead.push(task, now.mono),
+            _ => fx.push(SlotEffect::Say(FromWorker::Declined(run.lease))),
+        }
     }
 
-    fn fence(&mut self, fence: FenceId, job: JobId, fx: &mut Vec<SlotEffect>) {
+    /// A task gets a free slot.
+    fn occupy(&mut self, slot: usize, task: Waiting, fx: &mut Vec<SlotEffect>) {
+        let Waiting { lease, needs, chunk } = task;
+        let trial = self.rest != Rest::None;
+        self.slots[slot] = Some(Slot { lease, needs, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
+        fx.push(SlotEffect::Prepare { slot, lease, chunk });
+    }
+
+    /// Whether tasks may wait for a slot.
+    fn takes_ahead(&self) -> bool {
+        self.rest == Rest::None && !self.draining && !self.left && !self.results.fills(&self.allowance)
+    }
+
+    /// What was sent ahead gets the slots that are free.
+    fn fill(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
+        while !self.ahead.is_empty() && self.free() > 0 {
+            let Some(slot) = self.slots.iter().position(Option::is_none) else { return };
+            let Some(task) = self.ahead.pop(now.mono) else { return };
+            self.occupy(slot, task, fx);
+        }
+    }
+
+    fn give_back_ahead(&mut self, fx: &mut Vec<SlotEffect>) {
+        let back = self.ahead.take_all();
+        fx.extend(back.into_iter().map(|lease| SlotEffect::Say(FromWorker::Declined(lease))));
+    }
+
+    fn drain(&mut self, drain: bool, now: Now, fx: &mut Vec<SlotEffect>) {
+        self.draining = drain;
+        if drain {
+            self.give_back_ahead(fx);
+        }
+        self.announce(now, fx);
+    }
+
+    fn fence(&mut self, fence: FenceId, job: JobId, now: Now, fx: &mut Vec<SlotEffect>) {
         let (mut started, mut dropped) = (Vec::new(), Vec::new());
+        if self.fault != Some(Fault::AheadKept) {
+            dropped.extend(self.ahead.remove_job(job));
+        }
         for (at, entry) in self.slots.iter_mut().enumerate() {
             let Some(slot) = entry.as_ref().filter(|slot| slot.lease.job == job) else { continue };
             match slot.phase {
@@ -214,10 +266,15 @@ impl SlotTable {
             }
         }
         fx.push(SlotEffect::Say(FromWorker::Fenced { fence, started, dropped }));
-        self.announce(fx);
+        self.announce(now, fx);
     }
 
-    fn stop(&mut self, lease: &Lease, grace: Duration, unwanted: bool, fx: &mut Vec<SlotEffect>) {
+    fn stop(&mut self, lease: &Lease, grace: Duration, unwanted: bool, now: Now, fx: &mut Vec<SlotEffect>) {
+        if let Some(lease) = self.ahead.remove(lease) {
+            fx.push(SlotEffect::Say(FromWorker::Declined(lease)));
+            self.announce(now, fx);
+            return;
+        }
         let Some(at) = self.slot_of(lease) else { return };
         let Some(slot) = &mut self.slots[at] else { return };
         match &mut slot.phase {
@@ -226,7 +283,7 @@ impl SlotTable {
                 self.slots[at] = None;
                 fx.push(SlotEffect::CancelPrepare { slot: at });
                 fx.push(SlotEffect::Say(FromWorker::Declined(lease)));
-                self.announce(fx);
+                self.announce(now, fx);
             }
             Phase::Running { unwanted: mark } => {
                 *mark |= unwanted;
@@ -255,13 +312,13 @@ impl SlotTable {
         }
     }
 
-    fn verdict(&mut self, lease: &Lease, verdict: Verdict, fx: &mut Vec<SlotEffect>) {
+    fn verdict(&mut self, lease: &Lease, verdict: Verdict, now: Now, fx: &mut Vec<SlotEffect>) {
         let epoch = self.epoch;
         match verdict {
             Verdict::Stop => {
                 self.forget(lease, fx);
-                self.stop(lease, limits::DEFAULT_GRACE, true, fx);
-                self.announce(fx);
+                self.stop(lease, limits::DEFAULT_GRACE, true, now, fx);
+                self.announce(now, fx);
             }
             Verdict::Adopt | Verdict::AdoptFrozen | Verdict::Send => {
                 let adopted = Lease { epoch, ..*lease };
@@ -300,7 +357,7 @@ impl SlotTable {
             Preparation::Declined => {
                 self.slots[at] = None;
                 fx.push(SlotEffect::Say(FromWorker::Declined(lease)));
-                self.announce(fx);
+                self.announce(now, fx);
             }
         }
     }
@@ -336,6 +393,7 @@ impl SlotTable {
         let Some(slot) = entry.take_if(is_it) else { return };
         let unwanted = slot.phase == Phase::Running { unwanted: true };
         self.equipment.give_back(at);
+        self.ahead.ended(self.slots.len() as u32, now.mono);
         if unwanted {
             fx.push(SlotEffect::Forget(slot.lease));
         } else {
@@ -345,7 +403,7 @@ impl SlotTable {
             }
         }
         self.start_what_fits(now, fx);
-        self.announce(fx);
+        self.announce(now, fx);
     }
 
     fn end_session(&mut self, session: SessionId, now: Now, fx: &mut Vec<SlotEffect>) {
@@ -358,6 +416,7 @@ impl SlotTable {
         if self.session.take().is_some() {
             self.alone_since = now.mono;
         }
+        self.ahead.take_all();
         for (at, entry) in self.slots.iter_mut().enumerate() {
             if entry.as_ref().is_some_and(|slot| !slot.phase.has_started()) {
                 *entry = None;
@@ -371,15 +430,23 @@ impl SlotTable {
         match health {
             Health::Sound if self.rest == Rest::None => return,
             Health::Sound => self.rest = Rest::None,
-            Health::Failed => fx.extend(self.rest.failed(now.mono).map(SlotEffect::Rest)),
+            Health::Failed => {
+                fx.extend(self.rest.failed(now.mono).map(SlotEffect::Rest));
+                self.give_back_ahead(fx);
+            }
         }
-        self.announce(fx);
+        self.announce(now, fx);
     }
 
     /// A worker that was without a head for too long stops what it runs: the head, should it come back, has long given it to others.
     fn tick(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
         if self.rest.is_over(now.mono) {
-            self.announce(fx);
+            self.announce(now, fx);
+        }
+        if self.ahead.patience_ends().is_some_and(|at| at <= now.mono) {
+            self.ahead.slow_down();
+            self.give_back_ahead(fx);
+            self.announce(now, fx);
         }
         if self.session.is_some() || now.mono.since(self.alone_since) < self.allowance.alone {
             return;
@@ -402,19 +469,37 @@ impl SlotTable {
         self.rest.lets(free, self.slots.iter().flatten().any(|slot| slot.trial))
     }
 
+    /// The same, and how many may be sent ahead.
+    pub fn room(&self) -> Room {
+        Room { free: self.free(), ahead: if self.takes_ahead() { self.ahead.room() } else { 0 } }
+    }
+
+    /// Tasks that wait for a slot.
+    pub fn ahead(&self) -> u32 {
+        self.ahead.len()
+    }
+
+    /// The highest number of a run that was announced room for.
+    pub fn credit(&self) -> u64 {
+        self.credit
+    }
+
     /// Whether it takes no task, or only one to try, since its machine has failed.
     pub fn is_resting(&self) -> bool {
         self.rest != Rest::None
     }
 
-    fn announce(&mut self, fx: &mut Vec<SlotEffect>) {
+    /// Gives the free slots to what waits for one, and says what room is left.
+    fn announce(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
         if self.session.is_none() {
             return;
         }
-        let free = match self.fault {
-            Some(Fault::RoomAsDelta) => self.announced + self.free(),
-            _ => self.free(),
-        };
+        self.fill(now, fx);
+        let mut room = self.room();
+        self.credit = self.credit.max(self.last_run_seen + u64::from(room.all()));
+        if self.fault == Some(Fault::RoomAsDelta) {
+            room.free += self.announced;
+        }
         self.announced = self.free();
         let standing = match self.rest {
             _ if self.draining => Standing::Leaving,
@@ -425,12 +510,20 @@ impl SlotTable {
             self.standing = standing;
             fx.push(SlotEffect::Say(FromWorker::Standing(standing)));
         }
-        fx.push(SlotEffect::Say(FromWorker::Room { free, last_run_seen: self.last_run_seen }));
+        fx.push(SlotEffect::Say(FromWorker::Room { room, last_run_seen: self.last_run_seen }));
+    }
+
+    /// A tick comes in time for what was sent ahead.
+    fn ask_for_tick(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
+        let Some(at) = self.ahead.patience_ends() else { return };
+        if self.wakes.is_none_or(|wakes| wakes <= now.mono) {
+            self.wakes = Some(at);
+            fx.push(SlotEffect::WakeAt(at));
+        }
     }
 
     fn maybe_leave(&mut self, fx: &mut Vec<SlotEffect>) {
-        let empty = self.results.is_empty() && self.slots.iter().all(Option::is_none);
-        if self.draining && empty && !self.left {
+        if self.draining && self.is_empty() && !self.left {
             self.left = true;
             if self.session.is_some() {
                 fx.push(SlotEffect::Say(FromWorker::Goodbye));
@@ -465,9 +558,9 @@ impl SlotTable {
         slot.is_some_and(|slot| slot.phase == Phase::Preparing && slot.lease.same_attempt(lease))
     }
 
-    /// Whether no slot is taken and no result waits.
+    /// Whether no slot is taken, no task waits for one, and no result for the head.
     pub fn is_empty(&self) -> bool {
-        self.results.is_empty() && self.slots.iter().all(Option::is_none)
+        self.results.is_empty() && self.ahead.is_empty() && self.slots.iter().all(Option::is_none)
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use ractor::ActorRef;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
@@ -14,6 +13,7 @@ use crate::domain::wire::{FromWorker, Hello, ToWorker};
 use crate::domain::{Error, SessionId};
 use crate::limits::{CALL_TIMEOUT, LEASE, MESSAGE_MAX_BYTES, SESSION_QUEUE_MAX, WORKER_SLOTS_MAX};
 
+use super::batches::Flat;
 use super::client::endpoint;
 use super::convert::{from_head, to_head};
 use super::pb;
@@ -70,8 +70,8 @@ async fn session(endpoint: &tonic::transport::Endpoint, url: &str, worker: &Acto
     let hello = hello(worker).await?;
     let (messages, queue) = mpsc::channel(SESSION_QUEUE_MAX + WORKER_SLOTS_MAX as usize);
     let gone = |_| Error::unavailable("the head hung up");
-    messages.send(FromWorker::Hello(hello)).await.map_err(gone)?;
-    let outbound = ReceiverStream::new(queue).map(to_head);
+    messages.send(vec![FromWorker::Hello(hello)]).await.map_err(gone)?;
+    let outbound = Flat::new(queue).map(to_head);
     let mut client = WorkerServiceClient::new(channel).max_decoding_message_size(MESSAGE_MAX_BYTES);
     let mut inbound = client.attend(outbound).await.map_err(|status| from_status(&status))?.into_inner();
     let welcome = next(&mut inbound).await?.ok_or_else(|| Error::unavailable("the head hung up"))?;

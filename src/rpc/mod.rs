@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here touches the store or an actor's insides.
 
+mod batches;
 pub mod client;
 pub mod convert;
 pub mod data_client;

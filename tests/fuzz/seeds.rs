@@ -5,7 +5,7 @@ use millpond::domain::verb::{KillMode, Verb};
 use millpond::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use millpond::domain::{
     ArrayRange, Attempt, Chunk, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, JobState, Merge, Outcome, Packed,
-    Policy, Resources, ResultEntry, ResultMeta, ResultRef, SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
+    Policy, Resources, ResultEntry, ResultMeta, ResultRef, Room, SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::ledger::LedgerPart;
 use millpond::engine::{JobRecord, Ledger};
@@ -115,7 +115,7 @@ pub fn from_workers() -> Vec<Vec<u8>> {
     };
     let messages = [
         FromWorker::Hello(hello),
-        FromWorker::Room { free: 3, last_run_seen: 8 },
+        FromWorker::Room { room: Room { free: 3, ahead: 2 }, last_run_seen: 8 },
         FromWorker::Standing(Standing::Resting),
         FromWorker::Started(vec![lease(), lease()]),
         FromWorker::Declined(lease()),

@@ -209,7 +209,7 @@ impl World {
         let Some(head) = &mut self.head else { return Ok(()) };
         let wanting = head.jobs.values().filter(|job| job.wanted() > 0).map(|job| job.record());
         let fits = |needs: &Resources| {
-            let room = head.sessions.iter().filter(|(_, (session, _))| session.room() > 0);
+            let room = head.sessions.iter().filter(|(_, (session, _))| session.room().free > 0);
             room.filter_map(|(id, _)| head.order.free_at(*id)).any(|free| needs.fits(&free))
         };
         let waits = wanting.map(|record| (record.id, &record.spec.needs)).find(|(_, needs)| fits(needs)).map(|(id, _)| id);
@@ -230,7 +230,7 @@ impl World {
 
     pub fn tell(&mut self, conn: Conn, message: ToWorker) {
         if self.alive.contains_key(&conn) {
-            let slow = if self.rng.percent(5) { 400 } else { 20 };
+            let slow = self.slowest_message();
             self.send(Addr::Proxy(conn.session), Addr::Worker(conn.worker), conn.session.0, slow, Mail::ToWorker(conn, message));
         }
     }
@@ -279,9 +279,15 @@ impl World {
             head.roster.on_event(event)
         };
         for effect in effects {
-            let RosterEffect::Grant { job, grant, session, worker, slots } = effect;
-            let event = JobEvent::Granted { grant, session, worker, slots };
-            self.send_job(job, event);
+            match effect {
+                RosterEffect::Grant { job, grant, session, worker, slots } => {
+                    self.send_job(job, JobEvent::Granted { grant, session, worker, slots });
+                }
+                RosterEffect::Recall(session) => {
+                    self.story.recalls += 1;
+                    self.tell_session(Addr::Supervisor, session, SessionEvent::Recall);
+                }
+            }
         }
         Ok(())
     }

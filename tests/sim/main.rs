@@ -64,7 +64,9 @@ fn every_seed_keeps_every_promise() {
                 && totals.poisoned > 0
                 && totals.late_hellos > 0
                 && totals.deleted > count / 2
-                && totals.asked_of_gone > 0,
+                && totals.asked_of_gone > 0
+                && totals.most_ahead > 20
+                && totals.recalls > count / 50,
             "{totals:?}"
         );
     }
@@ -120,6 +122,7 @@ fn planted_faults_are_caught() {
         Fault::CountsTwice,
         Fault::UnseenRunsForgotten,
         Fault::SlotKept,
+        Fault::AheadKept,
         Fault::AttemptReused,
         Fault::LimitIgnored,
         Fault::EndsTooSoon,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millpond::domain::{GrantId, JobId, Resources, SessionId};
+use millpond::domain::{GrantId, JobId, Resources, Room, SessionId};
 use millpond::engine::rank::{self, RankRules};
 use millpond::engine::{JobView, RosterEffect, RosterEvent, Trust};
 
@@ -29,7 +29,7 @@ impl Job {
 
 struct Seat {
     slots: u32,
-    room: u32,
+    room: Room,
     free: Resources,
     open: BTreeMap<GrantId, (u32, Resources)>,
     trust: Trust,
@@ -52,7 +52,7 @@ impl Order {
         }
         let reserved = self.reserves(now);
         for effect in effects {
-            let RosterEffect::Grant { job, grant, session, slots, .. } = *effect;
+            let RosterEffect::Grant { job, grant, session, slots, .. } = *effect else { continue };
             let (Some(winner), Some(seat)) = (self.jobs.get_mut(&job), self.seats.get_mut(&session)) else {
                 return Err(format!("a grant to nobody, or of nothing: {effect:?}"));
             };
@@ -86,7 +86,8 @@ impl Order {
             }
             RosterEvent::JobGone(id) => self.forget(id, None),
             RosterEvent::Opened { session, slots, total, .. } => {
-                self.seats.insert(session, Seat { slots, room: 0, free: total, open: BTreeMap::new(), trust: Trust::Trusted });
+                self.seats
+                    .insert(session, Seat { slots, room: Room::default(), free: total, open: BTreeMap::new(), trust: Trust::Trusted });
             }
             RosterEvent::Room { session, room, free, settled, trust } => {
                 if let Some(seat) = self.seats.get_mut(&session) {
@@ -114,8 +115,8 @@ impl Order {
         let alone = self.seats.values().all(|seat| seat.trust != Trust::Trusted);
         match seat.trust {
             Trust::Suspected if !alone => 0,
-            Trust::Probe if !alone => seat.room.min(1),
-            _ => seat.room,
+            Trust::Probe if !alone => seat.room.free.min(1),
+            _ => seat.room.all(),
         }
     }
 
@@ -139,7 +140,7 @@ impl Order {
 
     /// Nobody who goes before the winner wants the same slot.
     fn in_order(&self, effect: &RosterEffect) -> Result<(), String> {
-        let RosterEffect::Grant { job, session, .. } = effect;
+        let RosterEffect::Grant { job, session, .. } = effect else { return Ok(()) };
         let (Some(winner), Some(seat)) = (self.jobs.get(job), self.seats.get(session)) else { return Ok(()) };
         let rules = RankRules::for_slots(self.seats.values().map(|seat| seat.slots).sum());
         let mut place = self.free(seat);

@@ -176,7 +176,7 @@ impl World {
 
     pub fn say(&mut self, conn: Conn, message: FromWorker) {
         if self.alive.contains_key(&conn) {
-            let slow = if self.rng.percent(5) { 400 } else { 20 };
+            let slow = self.slowest_message();
             self.send(Addr::Worker(conn.worker), Addr::Proxy(conn.session), conn.epoch.0, slow, Mail::ToHead(conn, message));
         }
     }
@@ -202,7 +202,7 @@ impl World {
         {
             let table = &self.workers[conn.worker].table;
             let stays = !self.workers[conn.worker].leaving && !table.is_resting();
-            if stays && runs.len() as u32 > table.free() && table.session_is(conn.session) {
+            if stays && runs.last().is_some_and(|run| run.seq > table.credit()) && table.session_is(conn.session) {
                 self.oracle.declined(conn.worker, runs[0].lease)?;
             }
         }
@@ -268,6 +268,8 @@ impl World {
     pub fn table_event(&mut self, at: usize, event: SlotEvent) -> Result<(), String> {
         let now = Now { mono: self.workers[at].clock(self.now), ..self.clock() };
         let effects = self.workers[at].table.on_event(event, now);
+        let ahead = u64::from(self.workers[at].table.ahead());
+        self.story.most_ahead = self.story.most_ahead.max(ahead);
         effects.into_iter().try_for_each(|effect| self.slot_effect(at, effect))
     }
 
@@ -280,7 +282,13 @@ impl World {
                 }
             }
             SlotEffect::Prepare { slot, lease, .. } => {
-                let slow = if self.rng.percent(15) { 10_000 } else { 30 };
+                let slow = if self.quick {
+                    2
+                } else if self.rng.percent(15) {
+                    10_000
+                } else {
+                    30
+                };
                 let time = self.now + self.rng.below(slow);
                 let how = match self.rng.below(100) {
                     0..=3 => Preparation::Declined,
@@ -293,7 +301,9 @@ impl World {
                 self.oracle.starts(at, lease, self.now)?;
                 self.check_resources(at)?;
                 self.story.started += 1;
-                let time = self.now + self.rng.between(1, 4_000);
+                // Where tasks are short one is long now and then.
+                let longest = if self.quick && !self.rng.percent(2) { 3 } else { 4_000 };
+                let time = self.now + self.rng.between(1, longest);
                 let fails = self.rng.percent(10) || self.workers[at].broken;
                 let unfit = self.workers[at].unfit || self.rng.percent(1);
                 let outcome = if unfit { Outcome::Lost } else { Outcome::Exited { code: i32::from(fails) } };
@@ -345,6 +355,10 @@ impl World {
                 self.workers[at].leaving = true;
                 // Its goodbye goes out first.
                 self.at(self.now + 50, Addr::World, Mail::WorkerLeaves(at, incarnation));
+            }
+            SlotEffect::WakeAt(time) => {
+                let time = time.0 - self.workers[at].ahead;
+                self.at(time, Addr::Worker(at), Mail::SlotTick(at, incarnation));
             }
             SlotEffect::Learn(_) | SlotEffect::Unlearn(_) | SlotEffect::CancelPrepare { .. } | SlotEffect::Rest(_) => {}
         }

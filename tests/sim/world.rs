@@ -11,7 +11,7 @@ use millpond::domain::verb::{Hold, KillMode, Verb};
 use millpond::domain::wire::{FromWorker, Lease, ToWorker};
 use millpond::domain::{Epoch, Instant, JobId, Outcome, Resources, SessionId, TaskNo, WallTime};
 use millpond::engine::slot_table::{Equipment, Preparation};
-use millpond::engine::{Fault, JobMachine, Ledger, Now};
+use millpond::engine::{Fault, JobMachine, Ledger, Now, SlotEvent};
 
 use crate::disk::Disk;
 use crate::faults::FaultKind;
@@ -55,6 +55,8 @@ pub enum Mail {
     Prepared(usize, u64, usize, Lease, Preparation),
     Ended(usize, u64, usize, Lease, Outcome),
     Deliver(usize, u64, Lease),
+    /// A worker's table has asked for a tick.
+    SlotTick(usize, u64),
     Beat,
     Fault(FaultKind),
     HeadStarts,
@@ -116,6 +118,10 @@ pub struct Story {
     pub asked_of_gone: u64,
     /// Messages in which a job sent runs to a session.
     pub deliveries: u64,
+    /// The most tasks that waited for a slot at a worker.
+    pub most_ahead: u64,
+    /// How often they were recalled for a job that goes before theirs.
+    pub recalls: u64,
 }
 
 impl Story {
@@ -149,6 +155,8 @@ impl Story {
         self.deleted += other.deleted;
         self.asked_of_gone += other.asked_of_gone;
         self.deliveries += other.deliveries;
+        self.most_ahead = self.most_ahead.max(other.most_ahead);
+        self.recalls += other.recalls;
     }
 }
 
@@ -174,6 +182,8 @@ pub struct World {
     pub lanes: BTreeMap<(Addr, Addr, u64), u64>,
     /// A task that takes every worker down.
     pub deadly: Option<(JobId, TaskNo)>,
+    /// Nearly all tasks are so short that some are sent ahead.
+    pub quick: bool,
     pub quiet_from: u64,
     over_since: Option<u64>,
     /// Every event is looked at; where there are too many, all of the head every so often and at the end.
@@ -204,6 +214,7 @@ impl World {
             last_mail: 0,
             lanes: BTreeMap::new(),
             deadly: None,
+            quick: false,
             quiet_from: 0,
             over_since: None,
             looks: true,
@@ -214,6 +225,7 @@ impl World {
         };
         // Now and then a larger cluster, and jobs that outgrow their first dispatch mark.
         let large = world.rng.percent(3);
+        world.quick = world.rng.percent(25);
         for at in 0..workers {
             let slots = if large { world.rng.between(8, 24) } else { world.rng.between(1, 4) } as u32;
             // The first one can run every task.
@@ -279,7 +291,8 @@ impl World {
     fn plan(&mut self, large: bool) {
         let jobs = self.rng.between(1, 4);
         for number in 1..=jobs {
-            let count = if large && number == 1 { self.rng.between(300, 700) } else { self.rng.between(1, 40) };
+            let most = if self.quick { 400 } else { 40 };
+            let count = if large && number == 1 { self.rng.between(300, 700) } else { self.rng.between(1, most) };
             let submitted = crate::head::a_job(number, count as u32, &mut self.rng);
             self.disk.ledger.apply(&Entry::accepted(submitted));
         }
@@ -390,6 +403,16 @@ impl World {
         self.at(time, to, mail);
     }
 
+    /// How long, in ms, a message over the network takes at most.
+    pub fn slowest_message(&mut self) -> u64 {
+        match (self.quick, self.rng.percent(5)) {
+            (false, false) => 20,
+            (false, true) => 400,
+            (true, false) => 1,
+            (true, true) => 20,
+        }
+    }
+
     /// Tells both ends, each in its own time, that a connection is gone. What is under way arrives, or does not.
     pub fn cut(&mut self, conn: Conn) {
         if self.alive.remove(&conn).is_none() {
@@ -466,6 +489,11 @@ impl World {
             Mail::Prepared(at, incarnation, slot, lease, how) => self.worker_prepared(at, incarnation, slot, lease, how)?,
             Mail::Ended(at, incarnation, slot, lease, outcome) => self.worker_ended(at, incarnation, slot, lease, outcome)?,
             Mail::Deliver(at, incarnation, lease) => self.worker_delivers(at, incarnation, lease),
+            Mail::SlotTick(at, incarnation) => {
+                if self.workers[at].up && self.workers[at].incarnation == incarnation {
+                    self.table_event(at, SlotEvent::Tick)?;
+                }
+            }
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
 use crate::domain::{Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
+use crate::engine::session::SessionEvent;
 use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Retention, Roster, RosterEffect, RosterEvent, Strays};
 use crate::limits;
 
@@ -272,10 +273,17 @@ impl SupervisorState {
     /// Lets the roster decide, and hands its grants to the jobs.
     pub(super) fn roster_event(&mut self, event: RosterEvent) {
         for effect in self.roster.on_event(event) {
-            let RosterEffect::Grant { job, grant, session, worker, slots } = effect;
-            let (Some(actor), Some(seat)) = (self.live.get(&job), self.sessions.get(&session)) else { continue };
-            let event = JobEvent::Granted { grant, session, worker, slots };
-            let _ = actor.cast(JobMsg::FromSession(event, seat.proxy.clone()));
+            match effect {
+                RosterEffect::Grant { job, grant, session, worker, slots } => {
+                    let (Some(actor), Some(seat)) = (self.live.get(&job), self.sessions.get(&session)) else { continue };
+                    let event = JobEvent::Granted { grant, session, worker, slots };
+                    let _ = actor.cast(JobMsg::FromSession(event, seat.proxy.clone()));
+                }
+                RosterEffect::Recall(session) => {
+                    let Some(seat) = self.sessions.get(&session) else { continue };
+                    let _ = seat.proxy.cast(ProxyMsg::Event(SessionEvent::Recall));
+                }
+            }
         }
     }
 

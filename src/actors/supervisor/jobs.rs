@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::actors::ingest::IngestMsg;
-use crate::actors::job::{JobActor, JobArgs, JobMsg, JobSnapshot, VerbAnswer};
+use crate::actors::job::{JobActor, JobArgs, JobMsg, JobSnapshot, News, VerbAnswer};
 use crate::actors::job_store::JobStore;
 use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
@@ -205,7 +205,7 @@ impl SupervisorState {
         let lease = finished.lease;
         match self.live.get(&lease.job) {
             Some(job) => {
-                let _ = job.cast(JobMsg::Finished(session, worker, finished));
+                let _ = job.cast(JobMsg::News(session, worker, vec![News::Finished(finished)]));
             }
             None => {
                 let _ = seat.proxy.cast(ProxyMsg::Event(SessionEvent::Pass(ToWorker::Ack(vec![lease]))));

@@ -9,7 +9,7 @@ use crate::actors::job::{JobSnapshot, VerbAnswer};
 use crate::actors::proxy::ProxyMsg;
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, Hello, ToWorker};
-use crate::domain::{Digest, Error, GrantId, Instant, JobId, JobSpec, Resources, SessionId, WorkerId};
+use crate::domain::{Digest, Error, GrantId, Instant, JobId, JobSpec, Resources, Room, SessionId, WorkerId};
 use crate::engine::explain::Explanation;
 use crate::engine::{JobFilter, JobRecord, JobView, Trust};
 
@@ -59,8 +59,8 @@ pub enum SupervisorMsg {
     Room {
         /// Which session.
         session: SessionId,
-        /// Slots that may be granted.
-        room: u32,
+        /// What may be granted.
+        room: Room,
         /// Resources that are free.
         free: Resources,
         /// Grants that this report includes.

@@ -126,7 +126,13 @@ fn a_full_disk_is_the_reason_only_while_it_is_full() {
     let mut roster = Roster::default();
     opened(&mut roster, 1, 4, Resources::default());
     let (session, free) = (SessionId(1), Resources::default());
-    roster.on_event(RosterEvent::Room { session, room: 4, free, settled: Vec::new(), trust: Trust::Trusted });
+    roster.on_event(RosterEvent::Room {
+        session,
+        room: crate::domain::Room::of_slots(4),
+        free,
+        settled: Vec::new(),
+        trust: Trust::Trusted,
+    });
     let room = DiskRoom { free: 6 << 28, total: 40 << 30 };
     roster.on_event(RosterEvent::DiskFull(Some(room)));
     assert_eq!(roster.on_event(RosterEvent::Job(Box::new(job.clone()))), []);

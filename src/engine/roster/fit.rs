@@ -75,7 +75,7 @@ impl Roster {
     pub fn short_now(&self, job: JobId, needs: &Resources) -> Option<String> {
         let kept = self.reservation().filter(|kept| kept.job != job);
         let is_kept = |seat: &Seat| kept.is_some_and(|kept| kept.worker == seat.worker);
-        let open = self.seats.values().filter(|seat| seat.room_left(self.trusted) > 0 && needs.fits(&seat.total));
+        let open = self.seats.values().filter(|seat| seat.room_left(self.trusted).free > 0 && needs.fits(&seat.total));
         let open: Vec<(&Seat, Resources)> = open.map(|seat| (seat, seat.free_left())).collect();
         let fits: Vec<&Seat> = open.iter().filter(|(_, free)| needs.fits(free)).map(|(seat, _)| *seat).collect();
         match kept {

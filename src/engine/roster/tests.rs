@@ -69,19 +69,30 @@ pub(in crate::engine) fn opened(roster: &mut Roster, session: u64, slots: u32, t
 }
 
 fn room(roster: &mut Roster, session: u64, room: u32, free: Resources) -> Vec<(u64, u32)> {
-    let event = RosterEvent::Room { session: SessionId(session), room, free, settled: Vec::new(), trust: Trust::Trusted };
+    let event =
+        RosterEvent::Room { session: SessionId(session), room: Room::of_slots(room), free, settled: Vec::new(), trust: Trust::Trusted };
     granted(&roster.on_event(event))
 }
 
 /// As much room as cpus at the first worker, with one grant in it.
 fn settled(roster: &mut Roster, room: u32, grant: u64) -> Vec<(u64, u32)> {
     let settled = vec![GrantId(grant)];
-    granted(&roster.on_event(RosterEvent::Room { session: SessionId(1), room, free: cpus(room), settled, trust: Trust::Trusted }))
+    granted(&roster.on_event(RosterEvent::Room {
+        session: SessionId(1),
+        room: Room::of_slots(room),
+        free: cpus(room),
+        settled,
+        trust: Trust::Trusted,
+    }))
 }
 
 /// Job and slots of each grant.
 fn granted(effects: &[RosterEffect]) -> Vec<(u64, u32)> {
-    effects.iter().map(|RosterEffect::Grant { job, slots, .. }| (job.0, *slots)).collect()
+    let slots = |effect: &RosterEffect| match effect {
+        RosterEffect::Grant { job, slots, .. } => Some((job.0, *slots)),
+        RosterEffect::Recall(_) => None,
+    };
+    effects.iter().filter_map(slots).collect()
 }
 
 /// What the jobs are granted of one worker with so many slots.
@@ -192,7 +203,8 @@ fn a_worker_is_kept_free_only_of_those_who_come_later() {
 fn a_worker_under_suspicion_gets_nothing_or_one_task_to_try_unless_it_is_the_only_one() {
     let mut roster = Roster::default();
     let report = |roster: &mut Roster, session: u64, room: u32, trust: Trust| {
-        let event = RosterEvent::Room { session: SessionId(session), room, free: cpus(4), settled: vec![GrantId(99)], trust };
+        let event =
+            RosterEvent::Room { session: SessionId(session), room: Room::of_slots(room), free: cpus(4), settled: vec![GrantId(99)], trust };
         let effects = roster.on_event(event);
         roster.check().unwrap();
         granted(&effects)
@@ -307,7 +319,8 @@ impl Cluster {
     }
 
     fn tell(&mut self, event: RosterEvent) {
-        for RosterEffect::Grant { job, grant, session, slots, .. } in self.roster.on_event(event) {
+        for effect in self.roster.on_event(event) {
+            let RosterEffect::Grant { job, grant, session, slots, .. } = effect else { continue };
             self.to_job.entry(job).or_default().push_back((grant, session, slots));
         }
         for session in self.busy.keys() {
@@ -328,7 +341,7 @@ impl Cluster {
             }
             1 => {
                 if let Some((room, settled)) = self.from_session.get_mut(&session).and_then(VecDeque::pop_front) {
-                    self.tell(RosterEvent::Room { session, room, free: cpus(0), settled, trust: Trust::Trusted });
+                    self.tell(RosterEvent::Room { session, room: Room::of_slots(room), free: cpus(0), settled, trust: Trust::Trusted });
                 }
             }
             2 => {
@@ -365,6 +378,53 @@ impl std::fmt::Debug for Cluster {
     }
 }
 
+/// Room at a session, of which nothing is settled; all effects.
+fn room_ahead(roster: &mut Roster, session: u64, free: u32, ahead: u32, settled: &[u64]) -> Vec<RosterEffect> {
+    let settled = settled.iter().copied().map(GrantId).collect();
+    let room = Room { free, ahead };
+    roster.on_event(RosterEvent::Room { session: SessionId(session), room, free: cpus(0), settled, trust: Trust::Trusted })
+}
+
+#[test]
+fn free_slots_anywhere_go_before_room_ahead() {
+    let mut roster = Roster::default();
+    opened(&mut roster, 1, 2, cpus(0));
+    opened(&mut roster, 2, 2, cpus(0));
+    assert_eq!(room_ahead(&mut roster, 1, 0, 50, &[]), []);
+    assert_eq!(room_ahead(&mut roster, 2, 2, 0, &[]), []);
+    let effects = roster.on_event(RosterEvent::Job(Box::new(a_job(1, "ada", 5))));
+    let at: Vec<(u64, u32)> = effects
+        .iter()
+        .map(|effect| match effect {
+            RosterEffect::Grant { session, slots, .. } => (session.0, *slots),
+            RosterEffect::Recall(_) => panic!("{effects:?}"),
+        })
+        .collect();
+    assert_eq!(at, [(2, 2), (1, 3)]);
+    assert_eq!(roster.check(), Ok(()));
+}
+
+#[test]
+fn what_was_sent_ahead_is_recalled_for_a_job_that_goes_before_and_only_once() {
+    let mut roster = Roster::default();
+    opened(&mut roster, 1, 1, cpus(0));
+    opened(&mut roster, 2, 1, cpus(0));
+    roster.on_event(RosterEvent::Job(Box::new(a_job(1, "ada", 100))));
+    assert_eq!(granted(&room_ahead(&mut roster, 1, 1, 3, &[])), [(1, 4)]);
+    assert_eq!(granted(&room_ahead(&mut roster, 2, 1, 0, &[])), [(1, 1)]);
+    let of = |roster: &mut Roster, view: JobView| roster.on_event(RosterEvent::Job(Box::new(view)));
+    let running = JobView { wanted: 95, out: 5, last_grant: GrantId(2), ..a_job(1, "ada", 100) };
+    assert_eq!(of(&mut roster, running), []);
+    assert_eq!([room_ahead(&mut roster, 1, 0, 0, &[1]), room_ahead(&mut roster, 2, 0, 0, &[2])], [vec![], vec![]]);
+    assert_eq!(of(&mut roster, a_job(2, "bob", 10)), [], "an equal one waits");
+    let urgent = of_priority(a_job(3, "bob", 10), 5);
+    assert_eq!(of(&mut roster, urgent.clone()), [RosterEffect::Recall(SessionId(1))], "the other one has nothing ahead");
+    assert_eq!(of(&mut roster, urgent), []);
+    assert_eq!(granted(&room_ahead(&mut roster, 1, 0, 3, &[])), [(3, 3)]);
+    let more_urgent = of_priority(a_job(4, "eve", 10), 6);
+    assert_eq!(of(&mut roster, more_urgent), [RosterEffect::Recall(SessionId(1))], "what has been sent ahead since");
+}
+
 fn nonsense() -> impl Strategy<Value = RosterEvent> {
     let session = || (0u64..4).prop_map(SessionId);
     prop_oneof![
@@ -375,8 +435,12 @@ fn nonsense() -> impl Strategy<Value = RosterEvent> {
         }),
         1 => (1u64..5).prop_map(|id| RosterEvent::JobGone(JobId(id))),
         1 => (session(), 0u32..5).prop_map(|(session, slots)| RosterEvent::Opened { session, worker: WorkerId(1), slots, total: cpus(3) }),
-        3 => (session(), 0u32..50, 0u32..9, prop::collection::vec((0u64..20).prop_map(GrantId), 0..4))
-            .prop_map(|(session, room, free, settled)| RosterEvent::Room { session, room, free: cpus(free), settled, trust: Trust::Trusted }),
+        3 => (session(), (0u32..50, 0u32..50), 0u32..9, prop::collection::vec((0u64..20).prop_map(GrantId), 0..4)).prop_map(
+            |(session, (slots, ahead), free, settled)| {
+                let room = Room { free: slots, ahead };
+                RosterEvent::Room { session, room, free: cpus(free), settled, trust: Trust::Trusted }
+            }
+        ),
         1 => session().prop_map(RosterEvent::Closed),
         1 => (0u64..200_000).prop_map(|ms| RosterEvent::Tick(Instant(ms))),
     ]
@@ -409,12 +473,18 @@ proptest! {
         let mut roster = Roster::default();
         for event in events {
             let before = match &event {
-                RosterEvent::Room { session, room, .. } => Some((*session, *room)),
+                RosterEvent::Room { session, room, .. } => Some((*session, room.all())),
                 _ => None,
             };
             let effects = roster.on_event(event);
             if let Some((at, room)) = before {
-                let slots: u32 = effects.iter().map(|RosterEffect::Grant { session, slots, .. }| if *session == at { *slots } else { 0 }).sum();
+                let slots: u32 = effects
+                    .iter()
+                    .map(|effect| match effect {
+                        RosterEffect::Grant { session, slots, .. } if *session == at => *slots,
+                        RosterEffect::Grant { .. } | RosterEffect::Recall(_) => 0,
+                    })
+                    .sum();
                 prop_assert!(slots <= room);
             }
             roster.place(JobId(1));

@@ -36,7 +36,7 @@ impl Story {
     /// A worker with four slots and eight cpus, all free.
     fn new() -> Self {
         let mut story = Self { session: Session::new(SessionId(1), WorkerId(1), 4, cpus(8), now(0)), now: 0, last_grant: 0 };
-        story.says(FromWorker::Room { free: 4, last_run_seen: 0 });
+        story.says(FromWorker::Room { room: Room::of_slots(4), last_run_seen: 0 });
         story
     }
 
@@ -60,7 +60,7 @@ impl Story {
 /// The last room told to the supervisor: slots, cpus.
 fn room(effects: &[SessionEffect]) -> Option<(u32, u32)> {
     effects.iter().rev().find_map(|effect| match effect {
-        SessionEffect::Room { room, free, .. } => Some((*room, free.cpus)),
+        SessionEffect::Room { room, free, .. } => Some((room.free, free.cpus)),
         _ => None,
     })
 }
@@ -88,7 +88,7 @@ fn what_was_granted_twice_goes_back_where_it_does_not_fit() {
 #[test]
 fn a_worker_has_no_room_before_it_says_so() {
     let session = Session::new(SessionId(1), WorkerId(1), 4, cpus(8), now(0));
-    assert_eq!(session.room(), 0);
+    assert_eq!(session.room(), Room::default());
 }
 
 #[test]
@@ -98,17 +98,21 @@ fn room_is_what_is_announced_less_what_the_announcement_had_not_seen() {
     assert_eq!((sent(&effects), room(&effects)), (vec![0, 1, 2], Some((1, 2))));
     assert!(effects.iter().any(|effect| matches!(effect, SessionEffect::Room { settled, .. } if *settled == [GrantId(1)])));
     // An announcement that crossed the runs makes no room.
-    assert_eq!(room(&story.says(FromWorker::Room { free: 4, last_run_seen: 0 })), Some((1, 2)));
-    assert_eq!(room(&story.says(FromWorker::Room { free: 2, last_run_seen: 2 })), Some((1, 2)));
-    assert_eq!(room(&story.says(FromWorker::Room { free: 1, last_run_seen: 3 })), Some((1, 2)));
-    assert_eq!(room(&story.says(FromWorker::Room { free: 1, last_run_seen: 3 })), Some((1, 2)), "nor does a repeated one");
-    assert_eq!(room(&story.says(FromWorker::Room { free: 99, last_run_seen: 99 })), Some((4, 2)), "nor one beyond all bounds");
+    assert_eq!(room(&story.says(FromWorker::Room { room: Room::of_slots(4), last_run_seen: 0 })), Some((1, 2)));
+    assert_eq!(room(&story.says(FromWorker::Room { room: Room::of_slots(2), last_run_seen: 2 })), Some((1, 2)));
+    assert_eq!(room(&story.says(FromWorker::Room { room: Room::of_slots(1), last_run_seen: 3 })), Some((1, 2)));
+    assert_eq!(room(&story.says(FromWorker::Room { room: Room::of_slots(1), last_run_seen: 3 })), Some((1, 2)), "nor does a repeated one");
+    assert_eq!(
+        room(&story.says(FromWorker::Room { room: Room::of_slots(99), last_run_seen: 99 })),
+        Some((4, 2)),
+        "nor one beyond all bounds"
+    );
 }
 
 #[test]
 fn what_does_not_fit_any_more_goes_back() {
     let mut story = Story::new();
-    story.says(FromWorker::Room { free: 1, last_run_seen: 0 });
+    story.says(FromWorker::Room { room: Room::of_slots(1), last_run_seen: 0 });
     let effects = story.deliver(&[0, 1]);
     assert_eq!(sent(&effects), [0]);
     assert!(effects.contains(&SessionEffect::Returned(JOB, vec![lease(1, 1)])));
@@ -117,7 +121,7 @@ fn what_does_not_fit_any_more_goes_back() {
 #[test]
 fn an_empty_delivery_settles_its_grant() {
     let effects = Story::new().deliver(&[]);
-    assert_eq!(effects, [SessionEffect::Room { room: 4, free: cpus(8), settled: vec![GrantId(1)], trust: Trust::Trusted }]);
+    assert_eq!(effects, [SessionEffect::Room { room: Room::of_slots(4), free: cpus(8), settled: vec![GrantId(1)], trust: Trust::Trusted }]);
 }
 
 #[test]
@@ -137,7 +141,7 @@ fn jobs_long_gone_are_not_remembered_for_ever() {
         story.tell(SessionEvent::Deliver { grant: GrantId(number), job: JobId(number), needs: cpus(0), runs });
         story.says(finished(run));
         story.tell(SessionEvent::Pass(ToWorker::Ack(vec![run])));
-        story.says(FromWorker::Room { free: 4, last_run_seen: number });
+        story.says(FromWorker::Room { room: Room::of_slots(4), last_run_seen: number });
     }
     assert!(story.session.introduced.len() <= limits::INTRODUCED_JOBS_MAX && story.session.unacknowledged.is_empty());
 }
@@ -283,7 +287,7 @@ fn a_draining_worker_gets_nothing_until_it_may_again() {
 fn it_knows_how_the_worker_stands_by_its_own_word_or_a_persons() {
     let mut story = Story { session: Session::new(SessionId(1), WorkerId(1), 4, cpus(8), now(0)), now: 0, last_grant: 0 };
     assert_eq!((story.session.free_announced(), story.session.standing()), (None, Standing::Serving));
-    story.says(FromWorker::Room { free: 0, last_run_seen: 0 });
+    story.says(FromWorker::Room { room: Room::of_slots(0), last_run_seen: 0 });
     assert_eq!(story.session.free_announced(), Some(0));
     story.says(FromWorker::Standing(Standing::Resting));
     story.tell(SessionEvent::Drain(true));
@@ -296,7 +300,8 @@ fn nonsense() -> impl Strategy<Value = SessionEvent> {
     let lease = (0u32..6, 0u32..3, 1u64..3).prop_map(|(no, attempt, job)| Lease { job: JobId(job), ..lease(no, attempt) });
     let leases = || prop::collection::vec(lease.clone(), 0..6);
     let said = prop_oneof![
-        (any::<u32>(), prop_oneof![0u64..9, Just(u64::MAX)]).prop_map(|(free, last_run_seen)| FromWorker::Room { free, last_run_seen }),
+        (any::<u32>(), any::<u32>(), prop_oneof![0u64..9, Just(u64::MAX)])
+            .prop_map(|(free, ahead, last_run_seen)| FromWorker::Room { room: Room { free, ahead }, last_run_seen }),
         prop_oneof![Just(Standing::Serving), Just(Standing::Leaving), Just(Standing::Resting)].prop_map(FromWorker::Standing),
         leases().prop_map(FromWorker::Started),
         lease.clone().prop_map(FromWorker::Declined),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::wire::{FromWorker, JobInfo, Lease, ToWorker};
-use crate::domain::{Chunk, Epoch, JobId, SessionId};
+use crate::domain::{Chunk, Epoch, Instant, JobId, SessionId};
 
 /// Something that happened at the worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,6 +122,8 @@ pub enum SlotEffect {
     KeepEpoch(Epoch),
     /// End the session, unread.
     EndSession(SessionId),
+    /// A tick is wanted then.
+    WakeAt(Instant),
     /// The machine has failed: it takes no task for so long.
     Rest(Duration),
     /// Nothing is left to do: leave.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{Attempt, TaskNo, WallTime, WorkerId};
 
+mod ahead;
 mod equipment;
 
 const S1: SessionId = SessionId(1);
@@ -82,7 +83,7 @@ impl Story {
 /// The free slots of the last announcement, and the last run that it knows.
 fn announced(effects: &[SlotEffect]) -> Option<(u32, u64)> {
     effects.iter().rev().find_map(|effect| match effect {
-        SlotEffect::Say(FromWorker::Room { free, last_run_seen }) => Some((*free, *last_run_seen)),
+        SlotEffect::Say(FromWorker::Room { room, last_run_seen }) => Some((room.free, *last_run_seen)),
         _ => None,
     })
 }

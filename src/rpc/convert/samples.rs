@@ -10,7 +10,7 @@ use proptest::sample::Index;
 use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use crate::domain::{
     ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Keep, MaxFailed, Merge, Outcome,
-    Packed, Pattern, Policy, Record, Resources, ResultEntry, ResultRef, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime,
+    Packed, Pattern, Policy, Record, Resources, ResultEntry, ResultRef, Room, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime,
     WorkerId,
 };
 
@@ -106,8 +106,9 @@ fn hello() -> impl Strategy<Value = Hello> {
 pub fn from_worker() -> impl Strategy<Value = FromWorker> {
     prop_oneof![
         hello().prop_map(FromWorker::Hello),
-        (0u32..=4096, any::<u64>()).prop_map(|(free, last_run_seen)| FromWorker::Room { free, last_run_seen }),
-        Just(FromWorker::Room { free: 0, last_run_seen: 0 }),
+        (0u32..=4096, 0u32..=1024, any::<u64>())
+            .prop_map(|(free, ahead, last_run_seen)| FromWorker::Room { room: Room { free, ahead }, last_run_seen }),
+        Just(FromWorker::Room { room: Room::default(), last_run_seen: 0 }),
         prop_oneof![Just(Standing::Serving), Just(Standing::Leaving), Just(Standing::Resting)].prop_map(FromWorker::Standing),
         leases().prop_map(FromWorker::Started),
         lease().prop_map(FromWorker::Declined),
@@ -193,6 +194,7 @@ pub fn to_worker() -> impl Strategy<Value = ToWorker> {
         (lease(), 0u64..=3_600_000).prop_map(|(lease, ms)| ToWorker::Stop(lease, Duration::from_millis(ms))),
         leases().prop_map(ToWorker::Ack),
         any::<bool>().prop_map(ToWorker::Drain),
+        Just(ToWorker::Recall),
         any::<u64>().prop_map(|stamp| ToWorker::Heartbeat(Instant(stamp))),
         any::<u64>().prop_map(|job| ToWorker::JobGone(JobId(job))),
     ]

@@ -5,20 +5,20 @@ use super::hello::{hello_from_pb, hello_to_pb};
 use super::lease::{lease_from_pb, lease_to_pb, leases_from_pb, leases_to_pb};
 use super::result::{info_from_pb, info_to_pb, receipt_from_pb, receipt_to_pb};
 use crate::domain::wire::{Finished, FromWorker, ResultBytes, Standing};
-use crate::domain::{Error, FenceId, Instant, Packed};
-use crate::limits::{LEASES_PER_MESSAGE_MAX, RESULT_INLINE_MAX_BYTES, WORKER_SLOTS_MAX};
+use crate::domain::{Error, FenceId, Instant, Packed, Room};
+use crate::limits::{AHEAD_MAX, LEASES_PER_MESSAGE_MAX, RESULT_INLINE_MAX_BYTES, WORKER_SLOTS_MAX};
 use crate::rpc::pb;
 use crate::rpc::pb::worker_message::Body;
 
-/// The answer to a fence can't be sent in parts; each list has at most one lease per slot.
-const FENCED_MAX: usize = WORKER_SLOTS_MAX as usize;
+/// The answer to a fence can't be sent in parts; each list has at most one lease per slot, and what was sent ahead.
+const FENCED_MAX: usize = (WORKER_SLOTS_MAX + AHEAD_MAX) as usize;
 
 /// A worker's message, to be sent. The limits on lists and inline bytes are the sender's to keep.
 pub fn to_head(message: FromWorker) -> pb::WorkerMessage {
     let body = match message {
         FromWorker::Hello(hello) => Body::Hello(hello_to_pb(hello)),
-        FromWorker::Room { free: 0, last_run_seen } => Body::Busy(pb::Busy { last_run_seen }),
-        FromWorker::Room { free, last_run_seen } => Body::Available(pb::Available { free, last_run_seen }),
+        FromWorker::Room { room: Room { free: 0, ahead: 0 }, last_run_seen } => Body::Busy(pb::Busy { last_run_seen }),
+        FromWorker::Room { room: Room { free, ahead }, last_run_seen } => Body::Available(pb::Available { free, last_run_seen, ahead }),
         FromWorker::Standing(standing) => Body::Standing(pb::Standing { state: standing_to_pb(standing).into() }),
         FromWorker::Started(leases) => Body::Started(pb::Started { leases: leases_to_pb(leases) }),
         FromWorker::Declined(lease) => Body::Declined(pb::Declined { lease: Some(lease_to_pb(lease)) }),
@@ -41,7 +41,7 @@ pub fn from_worker(message: pb::WorkerMessage) -> Result<FromWorker, Error> {
     match message.body {
         Some(Body::Hello(hello)) => hello_from_pb(hello).map(FromWorker::Hello).within("hello"),
         Some(Body::Available(available)) => available_from_pb(available).within("available"),
-        Some(Body::Busy(busy)) => Ok(FromWorker::Room { free: 0, last_run_seen: busy.last_run_seen }),
+        Some(Body::Busy(busy)) => Ok(FromWorker::Room { room: Room::default(), last_run_seen: busy.last_run_seen }),
         Some(Body::Standing(standing)) => standing_from_pb(standing.state).map(FromWorker::Standing).within("standing"),
         Some(Body::Started(started)) => {
             leases_from_pb("leases", started.leases, LEASES_PER_MESSAGE_MAX).map(FromWorker::Started).within("started")
@@ -58,8 +58,10 @@ pub fn from_worker(message: pb::WorkerMessage) -> Result<FromWorker, Error> {
 }
 
 fn available_from_pb(available: pb::Available) -> Result<FromWorker, Error> {
-    let free = between("free", available.free, 1..=WORKER_SLOTS_MAX)?;
-    Ok(FromWorker::Room { free, last_run_seen: available.last_run_seen })
+    let ahead = between("ahead", available.ahead, 0..=AHEAD_MAX)?;
+    let least = u32::from(ahead == 0);
+    let free = between("free", available.free, least..=WORKER_SLOTS_MAX)?;
+    Ok(FromWorker::Room { room: Room { free, ahead }, last_run_seen: available.last_run_seen })
 }
 
 fn standing_to_pb(standing: Standing) -> pb::standing::State {
@@ -193,8 +195,15 @@ mod tests {
     fn a_message_is_refused_by_the_path_of_its_field() {
         let bad = pb::Lease { job: 0, ..LEASE };
         for (body, says) in [
-            (Body::Available(pb::Available { free: 0, last_run_seen: 1 }), "available.free: 0 is not allowed: from 1 to 4096"),
-            (Body::Available(pb::Available { free: 4097, last_run_seen: 1 }), "available.free: 4097 is not allowed: from 1 to 4096"),
+            (Body::Available(pb::Available { free: 0, last_run_seen: 1, ahead: 0 }), "available.free: 0 is not allowed: from 1 to 4096"),
+            (
+                Body::Available(pb::Available { free: 4097, last_run_seen: 1, ahead: 0 }),
+                "available.free: 4097 is not allowed: from 1 to 4096",
+            ),
+            (
+                Body::Available(pb::Available { free: 0, last_run_seen: 1, ahead: 1025 }),
+                "available.ahead: 1025 is not allowed: from 0 to 1024",
+            ),
             (
                 Body::Started(pb::Started { leases: vec![LEASE, bad] }),
                 "started.leases[1].job: 0 is not allowed: from 1 to 18446744073709551615",
@@ -202,8 +211,8 @@ mod tests {
             (Body::Started(pb::Started { leases: vec![LEASE; 1025] }), "started.leases: 1025 items, at most 1024 are allowed"),
             (Body::Declined(pb::Declined { lease: None }), "declined.lease: missing; it must be set"),
             (
-                Body::Fenced(pb::Fenced { fence: 1, started: vec![], dropped: vec![LEASE; 4097] }),
-                "fenced.dropped: 4097 items, at most 4096 are allowed",
+                Body::Fenced(pb::Fenced { fence: 1, started: vec![], dropped: vec![LEASE; 5121] }),
+                "fenced.dropped: 5121 items, at most 5120 are allowed",
             ),
             (
                 Body::Hello(pb::Hello { protocol: 7, ..Default::default() }),
@@ -249,7 +258,7 @@ mod tests {
 
     #[test]
     fn no_room_is_busy() {
-        let sent = to_head(FromWorker::Room { free: 0, last_run_seen: 7 });
+        let sent = to_head(FromWorker::Room { room: Room::default(), last_run_seen: 7 });
         assert_eq!(sent.body, Some(Body::Busy(pb::Busy { last_run_seen: 7 })));
     }
 }

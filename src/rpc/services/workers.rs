@@ -13,6 +13,7 @@ use crate::actors::proxy::ProxyMsg;
 use crate::domain::Error;
 use crate::domain::wire::{FromWorker, Hello};
 use crate::limits::{CALL_TIMEOUT, SESSION_QUEUE_MAX, WORKER_SLOTS_MAX};
+use crate::rpc::batches::next_batch;
 use crate::rpc::convert::{from_worker, to_worker};
 use crate::rpc::pb;
 use crate::rpc::pb::worker_service_server::WorkerService;
@@ -46,20 +47,17 @@ async fn hello(inbound: &mut Streaming<pb::WorkerMessage>) -> Result<Hello, Stat
 /// Passes what the worker says to its proxy, in order. The proxy takes in no more than the queue holds before the stream waits.
 async fn pump(mut inbound: Streaming<pb::WorkerMessage>, proxy: ActorRef<ProxyMsg>) {
     let queue = Arc::new(Semaphore::new(SESSION_QUEUE_MAX));
-    loop {
-        let message = match inbound.message().await {
-            Ok(Some(message)) => message,
-            Ok(None) | Err(_) => break,
-        };
-        let message = match from_worker(message) {
-            Ok(message) => message,
+    while let Ok(batch) = next_batch(&mut inbound).await {
+        let messages = match batch.into_iter().map(from_worker).collect::<Result<Vec<_>, Error>>() {
+            Ok(messages) if messages.is_empty() => break,
+            Ok(messages) => messages,
             Err(error) => {
                 tracing::error!(%error, "a worker said something that can't be: its session ends");
                 break;
             }
         };
-        let Ok(permit) = queue.clone().acquire_owned().await else { break };
-        if proxy.cast(ProxyMsg::Said(message, permit)).is_err() {
+        let Ok(permit) = queue.clone().acquire_many_owned(messages.len() as u32).await else { break };
+        if proxy.cast(ProxyMsg::Said(messages, permit)).is_err() {
             return;
         }
     }

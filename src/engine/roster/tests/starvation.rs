@@ -48,7 +48,8 @@ impl Cluster {
     /// Each grant's tasks run at once, and the job has seen it.
     fn granted(&mut self, effects: Vec<RosterEffect>) {
         let mut more = Vec::new();
-        for RosterEffect::Grant { job, grant, session, slots, .. } in effects {
+        for effect in effects {
+            let RosterEffect::Grant { job, grant, session, slots, .. } = effect else { continue };
             for _ in 0..slots {
                 let ends_ms = self.now_ms + self.takes_ms();
                 self.running.push(Running { job: job.0, session: session.0, needs: self.needs[&job.0].clone(), ends_ms });
@@ -71,7 +72,13 @@ impl Cluster {
         let used = Resources::sum(here().map(|task| &task.needs));
         assert!(used.fits(&cpus(self.slots)) && here().count() <= self.slots as usize, "worker {session} is over-committed: {used:?}");
         let free = cpus(self.slots).beside(here().map(|task| &task.needs));
-        RosterEvent::Room { session: SessionId(session), room: self.slots - here().count() as u32, free, settled, trust: Trust::Trusted }
+        RosterEvent::Room {
+            session: SessionId(session),
+            room: Room::of_slots(self.slots - here().count() as u32),
+            free,
+            settled,
+            trust: Trust::Trusted,
+        }
     }
 
     /// Lets a second pass, in steps of a tenth.
