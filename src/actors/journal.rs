@@ -1,11 +1,12 @@
 //! The Journal: makes facts durable, many in one sync, and keeps what they add up to. Child of the HeadRoot, which stops the head if it fails.
 //!
-//! While one batch is on its way to the disk the next one gathers. A batch's order on disk: first the result bytes that its entries refer
+//! While one batch is on its way to the disk the next one gathers; ends of tasks, for which nobody waits, a little longer. A batch's order on disk: first the result bytes that its entries refer
 //! to, then the batch; only then is anybody told. So an acknowledged result is there after any crash.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
@@ -26,6 +27,9 @@ pub type Done = Box<dyn FnOnce() + Send>;
 /// A batch stays below this, so that it surely fits a store's.
 const BATCH_TARGET_BYTES: usize = BATCH_MAX_BYTES / 2;
 
+/// Ends of tasks gather for so long since the last batch: a worker keeps a result a moment longer, and the disk syncs many at once.
+const GATHER_FOR: Duration = Duration::from_millis(16);
+
 /// What the journal is told.
 pub enum JournalMsg {
     /// Make these durable, then tell.
@@ -39,6 +43,8 @@ pub enum JournalMsg {
     },
     /// Look at what is durable.
     Read(Box<dyn FnOnce(&Ledger) + Send>),
+    /// What has gathered goes to the disk.
+    Due,
     /// A batch is on disk, or not.
     Committed(Box<Committed>),
     /// A file that entries refer to could not be synced.
@@ -80,6 +86,12 @@ pub struct JournalState {
     entries_since: usize,
     ledger: Ledger,
     pending: Vec<Pending>,
+    /// Somebody waits for some of these.
+    urgent: bool,
+    /// When the last batch went out.
+    last_batch: Option<Instant>,
+    /// [`JournalMsg::Due`] comes.
+    due_comes: bool,
     /// Jobs whose result index must be synced before the next snapshot.
     unsynced: BTreeMap<JobId, Arc<JobStore>>,
 }
@@ -163,6 +175,9 @@ impl Actor for Journal {
             entries_since: 0,
             ledger: args.ledger,
             pending: Vec::new(),
+            urgent: false,
+            last_batch: None,
+            due_comes: false,
             unsynced: BTreeMap::new(),
         })
     }
@@ -170,11 +185,13 @@ impl Actor for Journal {
     async fn handle(&self, myself: ActorRef<JournalMsg>, message: JournalMsg, state: &mut JournalState) -> Result<(), ActorProcessingErr> {
         match message {
             JournalMsg::Append { entries, files, done } => {
+                state.urgent |= entries.iter().any(|entry| !matches!(entry, Entry::Job(_, JobEntry::TaskEnded(_))));
                 state.pending.extend(entries.into_iter().map(|entry| Pending { entry, files: files.clone(), done: None }));
                 if let Some(last) = state.pending.last_mut() {
                     last.done = done;
                 }
             }
+            JournalMsg::Due => state.due_comes = false,
             JournalMsg::Read(look) => look(&state.ledger),
             JournalMsg::Committed(committed) => state.committed(*committed)?,
             JournalMsg::SyncFailed(error) => return Err(error.into()),
@@ -187,11 +204,21 @@ impl Actor for Journal {
 impl JournalState {
     /// Sends what has gathered to the disk, if it is free.
     fn commit(&mut self, myself: &ActorRef<JournalMsg>) {
-        if self.pending.is_empty() {
+        if self.pending.is_empty() || self.store.is_none() {
+            return;
+        }
+        let gathers = self.last_batch.map(|last| GATHER_FOR.saturating_sub(last.elapsed())).filter(|wait| !self.urgent && !wait.is_zero());
+        if let Some(wait) = gathers {
+            if !std::mem::replace(&mut self.due_comes, true) {
+                drop(myself.send_after(wait, || JournalMsg::Due));
+            }
             return;
         }
         let Some(mut store) = self.store.take() else { return };
         let batch = self.take_batch();
+        self.last_batch = Some(Instant::now());
+        // What is left of it goes with the next batch, at once.
+        self.urgent &= !self.pending.is_empty();
         let (epoch, seq) = (self.epoch, self.last_seq + 1);
         let is_long = seq - self.last_snapshot > limits::SNAPSHOT_EVERY_BATCHES || self.entries_since >= limits::SNAPSHOT_EVERY_ENTRIES;
         let parts = is_long.then(|| self.ledger.clone());

@@ -28,7 +28,7 @@ use super::runner::{Order, StopSwitch};
 const UPLOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What is said to the head gathers for so long, as long as there are tasks that were sent ahead: then no slot waits for the answer.
-const GATHER_FOR: Duration = Duration::from_millis(4);
+const GATHER_FOR: Duration = Duration::from_millis(8);
 /// Or until there is so much of it.
 const GATHER_MAX: usize = 256;
 
