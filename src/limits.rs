@@ -210,6 +210,10 @@ pub const RESULTS_KEPT_MAX: usize = 10_000;
 pub const RESULTS_KEPT_MAX_BYTES: u64 = 10 << 30;
 /// Chunks and shared files that a worker keeps, unless told otherwise.
 pub const WORKER_CACHE_MAX_BYTES: u64 = 10 << 30;
+/// How many of them: they are noted in memory.
+pub const WORKER_CACHE_MAX_PIECES: usize = 20_000;
+/// What a file takes at least on a disk, and what is noted of a file or a folder.
+pub const DISK_BLOCK_BYTES: u64 = 4096;
 /// How long a finished job is kept, unless it or its head says otherwise.
 pub const KEEP_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long the request that has made a job is known after the job was deleted.

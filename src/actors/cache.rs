@@ -4,18 +4,22 @@
 //! cache/<digest>/<name>                         a shared file
 //! cache/<digest>-<offset>-<len>-<header>/<name> a chunk; of files: a folder with them
 //! ```
-//! A file is moved there only when it is whole. Pieces in use are pinned; of the others the least recently used go first.
+//! A file is moved there only when it is whole, and can't be written any more. Tasks run as the worker's own user, or as root, so what one of
+//! them changed all the same is noticed before the next gets it, and fetched again. Pieces in use are pinned; of the others the least
+//! recently used go first: out of the way at once, as `gone-N`, from the disk by a thread of its own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::archive::{Layout, unpack_files};
+use crate::archive::{Layout, Seal, unpack_files};
 use crate::domain::{Chunk, Digest, Error, ErrorKind};
 use crate::exec;
+use crate::limits::{DISK_BLOCK_BYTES, WORKER_CACHE_MAX_PIECES};
 
 use super::data_port::{DataPort, TransferError};
 
@@ -53,21 +57,32 @@ impl Piece {
     }
 }
 
+/// By content, and by name.
+type Key = (String, String);
+
+/// A piece that is there.
+#[derive(Debug)]
+struct Settled {
+    /// What a task gets the path of.
+    path: PathBuf,
+    seal: Seal,
+}
+
 #[derive(Default)]
 struct Entry {
-    /// What a task gets the path of.
-    file: Arc<OnceCell<PathBuf>>,
+    settled: Arc<OnceCell<Settled>>,
     pins: u32,
     used: u64,
-    len: u64,
+    bytes: u64,
 }
 
 #[derive(Default)]
 struct Table {
-    entries: BTreeMap<(String, String), Entry>,
+    entries: BTreeMap<Key, Entry>,
+    /// Those that nobody uses, by when they were used last.
+    idle: BTreeMap<u64, Key>,
     clock: u64,
     bytes: u64,
-    last_temp: u64,
 }
 
 /// See the module.
@@ -76,6 +91,8 @@ pub struct Cache {
     max_bytes: u64,
     port: Arc<dyn DataPort>,
     table: Mutex<Table>,
+    last_number: AtomicU64,
+    remover: mpsc::Sender<PathBuf>,
 }
 
 /// A piece that stays while this is held.
@@ -84,7 +101,7 @@ pub struct Pinned {
     pub path: PathBuf,
     /// Whether that is a folder.
     pub is_folder: bool,
-    key: (String, String),
+    key: Key,
     cache: Arc<Cache>,
 }
 
@@ -95,18 +112,26 @@ impl Drop for Pinned {
 }
 
 impl Cache {
-    /// An empty cache in a folder, which is made, or emptied.
+    /// An empty cache in a folder, which is made; what was in it is removed by and by.
     pub fn new(dir: &Path, max_bytes: u64, port: Arc<dyn DataPort>) -> Result<Arc<Self>, Error> {
-        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.for_each(|entry| remove(&entry.path()));
-        if std::fs::read_dir(dir).is_ok_and(|left| left.count() > 0) {
+        let left: Vec<PathBuf> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let last_number = left.iter().filter_map(|path| path.file_name()?.to_str()?.strip_prefix("gone-")?.parse().ok()).max().unwrap_or(0);
+        let cache = Self {
+            dir: dir.to_owned(),
+            max_bytes,
+            port,
+            table: Mutex::default(),
+            last_number: AtomicU64::new(last_number),
+            remover: spawn_remover()?,
+        };
+        if !left.iter().all(|path| cache.retire(path)) {
             // A task's work; it must not keep the worker from its own.
             let aside = free_name_beside(dir);
             tracing::warn!(folder = %dir.display(), aside = %aside.display(), "the cache can't be emptied: it is put aside, remove it by hand");
             std::fs::rename(dir, &aside).map_err(|error| Error::io(dir, &error))?;
         }
         std::fs::create_dir_all(dir).map_err(|error| Error::io(dir, &error))?;
-        Ok(Arc::new(Self { dir: dir.to_owned(), max_bytes, port, table: Mutex::default() }))
+        Ok(Arc::new(cache))
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -126,38 +151,58 @@ impl Cache {
 
     async fn get_to_the_end(self: &Arc<Self>, piece: &Piece) -> Result<Pinned, TransferError> {
         let key = (piece.key(), piece.name.clone());
-        let file = {
-            let mut table = self.table();
-            table.clock += 1;
-            let used = table.clock;
-            let entry = table.entries.entry(key.clone()).or_default();
-            entry.pins += 1;
-            entry.used = used;
-            entry.file.clone()
-        };
-        let mut pinned =
-            Pinned { path: self.dir.join(&key.0).join(&key.1), is_folder: piece.layout == Some(Layout::Tree), key, cache: self.clone() };
-        pinned.path = file.get_or_try_init(|| self.fetch(piece, &pinned)).await?.clone();
+        let mut settled = self.pin(&key);
+        let place = self.dir.join(&key.0).join(&key.1);
+        let mut pinned = Pinned { path: place, is_folder: piece.layout == Some(Layout::Tree), key, cache: self.clone() };
+        if let Some(Settled { seal, .. }) = settled.get()
+            && !holds(*seal, &pinned).await
+        {
+            settled = self.forget(&pinned, &settled);
+        }
+        pinned.path = settled.get_or_try_init(|| self.fetch(piece, &pinned)).await?.path.clone();
         Ok(pinned)
     }
 
-    async fn fetch(&self, piece: &Piece, pinned: &Pinned) -> Result<PathBuf, TransferError> {
-        let temp = self.temp();
+    fn pin(&self, key: &Key) -> Arc<OnceCell<Settled>> {
+        let mut table = self.table();
+        let table = &mut *table;
+        table.clock += 1;
+        let entry = table.entries.entry(key.clone()).or_default();
+        table.idle.remove(&entry.used);
+        entry.pins += 1;
+        entry.used = table.clock;
+        entry.settled.clone()
+    }
+
+    /// What was changed since it was settled is not there any more; what is instead, if another task has noticed it as well.
+    fn forget(&self, pinned: &Pinned, changed: &Arc<OnceCell<Settled>>) -> Arc<OnceCell<Settled>> {
+        let mut table = self.table();
+        let Some(entry) = table.entries.get_mut(&pinned.key) else { return Arc::default() };
+        if !Arc::ptr_eq(&entry.settled, changed) {
+            return entry.settled.clone();
+        }
+        tracing::warn!(path = %pinned.path.display(), "a task has changed what others read as well: it is fetched again");
+        let (bytes, settled) = (std::mem::take(&mut entry.bytes), Arc::<OnceCell<Settled>>::default());
+        entry.settled = settled.clone();
+        table.bytes = table.bytes.saturating_sub(bytes);
+        settled
+    }
+
+    async fn fetch(self: &Arc<Self>, piece: &Piece, pinned: &Pinned) -> Result<Settled, TransferError> {
+        let temp = self.temp("fetching");
         let fetched = match self.port.fetch(piece.digest, piece.ranges(), temp.clone()).await {
             Ok(len) => {
-                let (piece, from, to) = (piece.clone(), temp.clone(), pinned.path.clone());
-                let settled = tokio::task::spawn_blocking(move || match piece.layout {
-                    None => settle(piece.chunk.is_none().then_some(piece.digest), &from, &to).map(|()| (len, to)),
-                    Some(layout) => settle_files(layout, &from, &to),
-                });
-                settled.await.unwrap_or_else(|_| Err(Error::internal("storing a fetched file broke off").into()))
+                let (cache, piece, from, to) = (self.clone(), piece.clone(), temp.clone(), pinned.path.clone());
+                let settled = tokio::task::spawn_blocking(move || cache.settle(&piece, &from, &to));
+                let settled = settled.await.unwrap_or_else(|_| Err(Error::internal("storing a fetched file broke off").into()));
+                settled.map(|settled| (len, settled))
             }
             Err(error) => Err(error),
         };
         match fetched {
-            Ok((len, path)) => {
-                self.fetched(&pinned.key, len);
-                Ok(path)
+            Ok((len, settled)) => {
+                self.fetched(&pinned.key, len.max(settled.seal.disk_bytes) + DISK_BLOCK_BYTES);
+                Ok(settled)
             }
             Err(error) => {
                 let _ = std::fs::remove_file(&temp);
@@ -167,103 +212,137 @@ impl Cache {
     }
 
     /// A path in the cache's folder that nothing else has.
-    fn temp(&self) -> PathBuf {
-        let mut table = self.table();
-        table.last_temp += 1;
-        self.dir.join(format!("fetching-{}", table.last_temp))
+    fn temp(&self, word: &str) -> PathBuf {
+        let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
+        self.dir.join(format!("{word}-{number}"))
     }
 
-    fn fetched(&self, key: &(String, String), len: u64) {
+    fn fetched(&self, key: &Key, bytes: u64) {
         let mut table = self.table();
-        table.bytes += len;
+        table.bytes += bytes;
         if let Some(entry) = table.entries.get_mut(key) {
-            entry.len = len;
+            entry.bytes = bytes;
         }
         self.shrink(&mut table);
     }
 
-    fn unpin(&self, key: &(String, String)) {
+    fn unpin(&self, key: &Key) {
         let mut table = self.table();
         if let Some(entry) = table.entries.get_mut(key) {
             entry.pins -= 1;
-            if entry.pins == 0 && entry.file.get().is_none() {
-                table.entries.remove(key);
+            let (is_settled, used) = (entry.settled.get().is_some(), entry.used);
+            match entry.pins {
+                0 if is_settled => drop(table.idle.insert(used, key.clone())),
+                0 => drop(table.entries.remove(key)),
+                _ => {}
             }
         }
         self.shrink(&mut table);
     }
 
     fn shrink(&self, table: &mut Table) {
-        while table.bytes > self.max_bytes {
-            let idle = table.entries.iter().filter(|(_, entry)| entry.pins == 0).min_by_key(|(_, entry)| entry.used);
-            let Some(key) = idle.map(|(key, _)| key.clone()) else { return };
+        while table.bytes > self.max_bytes || table.entries.len() > WORKER_CACHE_MAX_PIECES {
+            let Some((_, key)) = table.idle.pop_first() else { return };
             let Some(entry) = table.entries.remove(&key) else { return };
-            table.bytes = table.bytes.saturating_sub(entry.len);
-            let folder = self.dir.join(&key.0);
-            remove(&folder.join(&key.1));
-            // Another name of the same content may share the folder, so only an empty one goes.
-            let _ = std::fs::remove_dir(folder);
+            table.bytes = table.bytes.saturating_sub(entry.bytes);
+            // Another name of the same content may share the folder.
+            let (folder, alone) = (self.dir.join(&key.0), (key.0.clone(), String::new()));
+            let is_shared = table.entries.range(alone..).next().is_some_and(|((content, _), _)| *content == key.0);
+            self.retire(&if is_shared { folder.join(&key.1) } else { folder });
         }
     }
-}
 
-/// Checks a fetched file, if its digest is known, makes it read-only, and moves it to its place.
-fn settle(digest: Option<Digest>, from: &Path, to: &Path) -> Result<(), TransferError> {
-    use std::os::unix::fs::PermissionsExt;
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |error: std::io::Error| TransferError::Here(Error::io(&path, &error))
-    };
-    if let Some(digest) = digest {
-        let mut hasher = Sha256::new();
-        let mut file = std::fs::File::open(from).map_err(io(from))?;
-        std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(io(from))?;
-        let found = Digest(hasher.finalize().into());
-        if found != digest {
-            return Err(Error::corrupt(format!("a shared file arrived as {found} instead of {digest}")).into());
+    /// Takes something out of the way at once, and removes it at leisure; whether it is out of the way.
+    fn retire(&self, path: &Path) -> bool {
+        let gone = self.temp("gone");
+        match exec::move_tree(path, &gone) {
+            Ok(()) => {
+                // Without the remover it goes at the next start.
+                let _ = self.remover.send(gone);
+                true
+            }
+            Err(error) if error.kind == ErrorKind::NotFound => true,
+            Err(error) => {
+                tracing::warn!(%error, "what was in the cache can't be put aside");
+                false
+            }
         }
     }
-    std::fs::set_permissions(from, std::fs::Permissions::from_mode(0o444)).map_err(io(from))?;
-    if let Some(folder) = to.parent() {
-        std::fs::create_dir_all(folder).map_err(io(folder))?;
-    }
-    std::fs::rename(from, to).map_err(io(to))
-}
 
-/// Unpacks fetched files, next to what was fetched, and moves the folder to its place: their length, and what a task gets the path of.
-fn settle_files(layout: Layout, from: &Path, to: &Path) -> Result<(u64, PathBuf), TransferError> {
-    let io = |path: &Path, error: &std::io::Error| TransferError::Here(Error::io(path, error));
-    let unpacked = from.with_extension("files");
-    std::fs::create_dir(&unpacked).map_err(|error| io(&unpacked, &error))?;
-    let settled = unpack_files(from, &unpacked, layout).map_err(|error| match error.kind {
-        ErrorKind::Corrupt => TransferError::Head(error),
-        _ => TransferError::Here(error),
-    });
-    let settled = settled.and_then(|(len, last)| {
-        if let Some(folder) = to.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
+    /// Checks what was fetched, unpacks it if it is of files, and moves it to its place.
+    fn settle(&self, piece: &Piece, from: &Path, to: &Path) -> Result<Settled, TransferError> {
+        let io = |path: &Path, error: &std::io::Error| TransferError::Here(Error::io(path, error));
+        if let (None, None) = (piece.chunk, piece.layout) {
+            check(piece.digest, from)?;
         }
-        // What could not be removed, or is nobody's, must not stand in the way.
-        remove(to);
-        std::fs::rename(&unpacked, to).map_err(|error| io(to, &error))?;
-        let path = match layout {
-            Layout::OneFile => to.join(last.file_name().unwrap_or_default()),
-            Layout::Tree => to.to_owned(),
+        let (ready, path) = match piece.layout {
+            None => (from.to_owned(), to.to_owned()),
+            Some(layout) => self.unpack(layout, from, to)?,
         };
-        Ok((len, path))
-    });
-    if settled.is_err() {
-        remove(&unpacked);
+        let placed = (|| {
+            if let Some(folder) = to.parent() {
+                std::fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
+            }
+            // What a task has changed must not stand in the way.
+            self.retire(to);
+            std::fs::rename(&ready, to).map_err(|error| io(to, &error))?;
+            Seal::put(to).map_err(|error| io(to, &error))
+        })();
+        if placed.is_err() {
+            self.retire(&ready);
+        }
+        Ok(Settled { path, seal: placed? })
     }
-    let _ = std::fs::remove_file(from);
-    settled
+
+    /// Unpacks fetched files next to what was fetched, which goes: where they are, and what a task will get the path of.
+    fn unpack(&self, layout: Layout, from: &Path, to: &Path) -> Result<(PathBuf, PathBuf), TransferError> {
+        let unpacked = from.with_extension("files");
+        std::fs::create_dir(&unpacked).map_err(|error| TransferError::Here(Error::io(&unpacked, &error)))?;
+        let made = unpack_files(from, &unpacked, layout);
+        let _ = std::fs::remove_file(from);
+        match made {
+            Ok((_, last)) if layout == Layout::OneFile => Ok((unpacked, to.join(last.file_name().unwrap_or_default()))),
+            Ok(_) => Ok((unpacked, to.to_owned())),
+            Err(error) => {
+                self.retire(&unpacked);
+                Err(if error.kind == ErrorKind::Corrupt { TransferError::Head(error) } else { TransferError::Here(error) })
+            }
+        }
+    }
+}
+
+/// Whether a piece is as it was settled. A file is looked at on the spot; a folder may have a million.
+async fn holds(seal: Seal, pinned: &Pinned) -> bool {
+    let place = pinned.cache.dir.join(&pinned.key.0).join(&pinned.key.1);
+    match pinned.is_folder {
+        true => tokio::task::spawn_blocking(move || seal.holds(&place)).await.unwrap_or(false),
+        false => seal.holds(&place),
+    }
+}
+
+/// Checks a fetched file by its digest.
+fn check(digest: Digest, path: &Path) -> Result<(), TransferError> {
+    let io = |error: std::io::Error| TransferError::Here(Error::io(path, &error));
+    let mut hasher = Sha256::new();
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(io)?;
+    let found = Digest(hasher.finalize().into());
+    if found != digest {
+        return Err(Error::corrupt(format!("a shared file arrived as {found} instead of {digest}")).into());
+    }
+    Ok(())
+}
+
+/// Removes what is sent to it, one after the other, as long as there is the cache.
+fn spawn_remover() -> Result<mpsc::Sender<PathBuf>, Error> {
+    let (sender, receiver) = mpsc::channel::<PathBuf>();
+    let remover = std::thread::Builder::new().name("cache-remover".to_owned());
+    remover.spawn(move || receiver.iter().for_each(|path| remove(&path))).map_err(|error| Error::internal(format!("a thread: {error}")))?;
+    Ok(sender)
 }
 
 /// Removes what was in the cache, though a task may have locked its folders; what can't be removed stays until the next start.
 fn remove(path: &Path) {
-    // One at a time: what is removed passes through a folder beside it.
-    static REMOVING: Mutex<()> = Mutex::new(());
-    let _one = REMOVING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Err(error) = exec::remove_tree(path)
         && error.kind != ErrorKind::NotFound
     {
@@ -295,107 +374,4 @@ impl std::io::Write for HashWriter<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-
-    use super::*;
-    use crate::actors::data_port::{BoxFuture, ResultHeader};
-    use crate::domain::ResultRef;
-
-    /// Serves `abcdefghij` as every data set.
-    #[derive(Default)]
-    struct Letters {
-        fetches: AtomicUsize,
-        /// A fetch writes its file, and then waits for so long.
-        slow: Duration,
-    }
-
-    impl DataPort for Letters {
-        fn fetch(&self, _: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, TransferError>> {
-            self.fetches.fetch_add(1, Ordering::SeqCst);
-            let slow = self.slow;
-            Box::pin(async move {
-                let all = b"abcdefghij";
-                let ranges = if ranges.is_empty() { vec![(0, 10)] } else { ranges };
-                let bytes: Vec<u8> = ranges.iter().flat_map(|(at, len)| all[*at as usize..(*at + *len) as usize].to_vec()).collect();
-                std::fs::write(&to, &bytes).map_err(|error| TransferError::Here(Error::io(&to, &error)))?;
-                tokio::time::sleep(slow).await;
-                Ok(bytes.len() as u64)
-            })
-        }
-
-        fn upload(&self, _: ResultHeader, _: PathBuf) -> BoxFuture<Result<ResultRef, TransferError>> {
-            Box::pin(async { Err(Error::internal("not here").into()) })
-        }
-    }
-
-    fn chunk(offset: u64, len: u64, header: u64) -> Piece {
-        let chunk = Chunk { offset, len, header, first_record: 0, records: 1 };
-        Piece { digest: Digest([1; 32]), chunk: Some(chunk), name: "x.txt".into(), layout: None }
-    }
-
-    #[tokio::test]
-    async fn a_chunk_is_fetched_once_with_its_header_before_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let port = Arc::new(Letters::default());
-        let cache = Cache::new(&dir.path().join("cache"), 1000, port.clone()).unwrap();
-        let piece = chunk(5, 3, 2);
-        let (one, two) = tokio::join!(cache.get(&piece), cache.get(&piece));
-        assert_eq!(std::fs::read(&one.unwrap().path).unwrap(), b"abfgh");
-        assert_eq!(two.unwrap().path.file_name().unwrap(), "x.txt");
-        assert_eq!(port.fetches.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn what_is_not_in_use_makes_room() {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::new(&dir.path().join("cache"), 8, Arc::new(Letters::default())).unwrap();
-        let first = cache.get(&chunk(0, 5, 0)).await.unwrap();
-        let second = cache.get(&chunk(5, 5, 0)).await.unwrap();
-        assert!(first.path.exists() && second.path.exists(), "pinned pieces stay, whatever the limit");
-        let (first_path, second_path) = (first.path.clone(), second.path.clone());
-        drop(first);
-        assert!(!first_path.exists());
-        drop(second);
-        assert!(second_path.exists(), "it fits");
-    }
-
-    #[tokio::test]
-    async fn what_nobody_waits_for_any_more_is_fetched_to_its_end() {
-        let dir = tempfile::tempdir().unwrap();
-        let port = Arc::new(Letters { slow: Duration::from_millis(50), ..Letters::default() });
-        let cache = Cache::new(&dir.path().join("cache"), 100_000, port.clone()).unwrap();
-        let piece = chunk(0, 5, 0);
-        assert!(tokio::time::timeout(Duration::from_millis(10), cache.get(&piece)).await.is_err());
-        assert_eq!(std::fs::read(&cache.get(&piece).await.unwrap().path).unwrap(), b"abcde");
-        assert_eq!(port.fetches.load(Ordering::SeqCst), 1);
-        let left: Vec<_> = std::fs::read_dir(dir.path().join("cache")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("fetching")), "{left:?}");
-    }
-
-    #[test]
-    fn a_cache_that_a_task_has_locked_is_emptied_all_the_same() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let (cache, inner) = (dir.path().join("cache"), dir.path().join("cache/a/b"));
-        std::fs::create_dir_all(&inner).unwrap();
-        std::fs::write(inner.join("x"), "x").unwrap();
-        for locked in [&inner, &dir.path().join("cache/a")] {
-            std::fs::set_permissions(locked, std::fs::Permissions::from_mode(0o000)).unwrap();
-        }
-        Cache::new(&cache, 100, Arc::new(Letters::default())).unwrap();
-        assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 0);
-        assert_eq!(free_name_beside(&cache), dir.path().join("cache-1"));
-    }
-
-    #[tokio::test]
-    async fn a_shared_file_with_the_wrong_content_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::new(&dir.path().join("cache"), 100, Arc::new(Letters::default())).unwrap();
-        let piece = Piece { digest: Digest([1; 32]), chunk: None, name: "db".into(), layout: None };
-        assert!(cache.get(&piece).await.is_err_and(|error| error.to_string().contains("instead of")));
-        let good = Piece { digest: Digest(Sha256::digest(b"abcdefghij").into()), ..piece };
-        assert!(cache.get(&good).await.is_ok());
-    }
-}
+mod tests;

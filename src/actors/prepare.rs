@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::archive::Layout;
 use crate::domain::wire::{JobInfo, Lease};
-use crate::domain::{Chunk, Cut, Error, ErrorKind, Input, Packing, Record, SplitRule};
+use crate::domain::{Chunk, Error, ErrorKind, Input, Packing, Record, SplitRule};
 use crate::engine::slot_table::Preparation;
 use crate::limits::NAME_MAX_BYTES;
 
@@ -36,13 +36,10 @@ pub async fn prepare(cache: Arc<Cache>, info: Arc<JobInfo>, lease: Lease, chunk:
     Ok(inputs)
 }
 
-/// How a chunk of files is laid out: `files:1` promises one file, all others a folder, however many are in it.
+/// How a chunk of files is laid out.
 fn layout(rule: &SplitRule) -> Option<Layout> {
-    match (&rule.record, rule.cut) {
-        (Record::Files, Cut::Records(1)) => Some(Layout::OneFile),
-        (Record::Files, _) => Some(Layout::Tree),
-        _ => None,
-    }
+    let layout = if rule.makes_folders() { Layout::Tree } else { Layout::OneFile };
+    (rule.record == Record::Files).then_some(layout)
 }
 
 /// `spectra-000042.mgf`: the data set's own ending stays, since programs look at it; but a chunk is never compressed.

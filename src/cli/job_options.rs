@@ -11,7 +11,9 @@ use super::controlled::request_id;
 use super::exit::Stop;
 use super::progress::Progress;
 use super::units::{parse_duration, parse_keep, parse_pair, parse_size, wire_duration, wire_keep};
+use crate::archive::tar_name;
 use crate::domain::{ArrayRange, Error, Keep, MaxFailed, Packing, Record, SplitRule};
+use crate::exec;
 use crate::limits::SHARED_FILES_MAX;
 use crate::rpc::client::Client;
 use crate::rpc::hashed::Form;
@@ -149,7 +151,11 @@ impl JobOptions {
                 if path.is_dir() && self.split.as_ref().is_some_and(|rule| rule.record != Record::Files) {
                     return Err(Error::invalid(format!("{}: is a folder, which `{split}` can't cut: split it by files:N", path.display())));
                 }
-                CheckedInput::Data { source: Source::of_input(path)?, split }
+                let source = Source::of_input(path)?;
+                let name = if path.is_dir() { tar_name(&source.file_name()) } else { source.file_name() };
+                let rule = self.split.clone().unwrap_or_else(|| SplitRule::for_name(&name, 1));
+                exec::check_takes_files(&self.command, &rule)?;
+                CheckedInput::Data { source, split }
             }
         };
         let name = match (&self.name, &input) {

@@ -157,6 +157,11 @@ impl FromStr for SplitRule {
 }
 
 impl SplitRule {
+    /// Whether a chunk is a folder of files: `files:1` promises one file, all others of files a folder, however many are in it.
+    pub fn makes_folders(&self) -> bool {
+        self.record == Record::Files && self.cut != Cut::Records(1)
+    }
+
     /// The rule for a file of this name when the user states none: by its ending, but for that of a compressed one, in `pieces` chunks.
     pub fn for_name(name: &str, pieces: u32) -> Self {
         Self { record: Record::of_name(&Packing::plain_name(name).to_ascii_lowercase()), cut: Cut::Pieces(pieces.max(1)) }

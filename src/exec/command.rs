@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use crate::domain::Error;
+use crate::domain::{Error, SplitRule};
 use crate::limits::{COMMAND_MAX_BYTES, NAME_MAX_BYTES};
 
 /// What begins the placeholder of a shared file.
@@ -68,6 +68,17 @@ pub fn expand(arg: &str, placeholders: &Placeholders<'_>) -> String {
 /// Whether the command takes its chunk by path. One that doesn't gets it on standard input.
 pub fn uses_input(command: &[String]) -> bool {
     command.iter().any(|arg| arg.contains("{input}"))
+}
+
+/// Refuses a command that would get nothing of its chunk: several files can't be standard input.
+///
+/// A script of its own may ask for `MILLPOND_INPUT`, which nobody sees here; it is given `{input}` as well.
+pub fn check_takes_files(command: &[String], rule: &SplitRule) -> Result<(), Error> {
+    if !rule.makes_folders() || uses_input(command) || command.iter().any(|arg| arg.contains("MILLPOND_INPUT")) {
+        return Ok(());
+    }
+    let problem = "several files can't be standard input: name {input}, the folder they lie in, in the command; or split by files:1";
+    Err(Error::invalid(problem))
 }
 
 /// Refuses a command that could never run: an empty one, one that is too long, one that names a shared file the job doesn't have.
@@ -168,6 +179,17 @@ mod tests {
         let with = [("a".to_string(), "/s/a".to_string()), ("a}b".to_string(), "{input}".to_string())];
         let placeholders = Placeholders { input: "/in {output}", output: "/out", index: 5, count: 9, job: "j7", with: &with };
         expand(arg, &placeholders)
+    }
+
+    #[test]
+    fn a_command_over_several_files_names_them() {
+        let check = |rule: &str, command: &[&str]| check_takes_files(&words(command), &rule.parse().unwrap());
+        for rule in ["files:2", "files/chunks:3", "files/bytes:9"] {
+            let refused = check(rule, &["sh", "-c", "cat"]).unwrap_err();
+            assert!(refused.message.contains("name {input}, the folder they lie in"), "{refused}");
+            assert!(check(rule, &["ls", "{input}"]).is_ok() && check(rule, &["sh", "-c", "ls $MILLPOND_INPUT"]).is_ok());
+        }
+        assert!(check("files:1", &["cat"]).is_ok() && check("lines:2", &["cat"]).is_ok());
     }
 
     #[test]

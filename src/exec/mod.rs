@@ -28,7 +28,7 @@ mod testing;
 mod trash;
 mod tree;
 
-pub use command::{Placeholders, check, expand, resolve_program, uses_input};
+pub use command::{Placeholders, check, check_takes_files, expand, resolve_program, uses_input};
 pub use environment::{TaskVariables, check_env, task_env};
 pub use folders::SlotFolders;
 pub use handle::{Launcher, LauncherDied};
@@ -36,4 +36,4 @@ pub use launcher::{LAUNCHER_ARG, launcher_main};
 pub use line::Stopper;
 pub use orphans::{Swept, adopt_and_kill_orphans, become_subreaper};
 pub use protocol::{End, Ended, Start};
-pub use trash::remove_tree;
+pub use trash::{move_tree, remove_tree};

@@ -48,6 +48,19 @@ pub fn remove_tree(path: &Path) -> std::result::Result<(), Error> {
     removed().map_err(|errno: Errno| Error::io(path, &errno.into()))
 }
 
+/// Renames a file or a folder, whatever its permissions are.
+///
+/// # Errors
+/// Those of the file system.
+pub fn move_tree(from: &Path, to: &Path) -> std::result::Result<(), Error> {
+    let moved = match renameat(CWD, from, CWD, to) {
+        // A folder that moves gets another `..`, which needs the permission to write in it.
+        Err(Errno::ACCESS) => unlock(CWD, from).and_then(|()| renameat(CWD, from, CWD, to)),
+        result => result,
+    };
+    moved.map_err(|errno| Error::io(from, &errno.into()))
+}
+
 impl Trash {
     /// The trash of a slot's folder; made, if need be.
     pub fn open(slot: BorrowedFd<'_>) -> Result<Self> {

@@ -75,6 +75,43 @@ fn a_task_gets_whole_files_whatever_they_came_as() {
 }
 
 #[test]
+fn what_one_try_has_done_to_its_files_the_next_does_not_meet() {
+    let cluster = Cluster::start(&[1]);
+    folder(&cluster);
+    // The permission to write there is one that a task gives itself; root needs none.
+    let shell = "cd \"$0\" && test $(find . -type f -printf x | wc -c) = 7 -a -z \"$(find . -perm /222)\" || exit 3; chmod -R u+w .; rm -r ./*; exit $1";
+    let submit = |code| {
+        let split = ["in", "--split", "files:99", "--retries", "1", "--retry-delay", "0s"];
+        cluster.submit(&[&split[..], &["--", "sh", "-c", shell, "{input}", code]].concat())
+    };
+    let job = submit("1");
+    cluster.ends(&job, 10);
+    let task = &cluster.tasks(&job)[0];
+    assert_eq!((&task["exit_code"], &task["attempt"]), (&1.into(), &2.into()), "{task}");
+    cluster.ends(&submit("0"), 0);
+}
+
+#[test]
+fn a_command_over_several_files_names_them() {
+    let cluster = Cluster::start(&[1]);
+    folder(&cluster);
+    run(&cluster, "tar", &["-C", "in", "-cf", "in.tar", "."]);
+    for args in [&["in"][..], &["in.tar"], &["in", "--split", "files:2"]] {
+        let args = [&["submit"], args, &["--", "wc", "-c"]].concat();
+        cluster.millpond(&args).refused(2, &["several files can't be standard input", "name {input}, the folder they lie in"]);
+    }
+    assert_eq!(cluster.json(&["data", "list"])["datasets"], serde_json::json!([]), "nothing was sent");
+    // What the head is told by others, and what takes the place of a command.
+    let digest = cluster.ok(&["data", "add", "in.tar", "--name", "in"]);
+    assert!(digest.len() == 64, "{digest}");
+    let job = cluster.submit(&["in.tar", "--split", "files:9", "--", "sh", "-c", "ls \"$MILLPOND_INPUT\" >&2; exit 1"]);
+    cluster.ends(&job, 10);
+    cluster.millpond(&["retry", &job, "--with-command", "--", "wc", "-c"]).refused(2, &["several files can't be standard input"]);
+    cluster.ok(&["retry", &job, "--with-command", "--", "ls", "{input}"]);
+    cluster.ends(&job, 0);
+}
+
+#[test]
 fn a_zip_and_its_folder_are_one_data_set() {
     let cluster = Cluster::start(&[1]);
     fs::create_dir_all(cluster.path("in/sub")).unwrap();

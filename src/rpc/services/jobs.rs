@@ -205,13 +205,14 @@ impl Jobs {
     }
 }
 
-/// A command that names `{input}` needs one.
+/// A command that names `{input}` needs one; and one over several files names it.
 fn check_input(spec: &JobSpec) -> Result<(), Error> {
-    match spec.input {
+    match &spec.input {
         Input::Array(_) if exec::uses_input(&spec.command) => {
             Err(Error::invalid("the command names {input}, but a job with --array has no data set: leave one of them out"))
         }
-        Input::Array(_) | Input::Dataset { .. } => Ok(()),
+        Input::Array(_) => Ok(()),
+        Input::Dataset { rule, .. } => exec::check_takes_files(&spec.command, rule),
     }
 }
 
