@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
 use crate::archive::{Layout, Seal, unpack_files};
-use crate::domain::{Chunk, Digest, Error, ErrorKind};
+use crate::domain::{Chunk, Digest, Error, ErrorKind, short_size};
 use crate::exec;
 use crate::limits::{DISK_BLOCK_BYTES, WORKER_CACHE_MAX_PIECES};
 
@@ -32,6 +32,8 @@ pub struct Piece {
     pub chunk: Option<Chunk>,
     /// The file's name; its ending matters to some programs.
     pub name: String,
+    /// In bytes.
+    pub len: u64,
     /// How the files of a chunk of files are laid out, in a folder of that name.
     pub layout: Option<Layout>,
 }
@@ -189,6 +191,13 @@ impl Cache {
     }
 
     async fn fetch(self: &Arc<Self>, piece: &Piece, pinned: &Pinned) -> Result<Settled, TransferError> {
+        if piece.len > self.max_bytes {
+            let (len, max) = (short_size(piece.len), short_size(self.max_bytes));
+            let name = &piece.name;
+            // Of a kind that another try here does not help.
+            let problem = format!("`{name}` has {len}, and this worker keeps at most {max} of inputs: start it with a larger --cache");
+            return Err(Error::conflict(problem).into());
+        }
         let temp = self.temp("fetching");
         let fetched = match self.port.fetch(piece.digest, piece.ranges(), temp.clone()).await {
             Ok(len) => {

@@ -26,11 +26,11 @@ pub async fn prepare(cache: Arc<Cache>, info: Arc<JobInfo>, lease: Lease, chunk:
     if let (Input::Dataset { digest, name, rule }, Some(chunk)) = (&info.spec.input, chunk) {
         let (layout, name) = (layout(rule), chunk_name(name, info.spec.index_of(lease.no)));
         let name = if layout.is_some() { name.trim_end_matches(".tar").to_owned() } else { name };
-        let piece = Piece { digest: *digest, chunk: Some(chunk), name, layout };
+        let piece = Piece { digest: *digest, chunk: Some(chunk), len: chunk.header.saturating_add(chunk.len), name, layout };
         inputs.input = Some(cache.get(&piece).await?);
     }
     for file in &info.spec.with {
-        let piece = Piece { digest: file.digest, chunk: None, name: file.name.clone(), layout: None };
+        let piece = Piece { digest: file.digest, chunk: None, len: file.len, name: file.name.clone(), layout: None };
         inputs.with.push((file.name.clone(), cache.get(&piece).await?));
     }
     Ok(inputs)

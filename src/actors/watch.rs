@@ -240,10 +240,11 @@ mod tests {
     }
 
     fn job(state: JobState) -> JobStatus {
-        let spec = job_spec();
+        let spec = Arc::new(job_spec());
         let view = JobView {
             id: JobId(1),
-            spec: Arc::new(spec),
+            spec: spec.clone(),
+            first_spec: spec,
             state,
             held: false,
             killed: false,

@@ -31,6 +31,8 @@ pub struct WorkerOptions {
     pub equipment: Equipment,
     /// What it keeps while the head takes nothing.
     pub allowance: Allowance,
+    /// Chunks and shared files that it keeps.
+    pub cache_bytes: u64,
     /// The binary that is re-executed as launcher.
     pub launcher: PathBuf,
 }
@@ -98,7 +100,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     make_dir(&results_dir)?;
     let slots_dir = dir.join("slots");
     make_dir(&slots_dir)?;
-    let cache = Cache::new(&dir.join("cache"), limits::WORKER_CACHE_MAX_BYTES, port.clone())?;
+    let cache = Cache::new(&dir.join("cache"), options.cache_bytes, port.clone())?;
     let (slots, launcher) = (options.slots, options.launcher.clone());
     let make_runners = move |worker: ActorRef<WorkerMsg>| {
         let setup = RunnerSetup { launcher, slots_dir, results_dir, launcher_deaths: Arc::default(), worker };

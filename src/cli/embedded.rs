@@ -24,6 +24,8 @@ pub struct EmbeddedOptions {
     pub slots: u32,
     /// How many workers.
     pub workers: u32,
+    /// Inputs that each worker keeps for the next tasks.
+    pub cache_bytes: u64,
     /// Where the head listens; none: on loopback, at a port of the system's choice.
     pub listen: Option<SocketAddr>,
 }

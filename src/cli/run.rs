@@ -18,9 +18,10 @@ use super::progress::Progress;
 use super::results::{check_file, default_file, fetch};
 use super::signals::Signals;
 use super::ui::{Format, Ui, printable};
+use super::units::parse_size;
 use super::{show, wait};
 use crate::domain::{Error, ErrorKind, JobId};
-use crate::limits::WORKER_SLOTS_MAX;
+use crate::limits::{WORKER_CACHE_MAX_BYTES, WORKER_SLOTS_MAX};
 use crate::rpc::client::Client;
 use crate::rpc::pb;
 use crate::rpc::pb::preview_verb_request::Verb;
@@ -44,6 +45,9 @@ pub(crate) struct RunArgs {
     /// Tasks at once in the embedded cluster [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(WORKER_SLOTS_MAX)))]
     slots: Option<u32>,
+    /// Chunks and shared files that the embedded cluster keeps for the next tasks; a task that needs a larger one fails [default: 10G]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    cache: Option<u64>,
     /// Go on with an interrupted job of the embedded cluster: this one, or the newest
     #[arg(long, value_name = "JOB", num_args = 0..=1)]
     resume: Option<Option<JobId>>,
@@ -56,7 +60,7 @@ enum Plan {
 }
 
 pub(crate) async fn run(args: RunArgs, world: &mut World<'_>, ui: &mut Ui) -> Ending {
-    let RunArgs { job, output, slots, resume } = args;
+    let RunArgs { job, output, slots, cache, resume } = args;
     let configured = world.settings.head.clone();
     let (plan, head) = match resume {
         Some(_) if !job.is_empty() => return Err(Error::invalid("--resume takes no input and no command: the job has them").into()),
@@ -71,15 +75,17 @@ pub(crate) async fn run(args: RunArgs, world: &mut World<'_>, ui: &mut Ui) -> En
             (Plan::New(Box::new(job.ok_or_else(several)?)), configured)
         }
     };
-    if let (Some(head), Some(_)) = (&head, slots) {
-        return Err(Error::invalid(format!("--slots is for the embedded cluster, but the head at {head} is configured")).into());
+    let embedded = slots.map(|_| "--slots").or(cache.map(|_| "--cache"));
+    if let (Some(head), Some(option)) = (&head, embedded) {
+        return Err(Error::invalid(format!("{option} is for the embedded cluster, but the head at {head} is configured")).into());
     }
     output.as_deref().map_or(Ok(()), check_file)?;
     world.signals.catch()?;
     let Some(head) = head else {
         let slots = slots.unwrap_or(world.around.cores);
         let dir = world.around.state_dir()?;
-        let options = EmbeddedOptions { dir: dir.clone(), slots, workers: 1, listen: None };
+        let cache_bytes = cache.unwrap_or(WORKER_CACHE_MAX_BYTES);
+        let options = EmbeddedOptions { dir: dir.clone(), slots, workers: 1, cache_bytes, listen: None };
         let cluster = world.starter.start(options).await.map_err(|error| busy(error, &dir))?;
         return with_cluster(cluster, plan, output, &mut world.signals, ui).await;
     };

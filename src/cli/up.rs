@@ -7,6 +7,7 @@ use super::embedded::EmbeddedOptions;
 use super::entry::World;
 use super::exit::{Ending, Exit};
 use super::ui::{Format, Ui};
+use super::units::parse_size;
 use crate::limits::WORKER_SLOTS_MAX;
 
 #[derive(clap::Args, Debug)]
@@ -17,6 +18,9 @@ pub(crate) struct UpArgs {
     /// Number of workers
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
+    /// Chunks and shared files that each worker keeps for the next tasks; a task that needs a larger one fails
+    #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = parse_size)]
+    cache: u64,
     /// Where it keeps its state [default: $XDG_STATE_HOME/millpond or ~/.local/state/millpond]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -29,7 +33,7 @@ pub(crate) async fn run(args: UpArgs, world: &mut World<'_>, ui: &mut Ui) -> End
     let dir = args.dir.map_or_else(|| world.around.state_dir(), Ok)?;
     let slots = args.slots.unwrap_or(world.around.cores);
     world.signals.catch()?;
-    let options = EmbeddedOptions { dir, slots, workers: args.workers, listen: Some(args.listen) };
+    let options = EmbeddedOptions { dir, slots, workers: args.workers, cache_bytes: args.cache, listen: Some(args.listen) };
     let cluster = world.starter.start(options).await?;
     let url = cluster.url();
     // The cluster must be stopped even if nobody reads the line.

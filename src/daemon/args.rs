@@ -107,6 +107,9 @@ pub struct WorkerArgs {
     /// Results that it keeps for the head, as 10G; with more it takes no more tasks
     #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = size)]
     pub keep_results: u64,
+    /// Chunks and shared files that it keeps for the next tasks; a task that needs a larger one fails here
+    #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = size)]
+    pub cache: u64,
 }
 
 /// The command lines of the daemons.

@@ -51,8 +51,8 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
         let total = Resources { cpus: cpus(), mem_bytes: memory_bytes(), ..Resources::default() };
         let equipment = Equipment::new(total, BTreeSet::new());
         let dir = options.dir.join(format!("worker-{number}"));
-        let worker =
-            WorkerOptions { dir, slots: options.slots, equipment, allowance: Allowance::default(), launcher: process::launcher_binary() };
+        let (allowance, launcher) = (Allowance::default(), process::launcher_binary());
+        let worker = WorkerOptions { dir, slots: options.slots, equipment, allowance, cache_bytes: options.cache_bytes, launcher };
         workers.push(Working::start(&head.url, worker).await?);
     }
     Ok(Cluster { head, workers })

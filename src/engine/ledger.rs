@@ -1,11 +1,12 @@
 //! What the journal adds up to: the head's whole durable state. The journal keeps one, so that a snapshot needs nobody's help.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::entry::Entry;
-use crate::domain::{Attempt, Digest, IndexSet, JobId, TaskNo, WallTime, WorkerId, WorkerInfo};
+use crate::domain::{Attempt, Digest, IndexSet, JobId, JobSpec, TaskNo, WallTime, WorkerId, WorkerInfo};
 
 use crate::limits;
 
@@ -80,6 +81,8 @@ pub enum LedgerPart {
     LastJob(JobId),
     /// A request whose job was deleted.
     Gone(String, Gone),
+    /// What was asked for of a job that a retry has changed since; behind its terms.
+    FirstSpec(JobId, Box<JobSpec>),
 }
 
 /// Tasks of a job by what came of them.
@@ -126,6 +129,7 @@ fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
     if terms != Terms::default() {
         parts.push(LedgerPart::Terms(job.id, Box::new(terms)));
     }
+    parts.extend(job.first_spec.iter().map(|spec| LedgerPart::FirstSpec(job.id, Box::new(spec.as_ref().clone()))));
     let losses: Vec<(TaskNo, Losses)> = job.losses.iter().map(|(no, losses)| (*no, *losses)).collect();
     parts.extend(losses.chunks(TASKS_PER_PART).map(|some| LedgerPart::Losses(job.id, some.iter().copied().collect())));
     parts
@@ -222,6 +226,12 @@ impl Ledger {
                     job.put_terms(*terms);
                 }
             }
+            LedgerPart::FirstSpec(job, spec) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    // That part has no policy; no retry changes it.
+                    job.first_spec = Some(Arc::new(JobSpec { policy: job.spec.policy.clone(), ..*spec }));
+                }
+            }
             LedgerPart::Losses(job, losses) => {
                 if let Some(job) = self.jobs.get_mut(&job) {
                     job.losses.extend(losses);
@@ -263,6 +273,7 @@ mod tests {
             job.failed = combed(1, count);
             job.failures = (0..count).map(|no| (TaskNo(8_000_000 + no), Failures { count: 3, last: Attempt(70_000) })).collect();
             job.rounds.retried = 2;
+            job.first_spec = (count == 70_000).then(|| Arc::new(crate::domain::testing::job_spec()));
             job.rounds.put_freed(&combed(2, count), Attempt(4));
             job.rounds.put_freed(&combed(3, count), Attempt(9));
             let mut ledger = Ledger::default();
@@ -282,7 +293,7 @@ mod tests {
                     LedgerPart::Freed(_, tasks, _) => tasks.runs_len(),
                     LedgerPart::Losses(_, losses) => losses.len(),
                     LedgerPart::Dataset(..) | LedgerPart::Worker(..) | LedgerPart::Terms(..) => 0,
-                    LedgerPart::LastJob(_) | LedgerPart::Gone(..) => 0,
+                    LedgerPart::LastJob(_) | LedgerPart::Gone(..) | LedgerPart::FirstSpec(..) => 0,
                 };
                 assert!(tasks <= TASKS_PER_PART, "{tasks}");
                 read.put(part);

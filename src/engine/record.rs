@@ -109,7 +109,7 @@ pub struct Ended {
 pub struct JobRecord {
     /// Its number.
     pub id: JobId,
-    /// As submitted.
+    /// As submitted, but for what a retry has changed.
     pub spec: Arc<JobSpec>,
     /// The client's; empty if it sent none.
     pub request_id: String,
@@ -150,6 +150,9 @@ pub struct JobRecord {
     /// It is removed as soon as it has ended; in its terms.
     #[serde(skip)]
     pub doomed: bool,
+    /// What was asked for, where a retry has changed that since; beyond the bytes of version 1, too.
+    #[serde(skip)]
+    pub first_spec: Option<Arc<JobSpec>>,
     /// When it was accepted.
     pub created: WallTime,
     /// When its first task started.
@@ -181,6 +184,7 @@ impl JobRecord {
             earlier_commands: Vec::new(),
             losses: BTreeMap::new(),
             doomed: false,
+            first_spec: None,
             created: submitted.at,
             began: None,
             ended: None,
@@ -197,6 +201,7 @@ impl JobRecord {
             JobEntry::Controlled { version, verb, reason, at: _ } => self.apply_verb(*version, *verb, reason),
             JobEntry::RetriedWith { version, request, change, reason, at: _ } => {
                 if *version > self.control_version {
+                    self.first_spec.get_or_insert_with(|| self.spec.clone());
                     if change.command.as_ref().is_some_and(|command| *command != self.spec.command) {
                         self.note_command();
                     }
@@ -334,6 +339,11 @@ impl JobRecord {
         self.hold = terms.hold;
         self.earlier_commands = terms.earlier_commands;
         self.doomed = terms.doomed;
+    }
+
+    /// What was asked for by the request that made it.
+    pub fn as_submitted(&self) -> &Arc<JobSpec> {
+        self.first_spec.as_ref().unwrap_or(&self.spec)
     }
 
     /// Whether the task has its end in this round.

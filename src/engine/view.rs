@@ -10,8 +10,10 @@ use crate::domain::{GrantId, JobId, JobSpec, JobState, WallTime};
 pub struct JobView {
     /// Its number; also its age: a lower one is older.
     pub id: JobId,
-    /// As submitted.
+    /// As submitted, but for what a retry has changed.
     pub spec: Arc<JobSpec>,
+    /// As submitted.
+    pub first_spec: Arc<JobSpec>,
     /// Where it is.
     pub state: JobState,
     /// Paused.

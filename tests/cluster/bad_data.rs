@@ -308,6 +308,46 @@ fn folders_with_what_is_no_file() {
     pond.stays_well();
 }
 
+/// By hand the same was done with 10 GB.
+#[test]
+fn a_shared_file_beyond_a_workers_cache_is_named_and_one_within_it_is_kept() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.add_worker(2, &["--cache", "64M"]);
+    for (name, mib) in [("large.db", 65), ("fits.db", 60), ("other.db", 40)] {
+        File::create(cluster.path(name)).unwrap().set_len(mib << 20).unwrap();
+    }
+    let submit = |name: &str| {
+        let path = cluster.text_path(name);
+        cluster.submit(&["--array", "0-3", "--with", &path, "--", "stat", "-c", "%s %i", &format!("{{with:{name}}}")])
+    };
+    let outputs = |job: &str| {
+        let bundle = cluster.bundle(job);
+        (0..4).map(|no| bundle.text(&format!("00000{no}/stdout")).to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let refused = submit("large.db");
+    cluster.ends(&refused, 10);
+    let task = cluster.tasks(&refused).remove(0);
+    let line = task["outcome"].as_str().unwrap();
+    assert!(
+        line.contains("`large.db` has 65.0 MiB, and this worker keeps at most 64.0 MiB of inputs") && line.contains("--cache"),
+        "{line}"
+    );
+    // One file for all tasks of all jobs, until another needs the room.
+    let fits = submit("fits.db");
+    cluster.ends(&fits, 0);
+    let again = submit("fits.db");
+    cluster.ends(&again, 0);
+    let seen = outputs(&fits);
+    assert!(seen.len() == 1 && seen == outputs(&again), "{seen:?}");
+    let other = submit("other.db");
+    cluster.ends(&other, 0);
+    let kept = || cluster.command("du").args(["-sm", "--apparent-size", "worker-1/cache"]).output().unwrap().stdout;
+    until("the other one is removed", || String::from_utf8(kept()).unwrap().starts_with("41\t"));
+    for pid in [cluster.head_pid(), cluster.worker(1).pid()] {
+        assert!(peak_kib(pid) < MEMORY_MAX_KIB, "{}", peak_kib(pid));
+    }
+}
+
 #[test]
 fn too_many_too_large_and_from_elsewhere() {
     let pond = Pond::new();

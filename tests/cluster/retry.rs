@@ -41,6 +41,25 @@ fn a_retry_runs_only_what_failed_and_the_bundle_is_that_of_a_run_without_failure
     cluster.millpond(&["retry", &job]).refused(4, &["has succeeded: it has no failed tasks to run again"]);
 }
 
+/// A script that is run again after its job was mended by hand gets that job, and no refusal.
+#[test]
+fn a_request_that_comes_again_is_what_was_asked_for_whatever_the_job_was_changed_to() {
+    let mut cluster = Cluster::start(&[1]);
+    let id = "5d9f5a1e-0c0e-4b7c-9a40-0f9f2a9b6c11";
+    let asks = |mem: &str| cluster.millpond(&["submit", "--request-id", id, "--array", "0", "--mem", mem, "--", "false"]);
+    assert_eq!(asks("1M").out, "j1\n");
+    cluster.ends("j1", 10);
+    cluster.ok(&["retry", "j1", "--mem", "2M", "--timeout", "9s", "--with-command", "--", "true"]);
+    cluster.ends("j1", 0);
+    assert_eq!(asks("1M").out, "j1\n");
+    asks("2M").refused(4, &[id, "has made j1 of something else"]);
+    cluster.head_dies();
+    cluster.head_starts_again();
+    let asks = |mem: &str| cluster.millpond(&["submit", "--request-id", id, "--array", "0", "--mem", mem, "--", "false"]);
+    assert_eq!(asks("1M").out, "j1\n");
+    asks("2M").refused(4, &[id]);
+}
+
 #[test]
 fn a_retry_comes_to_a_job_that_runs_and_to_one_that_is_held() {
     let cluster = Cluster::start(&[2]);

@@ -251,6 +251,7 @@ fn parts_of_a_snapshot_of_every_kind() {
     same("part-dataset", &LedgerPart::Dataset(Digest([0xab; 32]), DatasetRecord { name: "in.txt".into(), len: 1 << 40, at }));
     same("part-last-job", &LedgerPart::LastJob(JobId(70_000)));
     same("part-gone", &LedgerPart::Gone("r-1".into(), Gone { job: JobId(300), at }));
+    same("part-first-spec", &LedgerPart::FirstSpec(JobId(300), Box::new(submitted(300, dataset(Record::Line, Cut::Records(1_000))).spec)));
     same("part-worker-attached", &LedgerPart::Worker(worker(), true));
     let freed = vec![(IndexSet::range(3, 5), Attempt(3)), (IndexSet::range(70, 71), Attempt(70_000))];
     let rounds = Rounds { retried: 2, request: 1 << 100, last_failed: Attempt(70_000), last_freed: 1, freed };

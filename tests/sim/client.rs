@@ -45,7 +45,7 @@ impl World {
         head.last_ticket += 1;
         let ticket = head.last_ticket;
         let ledger = &self.disk.ledger;
-        let spec_of = |job: JobId| ledger.jobs.get(&job).map(|job| job.spec.clone());
+        let spec_of = |job: JobId| ledger.jobs.get(&job).map(|job| job.as_submitted().clone());
         match head.admission.repeated(ticket, &submitted.request_id, &submitted.spec, spec_of) {
             Some(Repeated::Made(job)) => return self.answered(wish, job),
             Some(Repeated::Waits) => {

@@ -34,7 +34,7 @@ impl DataPort for Letters {
 
 fn chunk(offset: u64, len: u64, header: u64) -> Piece {
     let chunk = Chunk { offset, len, header, first_record: 0, records: 1 };
-    Piece { digest: Digest([1; 32]), chunk: Some(chunk), name: "x.txt".into(), layout: None }
+    Piece { digest: Digest([1; 32]), chunk: Some(chunk), len: len + header, name: "x.txt".into(), layout: None }
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ fn files(count: usize) -> (Letters, Piece) {
     }
     let instead = tar.into_inner().unwrap();
     let chunk = Chunk { offset: 0, len: instead.len() as u64, header: 0, first_record: 0, records: count as u64 };
-    let piece = Piece { digest: Digest([1; 32]), chunk: Some(chunk), name: "x".into(), layout: Some(Layout::Tree) };
+    let piece = Piece { digest: Digest([1; 32]), chunk: Some(chunk), len: chunk.len, name: "x".into(), layout: Some(Layout::Tree) };
     (Letters { instead: Some(instead), ..Letters::default() }, piece)
 }
 
@@ -179,7 +179,7 @@ fn a_cache_that_a_task_has_locked_is_emptied_all_the_same() {
 async fn a_shared_file_with_the_wrong_content_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::new(&dir.path().join("cache"), 100, Arc::new(Letters::default())).unwrap();
-    let piece = Piece { digest: Digest([1; 32]), chunk: None, name: "db".into(), layout: None };
+    let piece = Piece { digest: Digest([1; 32]), chunk: None, len: 10, name: "db".into(), layout: None };
     assert!(cache.get(&piece).await.is_err_and(|error| error.to_string().contains("instead of")));
     let good = Piece { digest: Digest(Sha256::digest(b"abcdefghij").into()), ..piece };
     assert!(cache.get(&good).await.is_ok());

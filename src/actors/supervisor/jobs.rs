@@ -34,7 +34,7 @@ impl SupervisorState {
     ) {
         self.last_ticket += 1;
         let ticket = self.last_ticket;
-        let spec_of = |job: JobId| self.views.get(&job).map(|view| view.spec.clone());
+        let spec_of = |job: JobId| self.views.get(&job).map(|view| view.first_spec.clone());
         match self.admission.repeated(ticket, &submission.request_id, &submission.spec, spec_of) {
             None => {}
             Some(Repeated::Waits) => {

@@ -401,6 +401,7 @@ impl JobMachine {
         JobView {
             id: record.id,
             spec: record.spec.clone(),
+            first_spec: record.as_submitted().clone(),
             state: self.state(),
             held: record.held,
             killed: record.killing.is_some(),

@@ -20,10 +20,11 @@ fn cpus(cpus: u32) -> Resources {
 /// A waiting job of so many tasks, none started.
 pub(in crate::engine) fn a_job(id: u64, owner: &str, tasks: u32) -> JobView {
     let array = ArrayRange { first: 0, last: 0, step: 1 };
-    let spec = JobSpec { owner: owner.into(), input: Input::Array(array), ..job_spec() };
+    let spec = Arc::new(JobSpec { owner: owner.into(), input: Input::Array(array), ..job_spec() });
     JobView {
         id: JobId(id),
-        spec: Arc::new(spec),
+        spec: spec.clone(),
+        first_spec: spec,
         state: JobState::Waiting,
         held: false,
         killed: false,
