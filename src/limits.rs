@@ -218,6 +218,10 @@ pub const DISK_BLOCK_BYTES: u64 = 4096;
 pub const KEEP_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long the request that has made a job is known after the job was deleted.
 pub const REQUEST_KNOWN_AFTER_DELETE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The last verbs that a job remembers, with who said them and why.
+pub const SAID_KEPT_MAX: usize = 20;
+/// Deletions that are remembered so long, so that a request that comes again is answered as it was.
+pub const DELETIONS_KNOWN_MAX: usize = 10_000;
 /// How long the bytes of a deleted data set stay aside, for an upload of the same that has found them in place a moment before.
 pub const DELETED_DATA_ASIDE: Duration = Duration::from_secs(60);
 /// Jobs that are named as users of a data set.

@@ -9,15 +9,19 @@ use tokio::sync::{RwLock, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{DatasetStore, Reservation, Segment, Stored};
+use crate::domain::deletion::{Deleted, DeletedJob, Deletion, DeletionRequest};
+use crate::domain::entry::Entry;
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Hello, ToWorker};
-use crate::domain::{Digest, Epoch, Error, JobId, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
+use crate::domain::{Digest, Epoch, Error, ErrorKind, JobId, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
 use crate::engine::explain::Explanation;
+use crate::engine::ledger::DatasetRecord;
 use crate::engine::{JobFilter, Ledger};
 
 use super::ask::ask;
 use super::backup::{BackedUp, Source, backup};
 use super::bundler::{self, Bundle, BundlerMsg};
+use super::clock::wall_now;
 use super::disk::Disk;
 use super::ingest::{DatasetEntry, IngestMsg};
 use super::job::{JobSnapshot, VerbAnswer};
@@ -25,6 +29,14 @@ use super::journal::JournalRef;
 use super::proxy::ProxyMsg;
 use super::supervisor::{DatasetUsers, JobStatus, Submission, SupervisorMsg, WorkerStatus, deletable};
 use super::watch::{self, JobEvent, WatchMsg};
+
+/// A job that is deleted.
+pub enum Gone {
+    /// As it was just now.
+    Now(Box<JobStatus>),
+    /// In short: the request came before.
+    Before(DeletedJob),
+}
 
 /// A running head's doors. Cheap to clone.
 #[derive(Clone)]
@@ -68,7 +80,13 @@ impl Head {
 
     /// One job.
     pub async fn job(&self, job: JobId) -> Result<JobStatus, Error> {
-        ask(&self.supervisor, |reply| SupervisorMsg::Get(job, reply)).await?
+        match ask(&self.supervisor, |reply| SupervisorMsg::Get(job, reply)).await? {
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                let deleted = self.journal.read(move |ledger| ledger.deletions.of_job(job).map(Deletion::sentence)).await?;
+                Err(deleted.map_or(error, |sentence| Error::not_found(format!("there is no {job} any more: {sentence}"))))
+            }
+            got => got,
+        }
     }
 
     /// Jobs that are meant, newest first.
@@ -92,8 +110,18 @@ impl Head {
     }
 
     /// Removes a job that has ended, with its bundle; returns what it was, once that is durable.
-    pub async fn delete(&self, job: JobId) -> Result<JobStatus, Error> {
-        ask(&self.supervisor, |reply| SupervisorMsg::Delete(job, reply)).await?
+    pub async fn delete(&self, job: JobId, request: DeletionRequest) -> Result<Gone, Error> {
+        if let Some(deletion) = self.deletion_by(&request.id).await? {
+            return deletion.of_job(job).cloned().map(Gone::Before);
+        }
+        let deleted = ask(&self.supervisor, |reply| SupervisorMsg::Delete(job, request, reply)).await?;
+        deleted.map(|status| Gone::Now(Box::new(status)))
+    }
+
+    /// What this request has deleted, if it came before.
+    async fn deletion_by(&self, request_id: &str) -> Result<Option<Deletion>, Error> {
+        let request_id = request_id.to_owned();
+        self.journal.read(move |ledger| ledger.deletions.by_request(&request_id).cloned()).await
     }
 
     /// What would be removed; changes nothing.
@@ -110,10 +138,16 @@ impl Head {
     }
 
     /// Removes a data set that no job needs any more, or, `unused`, has used; returns what it was, once that is durable.
-    pub async fn delete_dataset(&self, digest: Digest, unused: bool) -> Result<DatasetEntry, Error> {
-        let was = self.dataset(digest).await?;
-        ask(&self.supervisor, |reply| SupervisorMsg::DeleteDataset { digest, unused, reply }).await??;
-        Ok(was)
+    pub async fn delete_dataset(&self, digest: Digest, unused: bool, request: DeletionRequest) -> Result<DatasetEntry, Error> {
+        if let Some(deletion) = self.deletion_by(&request.id).await? {
+            return deletion.dataset(digest).map(|(name, len, at)| (digest, DatasetRecord { name: name.to_owned(), len, at }));
+        }
+        let (_, was) = self.dataset(digest).await?;
+        let DatasetRecord { name, len, at: stored } = was.clone();
+        let deletion = request.done(wall_now(), Deleted::Dataset { digest, name, len, stored });
+        let entry = Box::new(deletion.map_or(Entry::DatasetDeleted { digest }, |deletion| Entry::Deleted(Box::new(deletion))));
+        ask(&self.supervisor, |reply| SupervisorMsg::DeleteDataset { digest, unused, entry, reply }).await??;
+        Ok((digest, was))
     }
 
     /// The jobs that use these data sets.

@@ -45,6 +45,8 @@ pub enum IngestMsg {
     Delete {
         /// Which.
         digest: Digest,
+        /// What is written down of it.
+        entry: Box<Entry>,
         /// Told as well, before that.
         supervisor: ActorRef<SupervisorMsg>,
         /// The answer.
@@ -121,7 +123,7 @@ impl Actor for Ingest {
                 Ok(()) => add(&state.args.journal, &stored, name, supervisor, reply),
                 Err(error) => drop(reply.send(Err(error))),
             },
-            IngestMsg::Delete { digest, supervisor, reply } => state.delete(&myself, digest, supervisor, reply),
+            IngestMsg::Delete { digest, entry, supervisor, reply } => state.delete(&myself, digest, *entry, supervisor, reply),
             IngestMsg::Deleted { digest, no_backup } => {
                 if state.deleting.remove(&digest)
                     && let Err(error) = state.args.datasets.put_aside(digest)
@@ -152,12 +154,13 @@ impl IngestState {
         &mut self,
         myself: &ActorRef<IngestMsg>,
         digest: Digest,
+        entry: Entry,
         supervisor: ActorRef<SupervisorMsg>,
         reply: RpcReplyPort<Result<(), Error>>,
     ) {
         self.deleting.insert(digest);
         let (myself, backups) = (myself.clone(), self.args.backups.clone());
-        self.args.journal.append(Entry::DatasetDeleted { digest }, None, move || {
+        self.args.journal.append(entry, None, move || {
             let _ = supervisor.cast(SupervisorMsg::DatasetGone(digest));
             let _ = reply.send(Ok(()));
             tokio::spawn(async move {

@@ -260,6 +260,7 @@ mod tests {
             round: 1,
             last_grant: GrantId(0),
             durations: Durations::default(),
+            said: Arc::default(),
             created: WallTime(0),
             began: None,
             ended: None,

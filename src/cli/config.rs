@@ -31,6 +31,12 @@ pub(crate) struct Surroundings {
     pub(crate) cores: u32,
 }
 
+/// Who calls, as the system says.
+pub(crate) fn user_name() -> String {
+    let named = |name| std::env::var(name).ok().filter(|user| !user.is_empty());
+    named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()))
+}
+
 impl Surroundings {
     /// Those of this process.
     pub(crate) fn of_process() -> Self {
@@ -42,14 +48,13 @@ impl Surroundings {
             let base = set(variable).map(PathBuf::from).filter(|path| path.is_absolute());
             base.or_else(|| home.as_ref().map(|home| home.join(fallback)))
         };
-        let user = set("USER").or_else(|| set("LOGNAME")).and_then(|user| user.into_string().ok());
         Self {
             head: text("MILLPOND_HEAD"),
             context: text("MILLPOND_CONTEXT"),
             folder: PathBuf::from("."),
             user_config: under("XDG_CONFIG_HOME", ".config").map(|base| base.join("millpond/config.toml")),
             state_dir: under("XDG_STATE_HOME", ".local/state").map(|base| base.join("millpond")),
-            user: user.unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw())),
+            user: user_name(),
             cores: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)),
         }
     }

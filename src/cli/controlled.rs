@@ -1,5 +1,6 @@
 //! What the steering verbs share: the jobs meant, one call and one line per job, and the exit code.
 
+use super::config::user_name;
 use super::document;
 use super::exit::{Ending, Exit, Stop};
 use super::selector::{Meant, Selection};
@@ -34,8 +35,9 @@ pub(crate) fn request_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// Tells one job.
-pub(crate) async fn steer(client: &Client, verb: Verb) -> Result<pb::ControlReply, Error> {
+/// Tells one job, in the name of who calls.
+pub(crate) async fn steer(client: &Client, mut verb: Verb) -> Result<pb::ControlReply, Error> {
+    *by(&mut verb) = user_name();
     let jobs = || client.jobs();
     match verb {
         Verb::Pause(request) => client.repeat(async || jobs().pause_job(request.clone()).await).await,
@@ -95,6 +97,19 @@ async fn call(
     let mut reply = if dry_run { preview(client, verb).await? } else { steer(client, verb).await? };
     let job = reply.job.take().ok_or_else(|| Error::internal(format!("{id}: the head's answer has no job")))?;
     Ok((job, reply))
+}
+
+/// The field for who says it.
+fn by(verb: &mut Verb) -> &mut String {
+    match verb {
+        Verb::Pause(request) => &mut request.by,
+        Verb::Resume(request) => &mut request.by,
+        Verb::Retry(request) => &mut request.by,
+        Verb::Kill(request) => &mut request.by,
+        Verb::Delete(request) => &mut request.by,
+        Verb::Priority(request) => &mut request.by,
+        Verb::Limit(request) => &mut request.by,
+    }
 }
 
 fn write(

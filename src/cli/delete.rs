@@ -11,7 +11,7 @@ use crate::rpc::pb::preview_verb_request::Verb;
 
 pub(crate) async fn run(args: ControlArgs, client: &Client, ui: &mut Ui) -> Ending {
     let reason = args.how.reason.clone();
-    let verb = |id, request_id| Verb::Delete(pb::DeleteJobRequest { id, request_id, reason: reason.clone() });
+    let verb = |id, request_id| Verb::Delete(pb::DeleteJobRequest { id, request_id, reason: reason.clone(), ..Default::default() });
     control(&args, Meant::Ended, client, ui, verb, |job, _| {
         let results = u64::from(job.tasks.map_or(0, |tasks| tasks.succeeded));
         format!("{} is deleted, with the results of {}", job.id, counted(results, "task"))

@@ -35,6 +35,15 @@ pub(crate) struct Job<'a> {
     finished: Option<String>,
     expires: Option<String>,
     round: u32,
+    changes: Vec<Change<'a>>,
+}
+
+#[derive(Serialize)]
+struct Change<'a> {
+    time: Option<String>,
+    verb: &'a str,
+    by: Option<&'a str>,
+    reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -52,6 +61,10 @@ struct Counts {
 enum Input<'a> {
     Dataset { digest: &'a str, name: &'a str, split: Option<&'a str> },
     Array { first: u32, last: u32, step: u32 },
+}
+
+fn change(change: &pb::JobChange) -> Change<'_> {
+    Change { time: rfc3339(change.time.as_ref()), verb: &change.verb, by: some(&change.by), reason: some(&change.reason) }
 }
 
 impl<'a> Job<'a> {
@@ -81,6 +94,7 @@ impl<'a> Job<'a> {
             finished: rfc3339(job.finished.as_ref()),
             expires: rfc3339(job.expires.as_ref()),
             round: job.round,
+            changes: job.changes.iter().map(change).collect(),
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn kill(id: String, request_id: String, running: Running, reason: Str
         Running::Finish => pb::RunningTasks::Finish,
         Running::Stop => pb::RunningTasks::Stop,
     };
-    pb::KillJobRequest { id, request_id, reason, running: mode.into(), delete: false }
+    pb::KillJobRequest { id, request_id, reason, running: mode.into(), ..Default::default() }
 }
 
 fn sentence(running: Running, job: &pb::Job, reply: &pb::ControlReply) -> String {

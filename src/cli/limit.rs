@@ -21,7 +21,7 @@ pub(crate) async fn run(args: LimitArgs, client: &Client, ui: &mut Ui) -> Ending
     let max_running = args.max_running;
     let verb = |id, request_id| {
         let reason = args.control.how.reason.clone();
-        Verb::Limit(pb::SetJobLimitRequest { id, request_id, reason, max_running })
+        Verb::Limit(pb::SetJobLimitRequest { id, request_id, reason, max_running, ..Default::default() })
     };
     control(&args.control, Meant::Live, client, ui, verb, |job, reply| {
         let already = if reply.changed { "" } else { " already" };

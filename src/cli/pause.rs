@@ -39,7 +39,7 @@ pub(crate) async fn run(args: PauseArgs, client: &Client, ui: &mut Ui) -> Ending
     };
     let verb = |id, request_id| {
         let (reason, duration) = (args.control.how.reason.clone(), args.duration.map(wire_duration));
-        Verb::Pause(pb::PauseJobRequest { id, request_id, reason, running: running.into(), duration })
+        Verb::Pause(pb::PauseJobRequest { id, request_id, reason, running: running.into(), duration, ..Default::default() })
     };
     control(&args.control, Meant::Live, client, ui, verb, sentence).await
 }

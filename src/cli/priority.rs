@@ -38,7 +38,7 @@ pub(crate) async fn run(args: PriorityArgs, client: &Client, ui: &mut Ui) -> End
     let (control, priority) = args.read()?;
     let verb = |id, request_id| {
         let reason = control.how.reason.clone();
-        Verb::Priority(pb::SetJobPriorityRequest { id, request_id, reason, priority })
+        Verb::Priority(pb::SetJobPriorityRequest { id, request_id, reason, priority, ..Default::default() })
     };
     controlled::control(&control, Meant::Live, client, ui, verb, |job, reply| match reply.changed {
         true => format!("{} has priority {priority}", job.id),

@@ -9,7 +9,8 @@ use crate::rpc::pb;
 use crate::rpc::pb::preview_verb_request::Verb;
 
 pub(crate) async fn run(args: ControlArgs, client: &Client, ui: &mut Ui) -> Ending {
-    let verb = |id, request_id| Verb::Resume(pb::ResumeJobRequest { id, request_id, reason: args.how.reason.clone() });
+    let verb =
+        |id, request_id| Verb::Resume(pb::ResumeJobRequest { id, request_id, reason: args.how.reason.clone(), ..Default::default() });
     control(&args, Meant::Live, client, ui, verb, |job, reply| {
         let how = if reply.changed { "resumed" } else { "was not paused" };
         format!("{} {how}: {}", job.id, counts(reply))

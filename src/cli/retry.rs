@@ -59,6 +59,7 @@ pub(crate) async fn run(args: RetryArgs, client: &Client, ui: &mut Ui) -> Ending
             mem_bytes: args.mem,
             gpus: args.gpus,
             timeout: args.timeout.map(wire_duration),
+            ..Default::default()
         })
     };
     control(&args.control, Meant::WithFailures, client, ui, verb, |job, reply| {

@@ -175,7 +175,8 @@ impl Run {
             }
         };
         if job.held && !is_final(&job) {
-            let resume = pb::ResumeJobRequest { id: job.id.clone(), request_id: request_id(), reason: "run --resume".into() };
+            let resume =
+                pb::ResumeJobRequest { id: job.id.clone(), request_id: request_id(), reason: "run --resume".into(), ..Default::default() };
             steer(&self.client, Verb::Resume(resume)).await?;
         }
         Ok(job)

@@ -40,7 +40,7 @@ fn facts(job: &pb::Job) -> Vec<(&'static str, String)> {
     let spec = job.spec.clone().unwrap_or_default();
     let counts = job.tasks.unwrap_or_default();
     let eta = job.eta.filter(|_| !is_final(job));
-    vec![
+    let mut facts = vec![
         ("id", job.id.clone()),
         ("name", spec.name),
         ("owner", spec.owner),
@@ -63,7 +63,17 @@ fn facts(job: &pb::Job) -> Vec<(&'static str, String)> {
         ("started", short_time(job.started.as_ref())),
         ("finished", short_time(job.finished.as_ref())),
         ("kept until", short_time(job.expires.as_ref())),
-    ]
+    ];
+    let labels = std::iter::once("told").chain(std::iter::repeat(""));
+    facts.extend(labels.zip(job.changes.iter().map(change)));
+    facts
+}
+
+/// `2026-11-24 22:10:01  priority 5, ana: the paper is due`.
+fn change(change: &pb::JobChange) -> String {
+    let by = if change.by.is_empty() { String::new() } else { format!(", {}", change.by) };
+    let reason = if change.reason.is_empty() { String::new() } else { format!(": {}", change.reason) };
+    format!("{}  {}{by}{reason}", short_time(change.time.as_ref()), change.verb)
 }
 
 fn priority(job: &pb::Job) -> String {

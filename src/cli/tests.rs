@@ -60,7 +60,7 @@ j12  human  ana    waiting, paused         0   1000   172       16       2  2023
         format_args!(
             r#""input":{{"dataset":{{"digest":"{digest}","name":"human.mgf","split":"mgf:10"}}}},"command":["search","{{input}}"],"#
         ),
-        r#""created":"2023-11-14T22:13:20.000005Z","started":null,"finished":null,"expires":null,"round":0}"#
+        r#""created":"2023-11-14T22:13:20.000005Z","started":null,"finished":null,"expires":null,"round":0,"changes":[]}"#
     );
     assert_eq!(shell.run(&["show", "7", "--format", "json"]).await.out, format!("{want}\n"));
     let human = shell.run(&["show", "7"]).await.out;

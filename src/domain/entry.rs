@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deletion::Deletion;
 use super::ids::{Attempt, Digest, JobId, TaskNo, WorkerId};
 use super::job::{JobSpec, JobState};
 use super::outcome::TaskEnd;
@@ -51,6 +52,8 @@ pub enum Entry {
         /// The name of the bytes.
         digest: Digest,
     },
+    /// A job or a data set was removed, by a request that may come again.
+    Deleted(Box<Deletion>),
 }
 
 impl Entry {
@@ -156,4 +159,11 @@ pub enum JobEntry {
     },
     /// It is to be removed as soon as it has ended.
     Doomed,
+    /// Who said the verb of this version; behind it.
+    SaidBy {
+        /// The verb's.
+        version: u64,
+        /// Who.
+        by: String,
+    },
 }

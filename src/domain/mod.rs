@@ -3,6 +3,7 @@
 //! Invariant: no I/O, no clock, no randomness, nothing async; nothing of a floor above.
 
 pub mod chunk;
+pub mod deletion;
 pub mod entry;
 pub mod error;
 pub mod glob;

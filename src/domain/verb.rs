@@ -80,6 +80,34 @@ impl Verb {
     }
 }
 
+/// A verb as it is remembered: who said what to a job, and why. Persisted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// When.
+    pub at: WallTime,
+    /// What.
+    pub verb: Verb,
+    /// Who, as he calls himself; empty if nobody said.
+    pub by: String,
+    /// Why, in his words.
+    pub reason: String,
+}
+
+impl Said {
+    /// `kill`, `priority 5`, `limit 4`.
+    pub fn what(&self) -> String {
+        let what = self.verb.name();
+        match self.verb {
+            Verb::SetPriority(priority) => format!("{what} {priority}"),
+            Verb::SetLimit(Some(max)) => format!("{what} {max}"),
+            Verb::SetLimit(None) => format!("{what} none"),
+            Verb::Kill(KillMode::Stop) => format!("{what} --running stop"),
+            Verb::PauseWith(Hold { freeze: true, .. }) => format!("{what} --running freeze"),
+            Verb::Pause | Verb::PauseWith(_) | Verb::Resume | Verb::Kill(KillMode::Finish) | Verb::Retry { .. } => what.to_owned(),
+        }
+    }
+}
+
 /// What is different when the tasks that are not done run again. None: as before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -115,6 +143,8 @@ pub struct Wish {
     pub verb: Verb,
     /// Why, in the person's words.
     pub reason: String,
+    /// Who says it, as he calls himself; empty if he does not say.
+    pub by: String,
     /// With [`Verb::Retry`]: what is different this time.
     pub change: Option<Box<Change>>,
 }
@@ -122,7 +152,7 @@ pub struct Wish {
 impl Wish {
     /// A verb that changes nothing of the job's specification.
     pub fn new(verb: Verb, reason: String) -> Self {
-        Self { verb, reason, change: None }
+        Self { verb, reason, by: String::new(), change: None }
     }
 }
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::deletion::{Deleted, Deletion};
 use crate::domain::entry::Entry;
+use crate::domain::verb::Said;
 use crate::domain::{Attempt, Digest, IndexSet, JobId, JobSpec, TaskNo, WallTime, WorkerId, WorkerInfo};
 
 use crate::limits;
 
+use super::deletions::Deletions;
 use super::record::{Failures, JobRecord, Losses, Rounds, Terms};
 
 /// A stored data set.
@@ -40,6 +43,8 @@ pub struct Ledger {
     pub last_job: JobId,
     /// Which request made which job that was deleted, and when that was.
     pub gone: BTreeMap<String, Gone>,
+    /// What was deleted by which request.
+    pub deletions: Deletions,
 }
 
 /// A job that was deleted, as its request is told.
@@ -83,6 +88,10 @@ pub enum LedgerPart {
     Gone(String, Gone),
     /// What was asked for of a job that a retry has changed since; behind its terms.
     FirstSpec(JobId, Box<JobSpec>),
+    /// What a request has deleted.
+    Deletion(Box<Deletion>),
+    /// What a job was told last; behind the job.
+    Said(JobId, Vec<Said>),
 }
 
 /// Tasks of a job by what came of them.
@@ -129,6 +138,9 @@ fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
     if terms != Terms::default() {
         parts.push(LedgerPart::Terms(job.id, Box::new(terms)));
     }
+    if !job.said.is_empty() {
+        parts.push(LedgerPart::Said(job.id, job.said.to_vec()));
+    }
     parts.extend(job.first_spec.iter().map(|spec| LedgerPart::FirstSpec(job.id, Box::new(spec.as_ref().clone()))));
     let losses: Vec<(TaskNo, Losses)> = job.losses.iter().map(|(no, losses)| (*no, *losses)).collect();
     parts.extend(losses.chunks(TASKS_PER_PART).map(|some| LedgerPart::Losses(job.id, some.iter().copied().collect())));
@@ -164,6 +176,13 @@ impl Ledger {
             Entry::DatasetDeleted { digest } => {
                 self.datasets.remove(digest);
             }
+            Entry::Deleted(deletion) => {
+                match &deletion.what {
+                    Deleted::Job(job) => self.delete_job(job.id, deletion.at),
+                    Deleted::Dataset { digest, .. } => drop(self.datasets.remove(digest)),
+                }
+                self.deletions.note(deletion.as_ref().clone());
+            }
         }
     }
 
@@ -197,7 +216,8 @@ impl Ledger {
         let is_there = self.jobs.contains_key(&self.last_job) || self.last_job == JobId::default();
         let last_job = (!is_there).then_some(LedgerPart::LastJob(self.last_job));
         let gone = self.gone.iter().map(|(request, gone)| LedgerPart::Gone(request.clone(), *gone));
-        jobs.chain(datasets).chain(workers).chain(last_job).chain(gone)
+        let deletions = self.deletions.iter().map(|deletion| LedgerPart::Deletion(Box::new(deletion.clone())));
+        jobs.chain(datasets).chain(workers).chain(last_job).chain(gone).chain(deletions)
     }
 
     /// Takes one part of a snapshot in.
@@ -241,6 +261,12 @@ impl Ledger {
             LedgerPart::Gone(request, gone) => {
                 self.gone.insert(request, gone);
             }
+            LedgerPart::Said(job, said) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.said = Arc::new(said);
+                }
+            }
+            LedgerPart::Deletion(deletion) => self.deletions.note(*deletion),
             LedgerPart::Dataset(digest, record) => {
                 self.datasets.insert(digest, record);
             }
@@ -264,6 +290,10 @@ mod tests {
         (0..count).map(|at| TaskNo(first + 3 * at)).collect()
     }
 
+    fn said() -> Said {
+        Said { at: WallTime(1), verb: crate::domain::verb::Verb::Pause, by: "ada".into(), reason: "lunch".into() }
+    }
+
     #[test]
     fn a_job_of_ever_so_many_scattered_tasks_fits_parts_of_a_bounded_size() {
         for count in [10, 70_000, 200_000] {
@@ -273,6 +303,7 @@ mod tests {
             job.failed = combed(1, count);
             job.failures = (0..count).map(|no| (TaskNo(8_000_000 + no), Failures { count: 3, last: Attempt(70_000) })).collect();
             job.rounds.retried = 2;
+            job.said = Arc::new((0..count / 10_000).map(|_| said()).collect());
             job.first_spec = (count == 70_000).then(|| Arc::new(crate::domain::testing::job_spec()));
             job.rounds.put_freed(&combed(2, count), Attempt(4));
             job.rounds.put_freed(&combed(3, count), Attempt(9));
@@ -293,7 +324,11 @@ mod tests {
                     LedgerPart::Freed(_, tasks, _) => tasks.runs_len(),
                     LedgerPart::Losses(_, losses) => losses.len(),
                     LedgerPart::Dataset(..) | LedgerPart::Worker(..) | LedgerPart::Terms(..) => 0,
-                    LedgerPart::LastJob(_) | LedgerPart::Gone(..) | LedgerPart::FirstSpec(..) => 0,
+                    LedgerPart::LastJob(_)
+                    | LedgerPart::Gone(..)
+                    | LedgerPart::FirstSpec(..)
+                    | LedgerPart::Deletion(_)
+                    | LedgerPart::Said(..) => 0,
                 };
                 assert!(tasks <= TASKS_PER_PART, "{tasks}");
                 read.put(part);

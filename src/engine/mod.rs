@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod arrivals;
+pub mod deletions;
 pub mod disk_gauge;
 pub mod explain;
 pub mod fault;

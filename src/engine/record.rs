@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::entry::{JobEntry, Submitted};
-use crate::domain::verb::{Hold, KillMode, Verb};
+use crate::domain::verb::{Hold, KillMode, Said, Verb};
 use crate::domain::{Attempt, IndexSet, JobId, JobSpec, JobState, Policy, TaskNo, WallTime, WorkerId};
 use crate::limits;
 
@@ -153,6 +153,9 @@ pub struct JobRecord {
     /// What was asked for, where a retry has changed that since; beyond the bytes of version 1, too.
     #[serde(skip)]
     pub first_spec: Option<Arc<JobSpec>>,
+    /// What it was told last, the latest at the end; beyond the bytes of version 1, too.
+    #[serde(skip)]
+    pub said: Arc<Vec<Said>>,
     /// When it was accepted.
     pub created: WallTime,
     /// When its first task started.
@@ -185,6 +188,7 @@ impl JobRecord {
             losses: BTreeMap::new(),
             doomed: false,
             first_spec: None,
+            said: Arc::default(),
             created: submitted.at,
             began: None,
             ended: None,
@@ -198,8 +202,8 @@ impl JobRecord {
                 self.total = Some(*total);
                 self.mark = FIRST_MARK.min(*total);
             }
-            JobEntry::Controlled { version, verb, reason, at: _ } => self.apply_verb(*version, *verb, reason),
-            JobEntry::RetriedWith { version, request, change, reason, at: _ } => {
+            JobEntry::Controlled { version, verb, reason, at } => self.apply_verb(*version, *verb, reason, *at),
+            JobEntry::RetriedWith { version, request, change, reason, at } => {
                 if *version > self.control_version {
                     self.first_spec.get_or_insert_with(|| self.spec.clone());
                     if change.command.as_ref().is_some_and(|command| *command != self.spec.command) {
@@ -207,7 +211,7 @@ impl JobRecord {
                     }
                     change.apply(Arc::make_mut(&mut self.spec));
                 }
-                self.apply_verb(*version, Verb::Retry { request: *request }, reason);
+                self.apply_verb(*version, Verb::Retry { request: *request }, reason, *at);
             }
             JobEntry::Marked { mark } => self.mark = self.mark.max(*mark),
             JobEntry::AttemptFailed { no, attempt } => {
@@ -233,6 +237,13 @@ impl JobRecord {
             }
             JobEntry::AttemptsUsed { up_to } => self.rounds.last_failed = self.rounds.last_failed.max(*up_to),
             JobEntry::Doomed => self.doomed = true,
+            JobEntry::SaidBy { version, by } => {
+                if *version == self.control_version
+                    && let Some(last) = Arc::make_mut(&mut self.said).last_mut()
+                {
+                    last.by.clone_from(by);
+                }
+            }
             JobEntry::Began { at } => self.began = self.began.or(Some(*at)),
             JobEntry::Ended { state, reason, at } => {
                 if self.ended.is_none() {
@@ -244,11 +255,15 @@ impl JobRecord {
         }
     }
 
-    fn apply_verb(&mut self, version: u64, verb: Verb, reason: &str) {
+    fn apply_verb(&mut self, version: u64, verb: Verb, reason: &str, at: WallTime) {
         if version <= self.control_version {
             return;
         }
         self.control_version = version;
+        let said = Arc::make_mut(&mut self.said);
+        let excess = (said.len() + 1).saturating_sub(limits::SAID_KEPT_MAX);
+        said.drain(..excess);
+        said.push(Said { at, verb, by: String::new(), reason: reason.to_owned() });
         match verb {
             Verb::Pause | Verb::PauseWith(_) => {
                 self.held = true;
@@ -379,6 +394,22 @@ mod tests {
         assert_eq!(job.ended, None);
         job.doubt_mark();
         assert_eq!(job.mark, 4);
+    }
+
+    #[test]
+    fn the_last_verbs_are_remembered_with_who_said_them() {
+        let mut job = JobRecord::new(submitted(1));
+        for version in 1..=30 {
+            let (verb, at) = (Verb::SetPriority(version as i32), WallTime(version as i64));
+            job.apply(&JobEntry::Controlled { version, verb, reason: "why".into(), at });
+            job.apply(&JobEntry::SaidBy { version, by: format!("ada {version}") });
+        }
+        // What comes too late, or of a verb that came too late, changes nothing.
+        job.apply(&JobEntry::Controlled { version: 30, verb: Verb::Pause, reason: String::new(), at: WallTime(31) });
+        job.apply(&JobEntry::SaidBy { version: 29, by: "bob".into() });
+        let (first, last) = (job.said.first().unwrap(), job.said.last().unwrap());
+        assert_eq!((job.said.len(), first.what().as_str(), first.by.as_str()), (limits::SAID_KEPT_MAX, "priority 11", "ada 11"));
+        assert_eq!((last.at, last.by.as_str(), last.reason.as_str()), (WallTime(30), "ada 30", "why"));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::domain::verb::{Counts, Hold};
+use crate::domain::deletion::DeletedJob;
+use crate::domain::verb::{Counts, Hold, Said};
 use crate::domain::{GrantId, JobId, JobSpec, JobState, WallTime};
 
 /// Absolute: each one replaces the one before.
@@ -44,6 +45,8 @@ pub struct JobView {
     pub last_grant: GrantId,
     /// Seconds a task took: count, mean, variance × count (Welford).
     pub durations: Durations,
+    /// What it was told last.
+    pub said: Arc<Vec<Said>>,
     /// When it was accepted.
     pub created: WallTime,
     /// When its first task started.
@@ -74,6 +77,22 @@ impl Durations {
 }
 
 impl JobView {
+    /// What is remembered of it once it is deleted.
+    pub fn in_short(&self) -> DeletedJob {
+        DeletedJob {
+            id: self.id,
+            name: self.spec.name.clone(),
+            owner: self.spec.owner.clone(),
+            state: self.state,
+            counts: self.counts,
+            priority: self.priority,
+            round: self.round,
+            created: self.created,
+            began: self.began,
+            ended: self.ended,
+        }
+    }
+
     /// Seconds to the end as a range, if `slots` slots work for it; none while it does not run or too little is known.
     ///
     /// Remaining work over slots, ± two standard errors of the mean and at least a tenth; the last task adds its own time at the upper end.

@@ -1,5 +1,8 @@
 //! Jobs and data sets that are removed: at once, at a job's end, when their time is over; and what is never lost by it.
 
+use millpond::rpc::client::Client;
+use millpond::rpc::pb;
+
 use super::cluster::Cluster;
 use super::process::until;
 
@@ -51,6 +54,60 @@ fn a_deleted_job_is_gone_with_all_its_files_and_its_number_and_request_make_no_o
     cluster.ends(&third, 0);
     assert_eq!(cluster.bundle(&third).states()["succeeded"], 3);
     assert_eq!(cluster.ok(&["list", "-q"]), third);
+}
+
+/// What a client does whose connection broke before the answer came.
+#[test]
+fn a_deletion_that_is_asked_for_again_is_answered_as_it_was() {
+    let mut cluster = Cluster::start(&[2]);
+    let input = cluster.write("in.txt", "a\nb\nc\n");
+    let job = cluster.submit(&["--split", "lines:1", &input, "--", "cat"]);
+    cluster.ends(&job, 0);
+    let other = cluster.submit_array("0", &[], "true");
+    cluster.ends(&other, 0);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = |cluster: &Cluster| runtime.block_on(Client::connect(&cluster.url)).unwrap();
+    let request = |id: &str, request_id: &str| pb::DeleteJobRequest {
+        id: id.into(),
+        request_id: request_id.into(),
+        reason: "old".into(),
+        by: "ana".into(),
+    };
+    let delete = |cluster: &Cluster, id: &str, request_id: &str| {
+        runtime.block_on(client(cluster).jobs().delete_job(request(id, request_id))).map(|reply| reply.into_inner())
+    };
+    let digest = cluster.json(&["data", "list"])["datasets"][0]["digest"].as_str().unwrap().to_owned();
+    let delete_data = |cluster: &Cluster, request_id: &str| {
+        let request = pb::DeleteDatasetRequest { digest: digest.clone(), request_id: request_id.into(), unused: true };
+        runtime.block_on(client(cluster).datasets().delete_dataset(request)).map(|reply| reply.into_inner())
+    };
+    let code = |refused: Result<pb::ControlReply, tonic::Status>| refused.unwrap_err().code();
+
+    let first = delete(&cluster, &job, "again").unwrap();
+    let data = delete_data(&cluster, "data again").unwrap();
+    for restarted in [false, true] {
+        if restarted {
+            cluster.head_dies();
+            cluster.head_starts_again();
+        }
+        let mut second = delete(&cluster, &job, "again").unwrap();
+        let (is, was) = (second.job.as_mut().unwrap(), first.job.as_ref().unwrap());
+        let spec = is.spec.take().unwrap();
+        assert_eq!((&spec.name, &spec.owner), (&was.spec.as_ref().unwrap().name, &was.spec.as_ref().unwrap().owner));
+        let was = pb::Job { spec: None, reason: String::new(), expires: None, ..was.clone() };
+        assert_eq!((second.changed, second.job.unwrap()), (first.changed, was));
+        assert_eq!(code(delete(&cluster, &other, "again")), tonic::Code::FailedPrecondition, "it was for another");
+        assert_eq!(code(delete(&cluster, &job, "")), tonic::Code::NotFound);
+        assert_eq!(code(delete(&cluster, &job, "another")), tonic::Code::NotFound);
+        cluster.millpond(&["show", &job]).refused(3, &[&job, "it was deleted by ana: old"]);
+        assert_eq!(delete_data(&cluster, "data again").unwrap(), data);
+        // What was stored since is none of it.
+        cluster.ok(&["data", "add", &input]);
+        assert_eq!(delete_data(&cluster, "data again").unwrap(), data);
+        cluster.ok(&["data", "show", &digest]);
+        assert_eq!(code(delete(&cluster, &job, "data again")), tonic::Code::FailedPrecondition);
+        cluster.ok(&["data", "delete", &digest]);
+    }
 }
 
 #[test]

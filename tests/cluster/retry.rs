@@ -61,6 +61,45 @@ fn a_request_that_comes_again_is_what_was_asked_for_whatever_the_job_was_changed
 }
 
 #[test]
+fn who_said_what_to_a_job_and_why_is_shown() {
+    let mut cluster = Cluster::start(&[1]);
+    let job = cluster.submit_array("0", &["--hold"], "false");
+    let says = |cluster: &Cluster, args: &[&str]| {
+        let output = cluster.client(args).env("USER", "ana").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    says(&cluster, &["priority", &job, "5", "--reason", "the paper is due"]);
+    says(&cluster, &["limit", &job, "--max-running", "4", "--reason", "licences"]);
+    says(&cluster, &["resume", &job]);
+    cluster.ends(&job, 10);
+    says(&cluster, &["retry", &job, "--mem", "1M", "--reason", "more memory"]);
+    cluster.ends(&job, 10);
+    for restarted in [false, true] {
+        if restarted {
+            cluster.head_dies();
+            cluster.head_starts_again();
+        }
+        let shown = cluster.show(&job);
+        let changes: Vec<[&str; 3]> = shown["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| ["verb", "by", "reason"].map(|key| it[key].as_str().unwrap_or("")))
+            .collect();
+        let expected = [
+            ["priority 5", "ana", "the paper is due"],
+            ["limit 4", "ana", "licences"],
+            ["resume", "ana", ""],
+            ["retry", "ana", "more memory"],
+        ];
+        assert_eq!(changes, expected, "{shown}");
+        let table = cluster.ok(&["show", &job]);
+        assert!(table.contains("told       2") && table.contains("  priority 5, ana: the paper is due\n"), "{table}");
+        assert!(table.ends_with("  retry, ana: more memory"), "{table}");
+    }
+}
+
+#[test]
 fn a_retry_comes_to_a_job_that_runs_and_to_one_that_is_held() {
     let cluster = Cluster::start(&[2]);
     let (go, good) = (cluster.text_path("go"), cluster.text_path("good"));

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millpond::codec;
+use millpond::domain::deletion::{Deleted, DeletedJob, Deletion};
 use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
-use millpond::domain::verb::{Change, Hold, KillMode, Verb};
+use millpond::domain::verb::{Change, Counts, Hold, KillMode, Said, Verb};
 use millpond::domain::{
     Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, Keep, MaxFailed, Merge, Outcome, Packed, Pattern, Policy,
     Record, Resources, ResultEntry, ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
@@ -104,13 +105,37 @@ fn entry_file(entry: &Entry) -> &'static str {
             JobEntry::AttemptsUsed { .. } => "entry-job-attempts-used",
             JobEntry::AttemptLost { .. } => "entry-job-attempt-lost",
             JobEntry::Doomed => "entry-job-doomed",
+            JobEntry::SaidBy { .. } => "entry-job-said-by",
             JobEntry::RetriedWith { .. } => "entry-job-retried-with",
         },
         Entry::WorkerAttached(_) => "entry-worker-attached",
         Entry::WorkerLeft(_) => "entry-worker-left",
         Entry::JobDeleted { .. } => "entry-job-deleted",
         Entry::DatasetDeleted { .. } => "entry-dataset-deleted",
+        Entry::Deleted(deletion) => match deletion.what {
+            Deleted::Job(_) => "entry-deleted-job",
+            Deleted::Dataset { .. } => "entry-deleted-dataset",
+        },
     }
+}
+
+fn deletions() -> [Deletion; 2] {
+    let at = WallTime(1_700_000_000_123);
+    let counts = Counts { total: 70_000, undispatched: 1, running: 2, succeeded: 3, failed: 4, killed: 69_990 };
+    let job = DeletedJob {
+        id: JobId(300),
+        name: "search".into(),
+        owner: "ada".into(),
+        state: JobState::Killed,
+        counts,
+        priority: -9,
+        round: 2,
+        created: at,
+        began: Some(at),
+        ended: None,
+    };
+    let dataset = Deleted::Dataset { digest: Digest([0xab; 32]), name: "in.txt".into(), len: 1 << 40, stored: at };
+    [Deleted::Job(job), dataset].map(|what| Deletion { request_id: "r-9".into(), at, by: "ada".into(), reason: "a typo".into(), what })
 }
 
 fn policies() -> [Policy; 3] {
@@ -185,7 +210,9 @@ fn entries() -> Vec<Entry> {
         Entry::JobDeleted { job: JobId(300), at },
         Entry::DatasetDeleted { digest: Digest([0xab; 32]) },
         job(JobEntry::Doomed),
+        job(JobEntry::SaidBy { version: 300, by: "ada".into() }),
     ];
+    entries.extend(deletions().map(|deletion| Entry::Deleted(Box::new(deletion))));
     entries.extend((1..).zip(inputs).map(|(no, input)| Entry::JobSubmitted(Box::new(submitted(no, input)))));
     for policy in policies() {
         let mut submitted = submitted(5, Input::Array("1-3".parse().unwrap()));
@@ -205,7 +232,7 @@ fn entries_of_every_kind() {
         // As a batch holds them.
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
-    assert_eq!(names.len(), 20, "an entry of every kind");
+    assert_eq!(names.len(), 23, "an entry of every kind");
 }
 
 /// The kinds of record that came after version 1's first files.
@@ -251,6 +278,11 @@ fn parts_of_a_snapshot_of_every_kind() {
     same("part-dataset", &LedgerPart::Dataset(Digest([0xab; 32]), DatasetRecord { name: "in.txt".into(), len: 1 << 40, at }));
     same("part-last-job", &LedgerPart::LastJob(JobId(70_000)));
     same("part-gone", &LedgerPart::Gone("r-1".into(), Gone { job: JobId(300), at }));
+    deletions().into_iter().zip(["job", "dataset"]).for_each(|(deletion, of)| {
+        same(&format!("part-deletion-of-{of}"), &LedgerPart::Deletion(Box::new(deletion)));
+    });
+    let verb = Verb::SetPriority(-9);
+    same("part-said", &LedgerPart::Said(JobId(300), vec![Said { at, verb, by: "ada".into(), reason: "lunch".into() }]));
     same("part-first-spec", &LedgerPart::FirstSpec(JobId(300), Box::new(submitted(300, dataset(Record::Line, Cut::Records(1_000))).spec)));
     same("part-worker-attached", &LedgerPart::Worker(worker(), true));
     let freed = vec![(IndexSet::range(3, 5), Attempt(3)), (IndexSet::range(70, 71), Attempt(70_000))];

@@ -190,12 +190,14 @@ impl Actor for JobSupervisor {
             SupervisorMsg::SessionClosed { session, goodbye, heard } => state.session_closed(session, goodbye, heard),
             SupervisorMsg::LateResult(session, worker, finished) => state.late_result(session, worker, finished),
             SupervisorMsg::Verb { job, wish, reply } => state.verb(&myself, job, wish, reply).await?,
-            SupervisorMsg::Delete(job, reply) => state.delete(&myself, job, Some(reply)),
+            SupervisorMsg::Delete(job, request, reply) => state.delete(&myself, job, request, Some(reply)),
             SupervisorMsg::Deleted(job) => state.deleted(&myself, job),
             SupervisorMsg::Doom(job, reply) => state.doom(&myself, job, reply),
             SupervisorMsg::Doomed(job, reply) => state.is_doomed(&myself, job, reply),
             SupervisorMsg::RemoveFiles(record, no_backup) => state.remove_files(&record, no_backup),
-            SupervisorMsg::DeleteDataset { digest, unused, reply } => state.delete_dataset(&myself, digest, unused, reply),
+            SupervisorMsg::DeleteDataset { digest, unused, entry, reply } => {
+                state.delete_dataset(&myself, digest, unused, entry, reply);
+            }
             SupervisorMsg::DatasetUsers(of, reply) => {
                 let _ = reply.send(state.users(of));
             }

@@ -12,6 +12,7 @@ use crate::actors::bundler::BundlerMsg;
 use crate::actors::ingest::{CHUNKS_DIR, IngestMsg};
 use crate::actors::watch::WatchMsg;
 use crate::blobs::{ChunkIndex, JobFiles};
+use crate::domain::deletion::{Deleted, DeletionRequest};
 use crate::domain::entry::{Entry, JobEntry};
 use crate::domain::{Digest, Error, Input, JobId, JobSpec, WallTime};
 use crate::engine::{JobRecord, JobView};
@@ -58,7 +59,7 @@ fn uses(spec: &JobSpec, digest: Digest) -> bool {
 
 impl SupervisorState {
     /// Removes a job that has ended.
-    pub(super) fn delete(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId, reply: Option<DeletionReply>) {
+    pub(super) fn delete(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId, request: DeletionRequest, reply: Option<DeletionReply>) {
         let answer = |reply: Option<DeletionReply>, error| {
             if let Some(reply) = reply {
                 let _ = reply.send(Err(error));
@@ -82,8 +83,10 @@ impl SupervisorState {
         self.retention.forget(&status.view);
         let at = self.clock.now().wall;
         self.deleting.insert(job, Deleting { record, at, replies: waits.into_iter().collect() });
+        let deletion = request.done(at, Deleted::Job(status.view.in_short()));
+        let entry = deletion.map_or(Entry::JobDeleted { job, at }, |deletion| Entry::Deleted(Box::new(deletion)));
         let myself = myself.clone();
-        self.journal.append(Entry::JobDeleted { job, at }, None, move || {
+        self.journal.append(entry, None, move || {
             let _ = myself.cast(SupervisorMsg::Deleted(job));
         });
     }
@@ -133,7 +136,7 @@ impl SupervisorState {
     /// Removes a job as soon as it has ended: answered once that wish is durable, or, if it has ended, once the job is deleted.
     pub(super) fn doom(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId, reply: DeletionReply) {
         if !self.live.contains_key(&job) {
-            return self.delete(myself, job, Some(reply));
+            return self.delete(myself, job, DeletionRequest::default(), Some(reply));
         }
         let myself = myself.clone();
         self.journal.append(Entry::Job(job, JobEntry::Doomed), None, move || {
@@ -144,7 +147,7 @@ impl SupervisorState {
     /// Such a wish is durable.
     pub(super) fn is_doomed(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId, reply: DeletionReply) {
         if !self.live.contains_key(&job) {
-            return self.delete(myself, job, Some(reply));
+            return self.delete(myself, job, DeletionRequest::default(), Some(reply));
         }
         self.retention.doom(job);
         let _ = reply.send(self.status_of(job));
@@ -153,7 +156,7 @@ impl SupervisorState {
     /// Notes that a job has ended; it is removed at once, if that was asked for.
     pub(super) fn retain(&mut self, myself: &ActorRef<SupervisorMsg>, view: &JobView) {
         if self.retention.ended(view) {
-            self.delete(myself, view.id, None);
+            self.delete(myself, view.id, DeletionRequest::default(), None);
         }
     }
 
@@ -162,7 +165,7 @@ impl SupervisorState {
         let now = self.clock.now().wall;
         self.admission.forget_gone(now);
         while let Some(job) = self.retention.pop_due(now) {
-            self.delete(myself, job, None);
+            self.delete(myself, job, DeletionRequest::default(), None);
         }
     }
 
@@ -193,6 +196,7 @@ impl SupervisorState {
         myself: &ActorRef<SupervisorMsg>,
         digest: Digest,
         unused: bool,
+        entry: Box<Entry>,
         reply: RpcReplyPort<Result<(), Error>>,
     ) {
         if !self.datasets.contains(&digest) {
@@ -210,7 +214,7 @@ impl SupervisorState {
             return;
         }
         self.datasets.remove(&digest);
-        let _ = self.ingest.cast(IngestMsg::Delete { digest, supervisor: myself.clone(), reply });
+        let _ = self.ingest.cast(IngestMsg::Delete { digest, entry, supervisor: myself.clone(), reply });
     }
 
     /// Whether the data of a job that is to run again is still there.

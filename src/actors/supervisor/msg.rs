@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 
 use crate::actors::job::{JobSnapshot, VerbAnswer};
 use crate::actors::proxy::ProxyMsg;
+use crate::domain::deletion::DeletionRequest;
+use crate::domain::entry::Entry;
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, Hello, ToWorker};
 use crate::domain::{Digest, Error, GrantId, Instant, JobId, JobSpec, Resources, Room, SessionId, WorkerId};
@@ -91,7 +93,7 @@ pub enum SupervisorMsg {
     /// What a verb would come to now; changes nothing.
     Preview(JobId, Wish, RpcReplyPort<VerbAnswer>),
     /// Remove a job that has ended; answered, with what it was, once that is durable.
-    Delete(JobId, DeletionReply),
+    Delete(JobId, DeletionRequest, DeletionReply),
     /// A deletion is durable.
     Deleted(JobId),
     /// Remove a job as soon as it has ended; answered once that wish is durable.
@@ -106,6 +108,8 @@ pub enum SupervisorMsg {
         digest: Digest,
         /// Not even if only jobs that have ended use it.
         unused: bool,
+        /// What is written down of it.
+        entry: Box<Entry>,
         /// The answer, once that is durable.
         reply: RpcReplyPort<Result<(), Error>>,
     },

@@ -39,7 +39,7 @@ fn stops_or_starts(verb: Verb) -> bool {
 
 impl JobMachine {
     pub(super) fn verb(&mut self, ticket: u64, wish: Wish, now: Now, fx: &mut Vec<JobEffect>) {
-        let Wish { verb, reason, change } = wish;
+        let Wish { verb, reason, by, change } = wish;
         self.strays.expire(now.mono);
         let verb = self.in_effect(verb);
         let state = self.state();
@@ -80,7 +80,12 @@ impl JobMachine {
                 _ => JobEntry::Controlled { version, verb, reason, at },
             };
             let was_frozen = self.record.hold.freeze;
-            self.persist(entry, Some(AfterDurable::Verb(ticket)), fx);
+            if by.is_empty() {
+                self.persist(entry, Some(AfterDurable::Verb(ticket)), fx);
+            } else {
+                self.persist(entry, None, fx);
+                self.persist(JobEntry::SaidBy { version, by }, Some(AfterDurable::Verb(ticket)), fx);
+            }
             self.after_control(verb, was_frozen, now, fx);
         } else {
             self.once_durable(AfterDurable::Verb(ticket), fx);
@@ -221,7 +226,8 @@ impl JobMachine {
         self.supersede(Verb::Resume, fx);
         let was_frozen = self.record.hold.freeze;
         let version = self.record.control_version + 1;
-        self.persist(JobEntry::Controlled { version, verb: Verb::Resume, reason: String::new(), at: now.wall }, None, fx);
+        let reason = "the pause was over".to_owned();
+        self.persist(JobEntry::Controlled { version, verb: Verb::Resume, reason, at: now.wall }, None, fx);
         self.after_control(Verb::Resume, was_frozen, now, fx);
     }
 

@@ -417,6 +417,7 @@ impl JobMachine {
             round: record.rounds.retried + 1,
             last_grant: self.last_grant,
             durations: self.durations,
+            said: record.said.clone(),
             created: record.created,
             began: record.began,
             ended: ended.map(|ended| ended.at),

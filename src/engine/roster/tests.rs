@@ -40,6 +40,7 @@ pub(in crate::engine) fn a_job(id: u64, owner: &str, tasks: u32) -> JobView {
         round: 1,
         last_grant: GrantId(0),
         durations: Durations::default(),
+        said: Arc::default(),
         created: WallTime(0),
         began: None,
         ended: None,

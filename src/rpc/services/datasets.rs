@@ -11,6 +11,7 @@ use crate::actors::Head;
 use crate::actors::ingest::DatasetEntry;
 use crate::actors::intake::{Intake, Label};
 use crate::blobs::{Dataset, Stored};
+use crate::domain::deletion::DeletionRequest;
 use crate::domain::{Digest, Error};
 use crate::limits::{NAME_MAX_BYTES, PIECE_BYTES};
 use crate::rpc::convert::time_to_pb;
@@ -18,7 +19,7 @@ use crate::rpc::pb;
 use crate::rpc::pb::dataset_service_server::DatasetService;
 use crate::rpc::status::to_status;
 
-use super::jobs::{page_size, page_token};
+use super::jobs::{check_request_id, page_size, page_token};
 use super::pieces::{self, PieceStream, Transfers};
 use super::uploads::Uploads;
 
@@ -167,7 +168,11 @@ impl DatasetService for Datasets {
 
     async fn delete_dataset(&self, request: Request<pb::DeleteDatasetRequest>) -> Result<Response<pb::Dataset>, Status> {
         let request = request.into_inner();
-        let delete = async { self.head.delete_dataset(request.digest.parse()?, request.unused).await };
+        let delete = async {
+            check_request_id(&request.request_id)?;
+            let wish = DeletionRequest { id: request.request_id, ..DeletionRequest::default() };
+            self.head.delete_dataset(request.digest.parse()?, request.unused, wish).await
+        };
         delete.await.map(|entry| Response::new(message(entry))).map_err(|error: Error| to_status(&error))
     }
 

@@ -6,6 +6,8 @@ use crate::actors::job::VerbAnswer;
 use crate::actors::supervisor::JobStatus;
 use crate::actors::watch::JobEvent;
 use crate::domain::JobId;
+use crate::domain::deletion::DeletedJob;
+use crate::domain::verb::Said;
 use crate::engine::JobView;
 use crate::limits::PAGE_MAX_BYTES;
 use crate::rpc::convert::{counts_to_pb, spec_to_pb, state_to_pb, time_to_pb};
@@ -30,7 +32,12 @@ fn job_of_view(view: &JobView) -> pb::Job {
         finished: view.ended.map(time_to_pb),
         round: view.round,
         expires: None,
+        changes: view.said.iter().map(change).collect(),
     }
+}
+
+fn change(said: &Said) -> pb::JobChange {
+    pb::JobChange { time: Some(time_to_pb(said.at)), verb: said.what(), by: said.by.clone(), reason: said.reason.clone() }
 }
 
 /// A job as it is shown.
@@ -47,6 +54,24 @@ pub fn job(status: &JobStatus) -> pb::Job {
 /// What a deleted job was.
 pub fn deleted(status: &JobStatus) -> pb::ControlReply {
     pb::ControlReply { job: Some(job(status)), changed: true, ..Default::default() }
+}
+
+/// The same when it is said again: what is remembered of the job, which is less.
+pub fn deleted_before(job: &DeletedJob) -> pb::ControlReply {
+    let spec = pb::JobSpec { name: job.name.clone(), owner: job.owner.clone(), ..Default::default() };
+    let job = pb::Job {
+        id: job.id.to_string(),
+        spec: Some(spec),
+        state: state_to_pb(job.state).into(),
+        priority: job.priority,
+        tasks: Some(counts_to_pb(job.counts)),
+        created: Some(time_to_pb(job.created)),
+        started: job.began.map(time_to_pb),
+        finished: job.ended.map(time_to_pb),
+        round: job.round,
+        ..Default::default()
+    };
+    pb::ControlReply { job: Some(job), changed: true, ..Default::default() }
 }
 
 /// Jobs as a page, of what was asked for at most `limit`; shorter where a longer one would be too large a message.

@@ -7,7 +7,9 @@ use tonic::{Request, Response, Status};
 
 use crate::actors::Head;
 use crate::actors::clock::wall_now;
+use crate::actors::head::Gone;
 use crate::actors::supervisor::Submission;
+use crate::domain::deletion::DeletionRequest;
 use crate::domain::verb::{Change, Wish};
 use crate::domain::{EntryKind, Error, Input, JobId, JobSpec, SplitRule};
 use crate::exec;
@@ -19,7 +21,7 @@ use crate::rpc::status::to_status;
 
 use super::job_messages::{self, job_and_index};
 use super::pieces::{self, PieceStream, Transfers};
-use super::steering::{Asked, check_reason, wish};
+use super::steering::{Asked, check_words, wish};
 use super::{logs, task_list};
 
 /// Items of a page when the request does not say.
@@ -48,6 +50,14 @@ pub(super) fn page_token<T: std::str::FromStr>(token: &str) -> Result<Option<T>,
     token.parse().map(Some).map_err(|_| Error::invalid("page_token: not one of ours; take it from the last reply as it is"))
 }
 
+/// What is remembered of a request is bounded.
+pub(super) fn check_request_id(id: &str) -> Result<(), Error> {
+    if id.len() > NAME_MAX_BYTES {
+        return Err(Error::invalid(format!("request_id: {} bytes, at most {NAME_MAX_BYTES} are allowed", id.len())));
+    }
+    Ok(())
+}
+
 impl Jobs {
     /// The service of a head.
     pub fn new(head: Head, transfers: Transfers) -> Self {
@@ -57,9 +67,7 @@ impl Jobs {
     async fn submission(&self, request: pb::SubmitJobRequest) -> Result<Submission, Error> {
         let pb::SubmitJobRequest { request_id, spec, priority, max_running, hold } = request;
         let mut spec = spec.ok_or_else(|| Error::invalid("spec: missing"))?;
-        if request_id.len() > NAME_MAX_BYTES {
-            return Err(Error::invalid(format!("request_id: {} bytes, at most {NAME_MAX_BYTES} are allowed", request_id.len())));
-        }
+        check_request_id(&request_id)?;
         if spec.owner.is_empty() {
             spec.owner = "anonymous".into();
         }
@@ -286,11 +294,15 @@ impl JobService for Jobs {
     async fn delete_job(&self, request: Request<pb::DeleteJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
         let request = request.into_inner();
         let delete = async {
-            check_reason(&request.reason)?;
+            check_words(&request.reason, &request.by)?;
+            check_request_id(&request.request_id)?;
             let job: JobId = request.id.parse()?;
-            tracing::info!(%job, reason = request.reason, "to be deleted");
-            let status = self.head.delete(job).await?;
-            Ok(job_messages::deleted(&status))
+            tracing::info!(%job, by = request.by, reason = request.reason, "to be deleted");
+            let wish = DeletionRequest { id: request.request_id, by: request.by, reason: request.reason };
+            Ok(match self.head.delete(job, wish).await? {
+                Gone::Now(status) => job_messages::deleted(&status),
+                Gone::Before(job) => job_messages::deleted_before(&job),
+            })
         };
         delete.await.map(Response::new).map_err(|error: Error| to_status(&error))
     }

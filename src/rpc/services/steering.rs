@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::verb::{Verb, Wish};
 use crate::domain::{Error, JobId, WallTime};
+use crate::limits::NAME_MAX_BYTES;
 use crate::rpc::convert::{change_from_pb, hold_from_pb, kill_mode_from_pb};
 use crate::rpc::pb;
 
@@ -12,24 +13,24 @@ pub use pb::preview_verb_request::Verb as Asked;
 /// Which job is told what by a request that came at `now`. `Invalid` for the first field that is not as `jobs.proto` allows.
 pub fn wish(asked: Asked, now: WallTime) -> Result<(JobId, Wish), Error> {
     let mut change = None;
-    let (id, verb, reason) = match asked {
-        Asked::Pause(pb::PauseJobRequest { id, request_id: _, reason, running, duration }) => {
-            (id, Verb::pause(hold_from_pb(running, duration, now)?), reason)
+    let (id, verb, reason, by) = match asked {
+        Asked::Pause(pb::PauseJobRequest { id, request_id: _, reason, running, duration, by }) => {
+            (id, Verb::pause(hold_from_pb(running, duration, now)?), reason, by)
         }
-        Asked::Resume(pb::ResumeJobRequest { id, reason, .. }) => (id, Verb::Resume, reason),
+        Asked::Resume(pb::ResumeJobRequest { id, reason, by, .. }) => (id, Verb::Resume, reason, by),
         Asked::Retry(request) => {
             change = change_from_pb(&request)?.map(Box::new);
-            (request.id, Verb::Retry { request: number_of(&request.request_id)? }, request.reason)
+            (request.id, Verb::Retry { request: number_of(&request.request_id)? }, request.reason, request.by)
         }
-        Asked::Kill(pb::KillJobRequest { id, reason, running, .. }) => (id, Verb::Kill(kill_mode_from_pb(running)?), reason),
-        Asked::Priority(pb::SetJobPriorityRequest { id, reason, priority, .. }) => (id, Verb::SetPriority(priority), reason),
+        Asked::Kill(pb::KillJobRequest { id, reason, running, by, .. }) => (id, Verb::Kill(kill_mode_from_pb(running)?), reason, by),
+        Asked::Priority(pb::SetJobPriorityRequest { id, reason, priority, by, .. }) => (id, Verb::SetPriority(priority), reason, by),
         Asked::Delete(_) => return Err(Error::internal("a deletion is no wish of a job's own")),
-        Asked::Limit(pb::SetJobLimitRequest { id, reason, max_running, .. }) => {
-            (id, Verb::SetLimit((max_running > 0).then_some(max_running)), reason)
+        Asked::Limit(pb::SetJobLimitRequest { id, reason, max_running, by, .. }) => {
+            (id, Verb::SetLimit((max_running > 0).then_some(max_running)), reason, by)
         }
     };
-    check_reason(&reason)?;
-    Ok((id.parse()?, Wish { verb, reason, change }))
+    check_words(&reason, &by)?;
+    Ok((id.parse()?, Wish { verb, reason, by, change }))
 }
 
 /// A request id as a job remembers it.
@@ -41,10 +42,14 @@ fn number_of(request_id: &str) -> Result<u128, Error> {
     Ok(digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte)))
 }
 
-pub(super) fn check_reason(reason: &str) -> Result<(), Error> {
+/// Why, and who says so.
+pub(super) fn check_words(reason: &str, by: &str) -> Result<(), Error> {
     const REASON_MAX_BYTES: usize = 1024;
     if reason.len() > REASON_MAX_BYTES || reason.chars().any(char::is_control) {
         return Err(Error::invalid(format!("reason: one line of at most {REASON_MAX_BYTES} bytes is allowed")));
+    }
+    if by.len() > NAME_MAX_BYTES || by.chars().any(char::is_control) {
+        return Err(Error::invalid(format!("by: one line of at most {NAME_MAX_BYTES} bytes is allowed")));
     }
     Ok(())
 }

@@ -142,7 +142,7 @@ fn the_rounds_come_back_with_a_snapshot() {
 }
 
 fn different(request: u128, change: Change) -> Wish {
-    Wish { verb: Verb::Retry { request }, reason: String::new(), change: Some(Box::new(change)) }
+    Wish { verb: Verb::Retry { request }, reason: String::new(), by: String::new(), change: Some(Box::new(change)) }
 }
 
 #[test]
