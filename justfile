@@ -7,3 +7,7 @@ verify:
 # All checks, as the continuous integration runs them
 ci:
     bash .ci/run
+
+# How fast, beside what a user would pick instead: docs/performance.md
+bench *ARGS:
+    cargo bench --locked --bench rows -- {{ARGS}}
