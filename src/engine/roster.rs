@@ -91,6 +91,8 @@ struct Candidate {
     view: JobView,
     /// Grants the view has not taken in.
     unseen: BTreeMap<GrantId, u32>,
+    /// Their slots: kept, since there may be one for each of a thousand workers.
+    unseen_slots: u32,
     /// Since when jobs behind it take the room, as none is large enough for it.
     overtaken_since: Option<Instant>,
     /// Its part of its owner's busy slots.
@@ -99,11 +101,23 @@ struct Candidate {
 
 impl Candidate {
     fn wanted(&self) -> u32 {
-        self.view.wanted.saturating_sub(self.unseen.values().sum())
+        self.view.wanted.saturating_sub(self.unseen_slots)
     }
 
     fn busy(&self) -> u32 {
-        self.view.out.saturating_add(self.unseen.values().sum())
+        self.view.out.saturating_add(self.unseen_slots)
+    }
+
+    /// The view has taken in all grants up to this one.
+    fn has_seen(&mut self, last: GrantId) {
+        while let Some(grant) = self.unseen.first_entry().filter(|grant| *grant.key() <= last) {
+            self.unseen_slots -= grant.remove();
+        }
+    }
+
+    fn grant(&mut self, grant: GrantId) {
+        *self.unseen.entry(grant).or_default() += 1;
+        self.unseen_slots += 1;
     }
 }
 
@@ -248,12 +262,12 @@ impl Roster {
         let newcomer = view.wanted > 0 && before.is_none_or(|priority| priority < view.priority);
         match self.jobs.get_mut(&id) {
             Some(candidate) => {
-                candidate.unseen = candidate.unseen.split_off(&GrantId(seen.0.saturating_add(1)));
+                candidate.has_seen(seen);
                 candidate.view = view;
                 candidate.overtaken_since = candidate.overtaken_since.filter(|_| candidate.wanted() > 0);
             }
             None => {
-                self.jobs.insert(id, Candidate { view, unseen: BTreeMap::new(), overtaken_since: None, counted: 0 });
+                self.jobs.insert(id, Candidate { view, unseen: BTreeMap::new(), unseen_slots: 0, overtaken_since: None, counted: 0 });
             }
         }
         self.recount(id);
@@ -455,7 +469,7 @@ impl Roster {
             self.lent.insert(session);
         }
         candidate.overtaken_since = None;
-        *candidate.unseen.entry(grant).or_default() += 1;
+        candidate.grant(grant);
         self.recount(job);
         self.change(session, |seat| seat.granted.entry(grant).or_insert_with(|| (0, spec.clone())).0 += 1);
     }
@@ -497,7 +511,9 @@ impl Roster {
         let mut busy = BTreeMap::new();
         self.jobs.values().for_each(|job| add_to(&mut busy, &job.view.spec.owner, job.busy(), 0));
         let trusted = self.seats.values().filter(|seat| seat.trust == Trust::Trusted).count();
-        let right = self.rooms().collect::<BTreeSet<_>>() == self.open
+        let unseen = |job: &Candidate| job.unseen.values().sum::<u32>() == job.unseen_slots;
+        let right = self.jobs.values().all(unseen)
+            && self.rooms().collect::<BTreeSet<_>>() == self.open
             && trusted == self.trusted as usize
             && wanting.collect::<BTreeSet<_>>() == self.wanting
             && busy == self.busy
