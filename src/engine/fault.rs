@@ -59,4 +59,6 @@ pub enum Fault {
     NeedsForgotten,
     /// A request whose job was deleted makes another one.
     GoneForgotten,
+    /// A head that is started again forgets which jobs are to be removed at their end.
+    DoomForgotten,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::{JobId, Keep, WallTime};
 
+use super::fault::Fault;
 use super::ledger::Ledger;
 use super::view::JobView;
 
@@ -23,6 +24,13 @@ impl Retention {
     pub fn new(keep: Keep, ledger: &Ledger) -> Self {
         let doomed = ledger.jobs.values().filter(|job| job.doomed).map(|job| job.id).collect();
         Self { keep, doomed, expiries: BTreeSet::new() }
+    }
+
+    /// Plants a mistake, for tests.
+    pub fn plant(&mut self, fault: Option<Fault>) {
+        if fault == Some(Fault::DoomForgotten) {
+            self.doomed.clear();
+        }
     }
 
     /// The job is removed as soon as it has ended.

@@ -5,11 +5,24 @@ use std::sync::Arc;
 
 use millpond::domain::JobId;
 use millpond::domain::entry::{Entry, Submitted};
-use millpond::domain::verb::{Verb, Wish};
+use millpond::domain::verb::{Change, Verb, Wish};
 use millpond::engine::{JobEvent, JobMachine, Repeated};
 
 use crate::head::HeadMail;
 use crate::world::{Addr, Mail, World};
+
+/// What is different with a retry, if anything is: the same for the same request. The first worker has it all.
+pub fn change_of(verb: Verb) -> Option<Change> {
+    let Verb::Retry { request } = verb else { return None };
+    let number = |at: u32, below: u128| ((request >> at) % below) as u32;
+    (number(0, 3) == 0).then(|| Change {
+        command: Some(vec!["true".into(), request.to_string()]),
+        cpus: Some(number(8, 4)),
+        mem_bytes: Some(number(16, 5).into()),
+        gpus: Some(number(24, 3)),
+        timeout: None,
+    })
+}
 
 impl World {
     pub fn person(&mut self, job: JobId, verb: Verb) {
@@ -21,7 +34,7 @@ impl World {
         head.last_ticket += 1;
         let ticket = head.last_ticket;
         head.tickets.insert(ticket, (job, verb));
-        let event = JobEvent::Verb { ticket, wish: Wish::new(verb, String::new()) };
+        let event = JobEvent::Verb { ticket, wish: Wish { change: change_of(verb).map(Box::new), ..Wish::new(verb, String::new()) } };
         self.inside(Addr::World, Addr::Job(job), HeadMail::Job(event));
         if self.rng.percent(15) {
             // A client that got no answer asks again.

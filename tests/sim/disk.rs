@@ -55,6 +55,9 @@ impl World {
             if let Some((job, request_id, at)) = gone {
                 self.deleted(job, &request_id, at);
             }
+            if let Entry::Job(id, JobEntry::Doomed) = &entry {
+                self.is_doomed(*id);
+            }
             if let Entry::Job(id, JobEntry::Ended { .. }) = &entry {
                 self.oracle.job_ended(&self.disk.ledger.jobs[id], self.now)?;
             }

@@ -7,15 +7,17 @@ use millpond::domain::entry::{Entry, JobEntry, Submitted};
 use millpond::domain::verb::{Verb, Wish};
 use millpond::domain::wire::{Finished, FromWorker, Hello, Lease, ResultBytes, ToWorker, Verdict};
 use millpond::domain::{
-    ArrayRange, Epoch, Input, Instant, JobId, JobSpec, JobState, MaxFailed, Merge, Outcome, Packed, Policy, Resources, ResultRef,
+    ArrayRange, Epoch, Input, Instant, JobId, JobSpec, JobState, Keep, MaxFailed, Merge, Outcome, Packed, Policy, Resources, ResultRef,
     SessionId, Timing, WallTime, WorkerId,
 };
 use millpond::engine::session::Delivery;
 use millpond::engine::{
-    Admission, Arrivals, JobEffect, JobEvent, JobMachine, JobView, Roster, RosterEffect, RosterEvent, Session, SessionEvent, SlotEvent,
+    Admission, Arrivals, JobEffect, JobEvent, JobMachine, JobView, Retention, Roster, RosterEffect, RosterEvent, Session, SessionEvent,
+    SlotEvent,
 };
 use millpond::limits;
 
+use crate::client::change_of;
 use crate::order::Order;
 use crate::rng::Rng;
 use crate::world::{Addr, Conn, Mail, World};
@@ -53,6 +55,7 @@ pub struct Head {
     /// Wishes that wait for an answer, by ticket.
     pub wishes: BTreeMap<u64, usize>,
     pub admission: Admission,
+    pub retention: Retention,
     /// Jobs whose deletion is on its way to the disk.
     pub deleting: BTreeSet<JobId>,
     pub attempt_floors: BTreeMap<JobId, u32>,
@@ -122,6 +125,8 @@ impl World {
         arrivals.plant(self.fault);
         let mut roster = Roster::default();
         roster.plant(self.fault);
+        let mut retention = Retention::new(Keep::default(), &self.disk.ledger);
+        retention.plant(self.fault);
         let ids: Vec<JobId> = jobs.keys().copied().collect();
         self.head = Some(Head {
             epoch,
@@ -133,6 +138,7 @@ impl World {
             last_attach: 0,
             arrivals,
             wishes: BTreeMap::new(),
+            retention,
             deleting: BTreeSet::new(),
             admission,
             attempt_floors: BTreeMap::new(),
@@ -149,6 +155,7 @@ impl World {
             self.tell_tasks(id);
             self.open_window(id, epoch);
         }
+        self.retain_all();
         Ok(())
     }
 
@@ -244,6 +251,7 @@ impl World {
             (Addr::Supervisor, HeadMail::Roster(event)) => {
                 if matches!(*event, RosterEvent::Tick(_)) {
                     self.look_at_disk()?;
+                    self.remove_expired()?;
                 }
                 self.roster_event(*event)
             }
@@ -391,6 +399,7 @@ impl World {
                     self.story.retries += u64::from(matches!(verb, Verb::Retry { .. }) && reply.changed);
                     self.story.unconfirmed += reply.unconfirmed.len() as u64;
                     self.oracle.replied(&self.disk.ledger.jobs[&job], verb, &reply)?;
+                    self.story.changed += u64::from(change_of(verb).is_some() && reply.changed);
                 }
             }
             JobEffect::Wake(at) => {

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use millpond::domain::entry::{Entry, JobEntry};
 use millpond::domain::verb::{Verb, VerbReply};
 use millpond::domain::wire::Lease;
-use millpond::domain::{Attempt, Epoch, JobId, SessionId, TaskNo, WorkerId};
+use millpond::domain::{Attempt, Epoch, JobId, SessionId, TaskNo, WallTime, WorkerId};
 use millpond::engine::record::Losses;
 use millpond::engine::{JobRecord, Ledger};
 use millpond::limits;
+
+use crate::client::change_of;
 
 #[derive(Default)]
 pub struct Oracle {
@@ -36,6 +38,8 @@ pub struct Oracle {
     made: BTreeMap<usize, JobId>,
     /// Jobs whose deletion was acknowledged.
     deleted: BTreeSet<JobId>,
+    /// Jobs of which a person was told that they will be, at their end.
+    doomed: BTreeSet<JobId>,
 }
 
 impl Oracle {
@@ -66,6 +70,20 @@ impl Oracle {
         self.deleted.insert(job);
     }
 
+    /// A person is told that a job will be deleted at its end.
+    pub fn doomed(&mut self, job: JobId) {
+        self.doomed.insert(job);
+    }
+
+    /// The head removes a job, since its time is over.
+    pub fn expires(&self, job: &JobRecord, wall: WallTime) -> Result<(), String> {
+        let due = job.ended.as_ref().and_then(|ended| job.spec.policy.keep.unwrap_or_default().expires(ended.at));
+        match due {
+            Some(due) if due <= wall => Ok(()),
+            due => Err(format!("{} is removed at {wall:?}, and is to be kept until {due:?}", job.id)),
+        }
+    }
+
     /// A client is told that its request has made a job that was deleted.
     pub fn gone(&mut self, request: usize, job: JobId) -> Result<(), String> {
         match self.made.insert(request, job) {
@@ -87,6 +105,9 @@ impl Oracle {
             Verb::Kill(_) => durable.killing.is_some(),
             Verb::Pause | Verb::PauseWith(_) => durable.held || !reply.held,
             Verb::Resume => !durable.held || reply.held,
+            Verb::Retry { request } if reply.changed && durable.rounds.request == request => {
+                change_of(verb).is_none_or(|change| Some(&durable.spec.command) == change.command.as_ref())
+            }
             Verb::SetPriority(_) | Verb::SetLimit(_) | Verb::Retry { .. } => true,
         };
         if !kept {
@@ -259,7 +280,7 @@ impl Oracle {
         if counted.is_some_and(|counted| self.given_back.contains(&counted) && !is_poison(&counted)) {
             self.blamed = Some(format!("its machine failed, and that counts against the task: {entry:?}"));
         }
-        if let Entry::Job(job, JobEntry::Controlled { verb: Verb::Retry { .. }, .. }) = entry {
+        if let Entry::Job(job, JobEntry::Controlled { verb: Verb::Retry { .. }, .. } | JobEntry::RetriedWith { .. }) = entry {
             // A new round: what failed may end once more.
             let failed = before.jobs.get(job).map(|job| job.to_be_freed()).unwrap_or_default();
             self.ended.retain(|(of, no), _| of != job || !failed.contains(*no));
@@ -279,7 +300,14 @@ impl Oracle {
         Ok(())
     }
 
-    pub fn check_end(&self, ledger: &Ledger) -> Result<(), String> {
+    pub fn check_end(&self, ledger: &Ledger, wall: WallTime) -> Result<(), String> {
+        if let Some(job) = self.doomed.iter().find(|job| ledger.jobs.contains_key(job)) {
+            return Err(format!("{job} was to be deleted at its end, and is there"));
+        }
+        let late = |job: &&JobRecord| self.expires(job, WallTime(wall.0 - 5_000_000)).is_ok();
+        if let Some(job) = ledger.jobs.values().find(late) {
+            return Err(format!("{} is there at {wall:?}, though its time was over: {:?}", job.id, job.ended));
+        }
         self.blamed.clone().map_or(Ok(()), Err)?;
         if let Some((request, job)) = self.made.iter().find(|(_, job)| !ledger.jobs.contains_key(job) && !self.deleted.contains(job)) {
             return Err(format!("request {request} was told of {job}, and there is none"));

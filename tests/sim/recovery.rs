@@ -76,7 +76,13 @@ impl World {
         retired.plant(self.fault);
         *machine = retired;
         head.ended.insert(id);
-        self.roster_event(RosterEvent::JobGone(id))
+        let (view, sessions) = (machine.view(), head.sessions.keys().copied().collect::<Vec<_>>());
+        self.roster_event(RosterEvent::JobGone(id))?;
+        for session in sessions {
+            self.tell_session(Addr::Supervisor, session, SessionEvent::JobGone(id));
+        }
+        self.retain(&view);
+        Ok(())
     }
 
     /// The supervisor answers for a job that has ended; a retry that is no repetition gives it an actor again.
@@ -103,6 +109,7 @@ impl World {
                     head.sessions.values().map(|(session, _)| session.worker()).collect()
                 };
                 let strays = machine.strays_of_the_end(now.mono);
+                head.retention.forget(&machine.view());
                 *machine = JobMachine::new(machine.record().clone(), head.epoch, known).with_strays(strays);
                 machine.plant(self.fault);
                 head.ended.remove(&id);

@@ -1,9 +1,10 @@
 //! A worker: the real `SlotTable`, with imagined processes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use millpond::domain::wire::{Dial, FromWorker, Hello, Lease, ToWorker};
-use millpond::domain::{Epoch, Instant, Outcome, Resources, SessionId};
+use millpond::domain::wire::{Dial, FromWorker, Hello, JobInfo, Lease, ToWorker};
+use millpond::domain::{Epoch, Instant, JobId, Outcome, Resources, SessionId};
 use millpond::engine::slot_table::{Allowance, Equipment, Health, Preparation};
 use millpond::engine::{Fault, Now, SlotEffect, SlotEvent, SlotTable};
 
@@ -35,6 +36,10 @@ pub struct Worker {
     pub dialing: Option<Conn>,
     /// Kept results: how each attempt ended.
     pub results: BTreeMap<Lease, Outcome>,
+    /// Jobs, as it was told of them.
+    pub known: BTreeMap<JobId, Arc<JobInfo>>,
+    /// What each process that runs was said to need.
+    pub needs: BTreeMap<Lease, Resources>,
     /// Processes that stand still, and how they end once they go on.
     pub frozen: BTreeMap<Lease, Option<(usize, Outcome)>>,
 }
@@ -60,6 +65,8 @@ impl Worker {
             conn: None,
             dialing: None,
             results: BTreeMap::new(),
+            known: BTreeMap::new(),
+            needs: BTreeMap::new(),
             frozen: BTreeMap::new(),
         }
     }
@@ -78,6 +85,8 @@ impl Worker {
         self.conn = None;
         self.dialing = None;
         self.results.clear();
+        self.known.clear();
+        self.needs.clear();
         self.frozen.clear();
     }
 }
@@ -115,12 +124,34 @@ impl World {
     /// What runs at a worker never takes more than it has.
     fn check_resources(&self, at: usize) -> Result<(), String> {
         let worker = &self.workers[at];
-        let running = worker.table.running().filter_map(|lease| self.disk.ledger.jobs.get(&lease.job));
-        let (used, total) = (Resources::sum(running.map(|job| &job.spec.needs)), worker.equipment.total());
+        let running = worker.table.running().filter_map(|lease| worker.needs.get(&lease));
+        let (used, total) = (Resources::sum(running), worker.equipment.total());
         if !used.fits(total) {
             return Err(format!("worker {at} has {total:?} and runs tasks for {used:?}"));
         }
         worker.table.equipment().check()
+    }
+
+    /// What starts is what the job runs in this round, with what that needs.
+    fn check_command(&mut self, at: usize, lease: Lease) -> Result<(), String> {
+        let worker = &mut self.workers[at];
+        let Some(info) = worker.known.get(&lease.job) else {
+            return Err(format!("worker {at} starts {lease:?} of a job that it does not know"));
+        };
+        worker.needs.retain(|lease, _| worker.table.running().any(|running| running == *lease));
+        worker.needs.insert(lease, info.spec.needs.clone());
+        match self.disk.ledger.jobs.get(&lease.job) {
+            Some(job)
+                if lease.attempt > job.rounds.floor(lease.no)
+                    && (&job.spec.command, &job.spec.needs) != (&info.spec.command, &info.spec.needs) =>
+            {
+                Err(format!(
+                    "worker {at} starts {lease:?} as {:?} with {:?}, and it is {:?} with {:?}",
+                    info.spec.command, info.spec.needs, job.spec.command, job.spec.needs
+                ))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn redial(&mut self, at: usize) {
@@ -299,6 +330,7 @@ impl World {
             }
             SlotEffect::Start { slot, lease, gpus: _ } => {
                 self.oracle.starts(at, lease, self.now)?;
+                self.check_command(at, lease)?;
                 self.check_resources(at)?;
                 self.story.started += 1;
                 // Where tasks are short one is long now and then.
@@ -360,7 +392,13 @@ impl World {
                 let time = time.0 - self.workers[at].ahead;
                 self.at(time, Addr::Worker(at), Mail::SlotTick(at, incarnation));
             }
-            SlotEffect::Learn(_) | SlotEffect::Unlearn(_) | SlotEffect::CancelPrepare { .. } | SlotEffect::Rest(_) => {}
+            SlotEffect::Learn(info) => {
+                self.workers[at].known.insert(info.job, info);
+            }
+            SlotEffect::Unlearn(job) => {
+                self.workers[at].known.remove(&job);
+            }
+            SlotEffect::CancelPrepare { .. } | SlotEffect::Rest(_) => {}
         }
         Ok(())
     }

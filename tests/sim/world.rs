@@ -68,6 +68,8 @@ pub enum Mail {
     Wish(usize),
     /// A person wants a job deleted.
     Delete(JobId),
+    /// As soon as it has ended.
+    Doom(JobId),
     /// A worker leaves, with nothing in its hands.
     WorkerLeaves(usize, u64),
 }
@@ -116,6 +118,13 @@ pub struct Story {
     pub deleted: u64,
     /// Requests that were told that their job was deleted.
     pub asked_of_gone: u64,
+    /// Jobs that went as soon as they had ended, or since their time was over.
+    pub doomed: u64,
+    pub expired: u64,
+    /// Jobs that are kept for a time that they say.
+    pub keeps: u64,
+    /// Retries with another command and other needs.
+    pub changed: u64,
     /// Messages in which a job sent runs to a session.
     pub deliveries: u64,
     /// The most tasks that waited for a slot at a worker.
@@ -154,6 +163,10 @@ impl Story {
         self.late_hellos += other.late_hellos;
         self.deleted += other.deleted;
         self.asked_of_gone += other.asked_of_gone;
+        self.doomed += other.doomed;
+        self.expired += other.expired;
+        self.keeps += other.keeps;
+        self.changed += other.changed;
         self.deliveries += other.deliveries;
         self.most_ahead = self.most_ahead.max(other.most_ahead);
         self.recalls += other.recalls;
@@ -243,6 +256,7 @@ impl World {
         world.plan_wall_jumps(seed);
         let jobs = (world.disk.ledger.jobs.len() + world.wishes.len()) as u64;
         world.plan_deletions(seed, jobs);
+        world.plan_ends(seed, jobs);
         world
     }
 
@@ -479,6 +493,7 @@ impl World {
             Mail::Person(job, verb) => self.person(job, verb),
             Mail::Wish(wish) => self.wish(wish),
             Mail::Delete(job) => self.delete(job),
+            Mail::Doom(job) => self.doom(job),
             Mail::WorkerLeaves(at, incarnation) => self.worker_leaves(at, incarnation),
             Mail::Head(epoch, mail) => self.head_mail(epoch, to, mail)?,
             Mail::ToHead(conn, message) => self.head_hears(conn, message)?,
@@ -517,6 +532,6 @@ impl World {
             return Err(format!("a slot leaked: {} of {slots} are free: {:?}", head.roster.free_slots(), head.roster));
         }
         self.story.ended_jobs = self.disk.ledger.jobs.len() as u64;
-        self.oracle.check_end(&self.disk.ledger)
+        self.oracle.check_end(&self.disk.ledger, self.clock().wall)
     }
 }
