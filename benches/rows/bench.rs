@@ -64,6 +64,11 @@ impl Bench {
         Ok(())
     }
 
+    /// Set once a person wants it to end.
+    pub fn interrupted(&self) -> Arc<AtomicBool> {
+        self.interrupted.clone()
+    }
+
     /// Whether a person wants it to end.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)

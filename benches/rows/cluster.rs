@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -38,6 +40,7 @@ pub struct Cluster {
     workers: Vec<Process>,
     head: Process,
     folder: TempDir,
+    interrupted: Arc<AtomicBool>,
 }
 
 /// A process of ours, which ends with this value.
@@ -68,7 +71,7 @@ impl Cluster {
         let url = line.strip_prefix("listening on ").with_context(|| format!("the head says `{line}`"))?.to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let client = runtime.block_on(Client::connect(&url))?;
-        Ok(Self { url, runtime, client, workers: Vec::new(), head: Process(head), folder })
+        Ok(Self { url, runtime, client, workers: Vec::new(), head: Process(head), folder, interrupted: bench.interrupted() })
     }
 
     /// The same with a worker, connected.
@@ -147,8 +150,18 @@ impl Cluster {
 
     /// Runs calls on the cluster's own connection.
     pub fn call<T>(&self, call: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
-        let call = async { tokio::time::timeout(PATIENCE, call(&self.client)).await };
-        self.runtime.block_on(call).with_context(|| format!("the head has not done it within {} s", PATIENCE.as_secs()))?
+        let interrupted = async {
+            while !self.interrupted.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = call(&self.client) => done,
+                () = interrupted => bail!("interrupted"),
+                () = tokio::time::sleep(PATIENCE) => bail!("the head has not done it within {} s", PATIENCE.as_secs()),
+            }
+        })
     }
 
     /// Submits a job; its id.
