@@ -122,7 +122,7 @@ pub const RESULT_HEADER_MAX_BYTES: usize = 4 << 20;
 /// Names of all files of one result.
 pub const RESULT_NAMES_MAX_BYTES: usize = 2 << 20;
 
-/// One message to or from a launcher: a command and an environment, escaped as JSON.
+/// One message to or from a launcher: a command and an environment.
 pub const LAUNCHER_FRAME_MAX_BYTES: usize = 4 << 20;
 /// How long a process may survive KILL: one in uninterruptible sleep does, until its disk answers.
 pub const KILL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
 
-use crate::bundle::{self, PackError};
+use crate::bundle::{self, Left, PackError, Press};
 use crate::domain::wire::{JobInfo, Lease};
 use crate::domain::{EntryKind, Error, ErrorKind, Outcome, Packed, Timing};
-use crate::exec::{self, Launcher, Placeholders, SlotFolders, Start, Stopper, TaskVariables};
+use crate::exec::{self, Found, Launcher, Placeholders, Programs, SlotFolders, Start, Stopper, TaskVariables};
 use crate::limits;
 
 use super::clock::wall_now;
@@ -23,9 +23,6 @@ use crate::engine::launcher_deaths::LauncherDeaths;
 
 /// How long a launcher may be silent beyond what its task may take, before it is given up.
 const LAUNCHER_SLACK: Duration = Duration::from_secs(30);
-
-/// How often it is looked whether a task that stands still is overdue, at most.
-const WATCHDOG_LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 /// What a slot is to run.
 pub struct Order {
@@ -123,7 +120,9 @@ pub struct RunnerSetup {
 pub fn spawn(slot: usize, setup: RunnerSetup) -> Result<mpsc::Sender<Order>, Error> {
     let folders = SlotFolders::new(&setup.slots_dir, slot as u32)?;
     let (orders, inbox) = mpsc::channel();
-    let mut runner = Runner { slot, setup, folders, launcher: None, in_doubt: false };
+    let programs = Programs::new(folders.work().to_owned());
+    let inherited = exec::inherited_env(std::env::vars_os());
+    let mut runner = Runner { slot, setup, folders, inherited, programs, press: Press::default(), launcher: None, in_doubt: false };
     std::thread::Builder::new()
         .name(format!("slot-{slot}"))
         .spawn(move || inbox.iter().for_each(|order| runner.work(order)))
@@ -135,6 +134,10 @@ struct Runner {
     slot: usize,
     setup: RunnerSetup,
     folders: SlotFolders,
+    /// What all tasks find in their environment.
+    inherited: Vec<(String, String)>,
+    programs: Programs,
+    press: Press,
     launcher: Option<Launcher>,
     /// This machine failed the last attempt: the next one begins only if the folders can be used.
     in_doubt: bool,
@@ -147,7 +150,9 @@ impl Runner {
     fn work(&mut self, order: Order) {
         let lease = order.lease;
         let attempted = self.is_fit().and_then(|()| self.attempt(&order));
-        let cleaned = self.folders.reset();
+        let found = self.folders.look();
+        let attempted = attempted.and_then(|(outcome, timing)| self.result(lease, outcome, timing, found));
+        let cleaned = self.folders.clean(found);
         if let Err(error) = &cleaned {
             tracing::error!(slot = self.slot, %error, "a slot's folder can't be cleaned up");
         }
@@ -159,8 +164,8 @@ impl Runner {
     }
 
     /// Whether a task can be started here, in folders that are empty: tasks of other slots could have written to them since the last one.
-    fn is_fit(&self) -> Result<(), MachineFault> {
-        if !self.in_doubt && self.folders.are_as_new() {
+    fn is_fit(&mut self) -> Result<(), MachineFault> {
+        if !self.in_doubt && self.folders.look() == Found::NOTHING {
             return Ok(());
         }
         let reset = self.folders.reset();
@@ -181,28 +186,32 @@ impl Runner {
         ))
     }
 
-    fn attempt(&mut self, order: &Order) -> Result<KeptResult, MachineFault> {
+    fn attempt(&mut self, order: &Order) -> Result<(Outcome, Timing), MachineFault> {
         let started = wall_now();
         let outcome = match self.start_of(order) {
             Ok(start) => self.run(&start, order)?,
             Err(error) => Outcome::SpawnFailed { reason: error.message },
         };
-        let timing = Timing { started, ended: wall_now() };
+        Ok((outcome, Timing { started, ended: wall_now() }))
+    }
+
+    /// What comes of an attempt that has left this.
+    fn result(&mut self, lease: Lease, outcome: Outcome, timing: Timing, found: Found) -> Result<KeptResult, MachineFault> {
         if matches!(outcome, Outcome::Revoked | Outcome::Lost) {
             let (packed, bytes) = (Packed::default(), KeptBytes::Memory(Vec::new()));
             return Ok(KeptResult { outcome, timing, packed, bytes, receipt: None });
         }
         let full = has_failed(&outcome) && self.folders.free_bytes() < limits::WORKER_DISK_MIN_BYTES;
-        let packed = if full { Err(PackError::Bad { reason: "the disk of its worker is full".into() }) } else { self.pack(order.lease) };
+        let packed = if full { Err(PackError::Bad { reason: "the disk of its worker is full".into() }) } else { self.pack(lease, found) };
         let (outcome, packed) = match packed {
             Ok(packed) => (outcome, Ok(packed)),
             Err(PackError::Bad { reason }) => {
-                let said = self.pack_streams(order.lease, &reason);
+                let said = self.pack_streams(lease, &reason);
                 (if outcome.is_success() { Outcome::OutputMissing { reason } } else { outcome }, said)
             }
             // Perhaps it failed because it has filled the disk itself.
             Err(PackError::Io(error)) if error.kind == ErrorKind::Exhausted && !outcome.is_success() => {
-                let said = self.pack_streams(order.lease, &error.message);
+                let said = self.pack_streams(lease, &error.message);
                 (outcome, said)
             }
             Err(PackError::Io(error)) => return Err(error.message),
@@ -212,13 +221,13 @@ impl Runner {
         Ok(KeptResult { outcome, timing, packed, bytes, receipt: None })
     }
 
-    fn start_of(&self, order: &Order) -> Result<Start, Error> {
+    fn start_of(&mut self, order: &Order) -> Result<Start, Error> {
         let Order { lease, info, inputs, .. } = order;
         let spec = &info.spec;
         let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| Error::invalid("the worker's --dir must be valid UTF-8"));
         let input = inputs.input.as_ref().map(|pinned| text(&pinned.path)).transpose()?;
         let with = inputs.with.iter().map(|(name, pinned)| Ok((name.clone(), text(&pinned.path)?))).collect::<Result<Vec<_>, Error>>()?;
-        let (output, index, count) = (text(&self.folders.out())?, spec.index_of(lease.no), u64::from(info.total));
+        let (output, index, count) = (text(self.folders.out())?, spec.index_of(lease.no), u64::from(info.total));
         let (job, task) = (info.job.to_string(), format!("{}.{index}", info.job));
         let placeholders =
             Placeholders { input: input.as_deref().unwrap_or_default(), output: &output, index, count, job: &job, with: &with };
@@ -233,20 +242,20 @@ impl Runner {
             needs: &spec.needs,
             gpus: order.gpus.as_deref(),
         };
-        let env = exec::task_env(std::env::vars_os(), &spec.env, &own);
+        let env = exec::task_env(&self.inherited, &spec.env, &own);
         let mut argv = spec.command.iter().map(|arg| exec::expand(arg, &placeholders));
         let name = argv.next().ok_or_else(|| Error::invalid("the command is empty"))?;
-        let path = env.iter().find(|(key, _)| key == "PATH").map_or("", |(_, value)| value.as_str());
+        let path = env.iter().chain(&self.inherited).find(|(key, _)| key == "PATH").map_or("", |(_, value)| value.as_str());
         let has_bytes = inputs.input.as_ref().is_some_and(|pinned| !pinned.is_folder);
         let stdin = if exec::uses_input(&spec.command) || !has_bytes { None } else { input.as_ref().map(PathBuf::from) };
         Ok(Start {
-            program: exec::resolve_program(&name, path, &self.folders.work())?,
+            program: self.programs.find(&name, path)?,
             args: argv.collect(),
             env,
-            cwd: self.folders.work(),
+            cwd: self.folders.work().to_owned(),
             stdin,
-            stdout: self.folders.stdout(),
-            stderr: self.folders.stderr(),
+            stdout: self.folders.stdout().to_owned(),
+            stderr: self.folders.stderr().to_owned(),
             timeout_ms: spec.timeout.map(|limit| limit.as_millis() as u64),
             grace_ms: spec.grace.as_millis() as u64,
             stdout_max_bytes: limits::STDOUT_MAX_BYTES,
@@ -254,23 +263,22 @@ impl Runner {
         })
     }
 
-    /// Runs the process by the slot's launcher, which is started when there is none. A launcher that died took its task with it.
+    /// Runs the process by the slot's launcher, which is started when there is none. A launcher that died took its task with it; one that
+    /// does not answer is killed, for a task may have stopped it.
     fn run(&mut self, start: &Start, order: &Order) -> Result<Outcome, MachineFault> {
         if self.launcher.is_none() {
-            match Launcher::spawn(&self.setup.launcher, &[], self.folders.slot()) {
+            match Launcher::spawn(&self.setup.launcher, &[], self.folders.slot(), &self.inherited) {
                 Ok(launcher) => self.launcher = Some(launcher),
                 Err(error) => return Err(error.context("a launcher can't be started").message),
             }
         }
         let Some(launcher) = &mut self.launcher else { return Ok(Outcome::Lost) };
-        let stopper = launcher.stopper();
-        order.stop.arm(stopper.clone());
-        let watchdog = start.timeout_ms.map(|limit| {
-            let patience = Duration::from_millis(limit.saturating_add(start.grace_ms)) + LAUNCHER_SLACK;
-            Watchdog::set(patience, stopper, order.stop.clone())
-        });
-        let ended = launcher.run(start, |_| {});
-        drop(watchdog);
+        order.stop.arm(launcher.stopper());
+        let began = Instant::now();
+        let patience = start.timeout_ms.map(|limit| Duration::from_millis(limit.saturating_add(start.grace_ms)) + LAUNCHER_SLACK);
+        // The time in which the task stands still does not count.
+        let is_overdue = || patience.is_some_and(|patience| began.elapsed().saturating_sub(order.stop.stood_still()) >= patience);
+        let ended = launcher.run(start, is_overdue);
         match ended {
             Ok(ended) => {
                 if ended.leftover > 0 {
@@ -300,16 +308,26 @@ impl Runner {
     }
 
     /// Packs what the task said, and why nothing else.
-    fn pack_streams(&self, lease: Lease, why: &str) -> Result<(Packed, KeptBytes), PackError> {
+    fn pack_streams(&mut self, lease: Lease, why: &str) -> Result<(Packed, KeptBytes), PackError> {
         let mut writer = self.writer(lease);
-        let packed = bundle::pack_streams(&self.folders.stdout(), &self.folders.stderr(), why, &mut writer)?;
+        let left = Left { stdout: Some(self.folders.stdout()), stderr: Some(self.folders.stderr()), output: None };
+        let packed = bundle::pack_streams(&left, why, &mut self.press, &mut writer)?;
         Ok((packed, writer.finish()))
     }
 
     /// Packs what the task left.
-    fn pack(&self, lease: Lease) -> Result<(Packed, KeptBytes), PackError> {
+    fn pack(&mut self, lease: Lease, found: Found) -> Result<(Packed, KeptBytes), PackError> {
         let mut writer = self.writer(lease);
-        let packed = bundle::pack(&self.folders.stdout(), &self.folders.stderr(), &self.folders.out(), &mut writer)?;
+        let (stdout, stderr, files) = match found {
+            Found::Printed { stdout, stderr } => (stdout, stderr, false),
+            Found::More => (true, true, true),
+        };
+        let left = Left {
+            stdout: stdout.then_some(self.folders.stdout()),
+            stderr: stderr.then_some(self.folders.stderr()),
+            output: files.then_some(self.folders.out()),
+        };
+        let packed = bundle::pack(&left, &mut self.press, &mut writer)?;
         let names: usize = packed
             .entries
             .iter()
@@ -329,33 +347,4 @@ impl Runner {
 /// By its own exit, which may be this machine's doing.
 fn has_failed(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Exited { code: 1.. } | Outcome::Signalled { .. })
-}
-
-/// Kills a launcher that does not answer: a task may have stopped it. The time in which the task stands still does not count.
-struct Watchdog {
-    cancel: mpsc::Sender<()>,
-}
-
-impl Watchdog {
-    fn set(patience: Duration, stopper: Stopper, switch: Arc<StopSwitch>) -> Self {
-        let (cancel, cancelled) = mpsc::channel::<()>();
-        std::thread::spawn(move || {
-            let began = Instant::now();
-            let mut wait = patience;
-            while cancelled.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let taken = began.elapsed().saturating_sub(switch.stood_still());
-                if taken >= patience {
-                    return stopper.kill_launcher();
-                }
-                wait = (patience - taken).max(WATCHDOG_LOOKS_EVERY);
-            }
-        });
-        Self { cancel }
-    }
-}
-
-impl Drop for Watchdog {
-    fn drop(&mut self) {
-        let _ = self.cancel.send(());
-    }
 }

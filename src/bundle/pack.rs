@@ -18,9 +18,29 @@ use crate::limits::{self, OUTPUT_MAX_BYTES};
 const ENTRY_HEADER_MAX_BYTES: usize = 40;
 const OTHER_HEADER_MAX_BYTES: usize = 64 * 1024;
 
-/// Packs a captured standard output, the last [`limits::STDERR_KEPT_BYTES`] of a captured standard error (either may be missing), and every
-/// regular file below a folder, and writes the packed bytes one behind the other. A symbolic link to a file of the folder is packed as its
-/// content; what is left out stands behind the standard error, with the reason.
+/// Where that lies which an attempt left. What is known to be empty need not be named.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Left<'p> {
+    /// The captured standard output; the file may be missing.
+    pub stdout: Option<&'p Path>,
+    /// The captured standard error; the file may be missing.
+    pub stderr: Option<&'p Path>,
+    /// The output folder.
+    pub output: Option<&'p Path>,
+}
+
+/// What it takes to pack, made when it is first needed (some hundred kilobytes) and kept from one attempt to the next. It does not show in
+/// the packed bytes.
+#[derive(Default)]
+pub struct Press {
+    /// None while it is in use, and after a failure in the midst of a content.
+    deflater: Option<Deflater>,
+    buffer: Vec<u8>,
+}
+
+/// Packs the standard output, the last [`limits::STDERR_KEPT_BYTES`] of the standard error, and every regular file below the output folder,
+/// and writes the packed bytes one behind the other. A symbolic link to a file of the folder is packed as its content; what is left out
+/// stands behind the standard error, with the reason.
 ///
 /// The same contents give the same bytes and the same digest. The digest is a SHA-256 over, for standard output (its name is empty here)
 /// and each file in order: the name's length (u32), the name, the content's length (u64), the content; numbers little endian.
@@ -29,13 +49,15 @@ const OTHER_HEADER_MAX_BYTES: usize = 64 * 1024;
 /// [`PackError::Bad`] if the output folder is missing or can't be read, or holds more than [`limits::OUTPUT_FILES_MAX`] files, a path over
 /// 1024 bytes, folders nested deeper than 64, or more than 64 GiB in all; [`PackError::Io`] if this machine failed, or the writer did.
 /// What was written by then is of no use.
-pub fn pack(stdout: &Path, stderr: &Path, output: &Path, to: &mut impl Write) -> Result<Packed, PackError> {
-    let folder = Folder::list(output)?;
-    let mut packer = Packer::new(to);
-    packer.streams(stdout, stderr, &folder.left_out)?;
-    for found in &folder.files {
-        let (file, len) = folder.open(found)?;
-        packer.content(EntryKind::File(found.name.clone()), file, len)?;
+pub fn pack(left: &Left<'_>, press: &mut Press, to: &mut impl Write) -> Result<Packed, PackError> {
+    let folder = left.output.map(Folder::list).transpose()?;
+    let mut packer = Packer::new(press, to);
+    packer.streams(left, folder.as_ref().map(|folder| folder.left_out.as_slice()).unwrap_or_default())?;
+    if let Some(folder) = &folder {
+        for found in &folder.files {
+            let (file, len) = folder.open(found)?;
+            packer.content(EntryKind::File(found.name.clone()), file, len)?;
+        }
     }
     Ok(packer.finish())
 }
@@ -44,9 +66,9 @@ pub fn pack(stdout: &Path, stderr: &Path, output: &Path, to: &mut impl Write) ->
 ///
 /// # Errors
 /// As for [`pack`].
-pub fn pack_streams(stdout: &Path, stderr: &Path, why: &str, to: &mut impl Write) -> Result<Packed, PackError> {
-    let mut packer = Packer::new(to);
-    packer.streams(stdout, stderr, &[format!("all files: {why}")])?;
+pub fn pack_streams(left: &Left<'_>, why: &str, press: &mut Press, to: &mut impl Write) -> Result<Packed, PackError> {
+    let mut packer = Packer::new(press, to);
+    packer.streams(left, &[format!("all files: {why}")])?;
     Ok(packer.finish())
 }
 
@@ -61,9 +83,8 @@ fn said_of(left_out: &[String]) -> String {
 }
 
 struct Packer<'w, W> {
+    press: &'w mut Press,
     to: &'w mut W,
-    deflater: Deflater,
-    buffer: Vec<u8>,
     digest: Sha256,
     entries: Vec<ResultEntry>,
     total: u64,
@@ -71,18 +92,17 @@ struct Packer<'w, W> {
 }
 
 impl<'w, W: Write> Packer<'w, W> {
-    fn new(to: &'w mut W) -> Self {
-        let buffer = vec![0; limits::DEFLATE_BLOCK_BYTES];
-        let header = OTHER_HEADER_MAX_BYTES;
-        Self { to, deflater: Deflater::new(), buffer, digest: Sha256::new(), entries: Vec::new(), total: 0, header }
+    fn new(press: &'w mut Press, to: &'w mut W) -> Self {
+        Self { press, to, digest: Sha256::new(), entries: Vec::new(), total: 0, header: OTHER_HEADER_MAX_BYTES }
     }
 
     /// Packs the captured streams, and behind them what is said of what was left out.
-    fn streams(&mut self, stdout: &Path, stderr: &Path, left_out: &[String]) -> Result<(), PackError> {
-        if let Some((file, len)) = folder::open_stream(stdout, "standard output")?.filter(|(_, len)| *len > 0) {
+    fn streams(&mut self, left: &Left<'_>, left_out: &[String]) -> Result<(), PackError> {
+        let open = |path: Option<&Path>, name| path.map_or(Ok(None), |path| folder::open_stream(path, name));
+        if let Some((file, len)) = open(left.stdout, "standard output")?.filter(|(_, len)| *len > 0) {
             self.content(EntryKind::Stdout, file, len)?;
         }
-        self.stderr(folder::open_stream(stderr, "standard error")?, &said_of(left_out))
+        self.stderr(open(left.stderr, "standard error")?, &said_of(left_out))
     }
 
     /// Packs the end of a task's standard error, if there is one, and behind it what is to be said.
@@ -103,10 +123,14 @@ impl<'w, W: Write> Packer<'w, W> {
     fn content(&mut self, kind: EntryKind, mut file: impl Read, len: u64) -> Result<(), PackError> {
         self.announce(&kind, len)?;
         let is_hashed = kind != EntryKind::Stderr;
+        let mut deflater = self.press.deflater.take().unwrap_or_else(Deflater::new);
+        if self.press.buffer.is_empty() {
+            self.press.buffer = vec![0; limits::DEFLATE_BLOCK_BYTES];
+        }
         let mut left = len;
         while left > 0 {
-            let room = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let buffer = self.buffer.get_mut(..room).unwrap_or_default();
+            let room = self.press.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let buffer = self.press.buffer.get_mut(..room).unwrap_or_default();
             let read = read_some(&mut file, buffer).map_err(|error| Error::io(label(&kind), &error))?;
             let bytes = buffer.get(..read).unwrap_or_default();
             if bytes.is_empty() {
@@ -115,10 +139,11 @@ impl<'w, W: Write> Packer<'w, W> {
             if is_hashed {
                 self.digest.update(bytes);
             }
-            self.deflater.write(bytes, self.to).map_err(|error| Error::io("packed result", &error))?;
+            deflater.write(bytes, self.to).map_err(|error| Error::io("packed result", &error))?;
             left -= bytes.len() as u64;
         }
-        let deflated = self.deflater.finish(self.to).map_err(|error| Error::io("packed result", &error))?;
+        let deflated = deflater.finish(self.to).map_err(|error| Error::io("packed result", &error))?;
+        self.press.deflater = Some(deflater);
         self.entries.push(ResultEntry { kind, len: deflated.len, packed_len: deflated.packed_len, crc32: deflated.crc32 });
         Ok(())
     }
@@ -208,8 +233,14 @@ mod tests {
         }
 
         fn packed(&self) -> Result<(Packed, Vec<u8>), PackError> {
+            self.packed_with(&mut Press::default())
+        }
+
+        fn packed_with(&self, press: &mut Press) -> Result<(Packed, Vec<u8>), PackError> {
+            let (stdout, stderr, output) = (self.0.path().join("stdout"), self.0.path().join("stderr"), self.output());
+            let left = Left { stdout: Some(&stdout), stderr: Some(&stderr), output: Some(&output) };
             let mut bytes = Vec::new();
-            let packed = pack(&self.0.path().join("stdout"), &self.0.path().join("stderr"), &self.output(), &mut bytes)?;
+            let packed = pack(&left, press, &mut bytes)?;
             assert_eq!(packed.packed_len(), Some(bytes.len() as u64));
             check_packed(&packed).unwrap();
             Ok((packed, bytes))
@@ -265,6 +296,26 @@ mod tests {
         silent.prints("stdout", "").prints("stderr", "");
         assert_eq!(silent.packed().unwrap(), Slot::new().packed().unwrap());
         assert!(silent.packed().unwrap().0.digest.is_some());
+        let unnamed = pack(&Left::default(), &mut Press::default(), &mut Vec::new()).unwrap();
+        assert_eq!(silent.packed().unwrap().0, unnamed, "what is empty need not be looked at");
+    }
+
+    #[test]
+    fn what_was_packed_before_does_not_show() {
+        let mut press = Press::default();
+        let slots = [("", "x"), ("a", ""), ("out", "file"), ("a", "")].map(|(printed, content)| {
+            let slot = Slot::new();
+            slot.prints("stdout", printed.repeat(70_000)).prints("stderr", printed).leaves("f", content.repeat(40_000));
+            slot
+        });
+        for slot in &slots {
+            // One that fails in the midst of a content, with half of it in the press.
+            let path = slot.leaves("long", "x".repeat(200_000)).output().join("long");
+            let mut to = Vec::new();
+            let mut packer = Packer::new(&mut press, &mut to);
+            assert!(packer.content(EntryKind::File("long".into()), File::open(&path).unwrap(), 300_000).is_err());
+            assert_eq!(slot.packed_with(&mut press).unwrap(), slot.packed().unwrap());
+        }
     }
 
     #[test]
@@ -435,7 +486,8 @@ mod tests {
         let slot = Slot::new();
         let path = slot.leaves("f", "12345").output().join("f");
         let mut to = Vec::new();
-        let mut packer = Packer::new(&mut to);
+        let mut press = Press::default();
+        let mut packer = Packer::new(&mut press, &mut to);
         packer.content(EntryKind::File("f".into()), File::open(&path).unwrap(), 3).unwrap();
         let shrunk = packer.content(EntryKind::File("f".into()), File::open(&path).unwrap(), 9).unwrap_err();
         assert_eq!(packer.finish().entries[0].len, 3);
@@ -447,7 +499,9 @@ mod tests {
         let slot = Slot::new();
         slot.prints("stdout", "text");
         let full = &mut &mut [0u8; 3][..];
-        let error = pack(&slot.0.path().join("stdout"), Path::new("/none"), &slot.output(), full).unwrap_err();
+        let (stdout, output) = (slot.0.path().join("stdout"), slot.output());
+        let left = Left { stdout: Some(&stdout), stderr: Some(Path::new("/none")), output: Some(&output) };
+        let error = pack(&left, &mut Press::default(), full).unwrap_err();
         assert!(matches!(error, PackError::Io(_)));
     }
 

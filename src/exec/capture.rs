@@ -2,9 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::Stdio;
 
 use rustix::fs::OFlags;
 
@@ -22,17 +22,16 @@ struct Output {
 }
 
 impl Capture {
-    /// Creates or truncates both files; an error is one line.
+    /// Creates or empties both files; an error is one line.
     pub fn open(start: &Start) -> Result<Self, String> {
         let stdout = Output::open("standard output", &start.stdout, start.stdout_max_bytes)?;
         let stderr = Output::open("standard error", &start.stderr, start.stderr_max_bytes)?;
         Ok(Self { outputs: [stdout, stderr] })
     }
 
-    /// Standard output and error for a process.
-    pub fn handles(&self) -> io::Result<[Stdio; 2]> {
-        let [stdout, stderr] = &self.outputs;
-        Ok([stdout.file.try_clone()?.into(), stderr.file.try_clone()?.into()])
+    /// Standard output and error for a process, as long as this lives.
+    pub fn descriptors(&self) -> [RawFd; 2] {
+        self.outputs.each_ref().map(|output| output.file.as_raw_fd())
     }
 
     /// Which of them is too large, in one line.
@@ -48,19 +47,19 @@ impl Capture {
 
 impl Output {
     /// Not through a symbolic link: the name stands in a folder that tasks can write to. Not appending: some programs seek in their output.
+    /// Cut only if there is something: even to cut off nothing changes the file, and some file systems then bring it to the disk when it is closed.
     fn open(what: &'static str, path: &Path, max_bytes: u64) -> Result<Self, String> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32);
-        let file = options.open(path).map_err(|error| format!("{what} {}: {}", path.display(), plain(&error)))?;
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+        let opened = options.open(path).and_then(|file| if file.metadata()?.len() > 0 { file.set_len(0).map(|()| file) } else { Ok(file) });
+        let file = opened.map_err(|error| format!("{what} {}: {}", path.display(), plain(&error)))?;
         Ok(Self { what, file, max_bytes })
     }
 }
 
 /// Standard input for a process; an error is one line.
-pub(super) fn open_input(path: Option<&Path>) -> Result<Stdio, String> {
-    let Some(path) = path else { return Ok(Stdio::null()) };
-    let file = File::open(path).map_err(|error| format!("standard input {}: {}", path.display(), plain(&error)))?;
-    Ok(file.into())
+pub(super) fn open_input(path: &Path) -> Result<File, String> {
+    File::open(path).map_err(|error| format!("standard input {}: {}", path.display(), plain(&error)))
 }
 
 /// An I/O error without its number, in lowercase.

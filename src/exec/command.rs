@@ -1,12 +1,7 @@
 //! A job's command: an argument vector with placeholders, checked when it is submitted, expanded when a task starts.
 //!
 //! Only exact known placeholders are replaced; every other brace belongs to the command (awk, jq). What was put in is not looked at again.
-//! Pure, but for [`resolve_program`].
-
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use rustix::fs::{Access, access};
+//! Pure.
 
 use crate::domain::{Error, SplitRule};
 use crate::limits::{COMMAND_MAX_BYTES, NAME_MAX_BYTES};
@@ -115,61 +110,11 @@ fn check_shared_files(arg: &str, with_names: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The absolute path of a program: looked up in `path_env` as a shell does, or, if it contains a slash, relative to `cwd` (absolute).
-///
-/// Empty and relative parts of the PATH mean folders below `cwd`. The result may contain `.` and `..`, and is not free of symbolic links:
-/// some programs act by the name they are called by.
-pub fn resolve_program(name: &str, path_env: &str, cwd: &Path) -> Result<PathBuf, Error> {
-    if name.contains('/') {
-        return executable(&cwd.join(name)).map_err(|fault| match fault {
-            Fault::Missing => Error::not_found(format!("`{name}` does not exist")),
-            Fault::Folder => Error::invalid(format!("`{name}` is a folder, not a program")),
-            Fault::NotExecutable => Error::invalid(format!("`{name}` is not executable: use `chmod +x`, or start it with its interpreter")),
-        });
-    }
-    let mut not_executable = None;
-    for folder in path_env.split(':').filter(|_| !name.is_empty()) {
-        let candidate = cwd.join(folder).join(name);
-        match executable(&candidate) {
-            Ok(path) => return Ok(path),
-            Err(Fault::NotExecutable) => not_executable = not_executable.or(Some(candidate)),
-            Err(Fault::Missing | Fault::Folder) => {}
-        }
-    }
-    Err(match not_executable {
-        Some(path) => Error::invalid(format!("`{name}` was found in PATH as {}, but is not executable", path.display())),
-        None => Error::not_found(format!("`{name}` was not found in PATH")),
-    })
-}
-
-/// Why a path is no program.
-enum Fault {
-    Missing,
-    Folder,
-    NotExecutable,
-}
-
-fn executable(path: &Path) -> Result<PathBuf, Fault> {
-    let meta = fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::PermissionDenied => Fault::NotExecutable,
-        _ => Fault::Missing,
-    })?;
-    if meta.is_dir() {
-        return Err(Fault::Folder);
-    }
-    if !meta.is_file() || access(path, Access::EXEC_OK).is_err() {
-        return Err(Fault::NotExecutable);
-    }
-    Ok(path.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::script;
     use super::*;
-    use crate::domain::ErrorKind;
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| word.to_string()).collect()
@@ -237,28 +182,5 @@ mod tests {
         assert_eq!(refusal(&["a", "{with:ref}"]), "`{with:ref}` names no shared file of the job (known: ref.fa, b)");
         check(&words(&["a", "{with:ref.fa}{with:b}", "{with:open", "{print}"]), &["ref.fa", "b"]).unwrap();
         check(&["x".repeat(COMMAND_MAX_BYTES - 1)], &[]).unwrap();
-    }
-
-    #[test]
-    fn a_program_is_found_as_a_shell_finds_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        for folder in ["one", "two", "one/tool"] {
-            fs::create_dir(at(folder)).unwrap();
-        }
-        script(&at("two/tool"), "#!/bin/sh\n");
-        fs::write(at("one/data"), "").unwrap();
-        let path_env = format!("{}:two", at("one").display());
-        let resolve = |name: &str| resolve_program(name, &path_env, dir.path());
-        assert_eq!(resolve("tool").unwrap(), at("two/tool"));
-        assert_eq!(resolve("./two/tool").unwrap(), at("./two/tool"));
-        assert_eq!(resolve(at("two/tool").to_str().unwrap()).unwrap(), at("two/tool"));
-        let refusal = |name: &str| resolve(name).unwrap_err();
-        assert_eq!(refusal("foo"), Error::not_found("`foo` was not found in PATH"));
-        assert_eq!(refusal("").kind, ErrorKind::NotFound);
-        assert!(refusal("data").message.ends_with("one/data, but is not executable"));
-        assert!(refusal("./one/data").message.starts_with("`./one/data` is not executable"));
-        assert_eq!(refusal("./one").message, "`./one` is a folder, not a program");
-        assert_eq!(refusal("./no").message, "`./no` does not exist");
     }
 }

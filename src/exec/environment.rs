@@ -62,19 +62,19 @@ impl TaskVariables<'_> {
     }
 }
 
-/// The whole environment of a task, sorted, each name once; what comes later in the title of this file wins.
+/// What tasks find of `base` (the worker's own, as from `std::env::vars_os`), whatever job they belong to.
 ///
-/// Of `base` (the worker's, as from `std::env::vars_os`) variables that are not UTF-8 are left out, and so are `MILLPOND_…` and `PWD`.
-pub fn task_env(
-    base: impl IntoIterator<Item = (OsString, OsString)>,
-    spec: &[(String, String)],
-    own: &TaskVariables<'_>,
-) -> Vec<(String, String)> {
+/// Variables that are not UTF-8 are left out, and so are `MILLPOND_…` and `PWD`.
+pub fn inherited_env(base: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
     let base = base.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let inherited = base.filter(|(name, _)| !name.starts_with(OURS) && !OF_THE_FOLDER.contains(&name.as_str()));
-    let threads = own.threads();
+    base.filter(|(name, _)| !name.starts_with(OURS) && !OF_THE_FOLDER.contains(&name.as_str())).collect()
+}
+
+/// What a task finds besides, or instead of, what it inherits; sorted, each name once. What comes later in the title of this file wins.
+pub fn task_env(inherited: &[(String, String)], spec: &[(String, String)], own: &TaskVariables<'_>) -> Vec<(String, String)> {
+    let threads = own.threads().filter(|(name, _)| inherited.iter().all(|(inherited, _)| inherited != name));
     let own = own.pairs().map(|(name, value)| (name.to_owned(), value));
-    let env: BTreeMap<String, String> = threads.into_iter().chain(inherited).chain(spec.iter().cloned()).chain(own).collect();
+    let env: BTreeMap<String, String> = threads.into_iter().chain(spec.iter().cloned()).chain(own).collect();
     env.into_iter().collect()
 }
 
@@ -115,7 +115,9 @@ mod tests {
         let base = base.into_iter().map(|(name, value)| (name.into(), value.into())).chain([odd]);
         let needs = Resources::default();
         let own = of_task(&needs, None);
-        let env = task_env(base, &[pair("LANG", "de"), pair("MILLPOND_JOB", "lie"), pair("MILLPOND_HEAD", "given")], &own);
+        let inherited = inherited_env(base);
+        assert_eq!(inherited, [pair("PATH", "/bin"), pair("LANG", "C")]);
+        let env = task_env(&inherited, &[pair("LANG", "de"), pair("MILLPOND_JOB", "lie"), pair("MILLPOND_HEAD", "given")], &own);
         let expected = [
             pair("LANG", "de"),
             pair("MILLPOND_ATTEMPT", "1"),
@@ -125,7 +127,6 @@ mod tests {
             pair("MILLPOND_JOB", "j7"),
             pair("MILLPOND_OUTPUT", "/o"),
             pair("MILLPOND_TASK", "j7.4"),
-            pair("PATH", "/bin"),
         ];
         assert_eq!(env, expected);
     }
@@ -138,10 +139,10 @@ mod tests {
     fn a_task_is_told_what_is_its_own() {
         let needs = Resources { cpus: 4, mem_bytes: 1 << 30, gpus: 2, ..Resources::default() };
         let told = |base: &[(&str, &str)], spec: &[(String, String)], needs: &Resources, gpus: Option<&[u32]>| {
-            let base: Vec<_> = base.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
-            let env = task_env(base, spec, &of_task(needs, gpus));
+            let base: Vec<_> = base.iter().map(|(name, value)| pair(name, value)).collect();
+            let env = task_env(&base, spec, &of_task(needs, gpus));
             let about = ["CUDA_VISIBLE_DEVICES", "MILLPOND_CPUS", "MILLPOND_GPUS", "MILLPOND_MEM_BYTES", "OMP_NUM_THREADS"];
-            about.map(|name| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or("unset".into()))
+            about.map(|name| env.iter().chain(&base).find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or("unset".into()))
         };
         assert_eq!(told(&[], &[], &needs, Some(&[0, 3])), ["0,3", "4", "0,3", "1073741824", "4"]);
         let nothing = Resources::default();

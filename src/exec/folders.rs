@@ -15,10 +15,12 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::{Errno, Result as SysResult};
+use rustix::path::Arg;
 
 use super::trash::{TRASH, Trash, is_real, make_folder, open_folder};
+use super::watched::{Watched, is};
 use crate::domain::Error;
 
 const WORK: &CStr = c"work";
@@ -30,11 +32,34 @@ const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
 /// The folders of one slot.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SlotFolders {
     root: PathBuf,
-    slot: PathBuf,
     name: CString,
+    slot: Watched,
+    work: Watched,
+    out: Watched,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+/// What lies in a slot's folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing but what was printed, in files that the next task can use as well.
+    Printed {
+        /// Something is in the standard output.
+        stdout: bool,
+        /// Something is in the standard error.
+        stderr: bool,
+    },
+    /// Something else; or they can't be looked at.
+    More,
+}
+
+impl Found {
+    /// The next task can't tell that there was one before.
+    pub const NOTHING: Self = Self::Printed { stdout: false, stderr: false };
 }
 
 impl SlotFolders {
@@ -45,70 +70,90 @@ impl SlotFolders {
         }
         let name = format!("slot-{slot_no}");
         let slot = root.join(&name);
-        let name = CString::new(name).map_err(|_| Error::internal("a number holds a NUL character"))?;
-        let folders = Self { root: root.to_owned(), slot, name };
+        let mut folders = Self {
+            root: root.to_owned(),
+            name: CString::new(name).map_err(|_| Error::internal("a number holds a NUL character"))?,
+            work: Watched::new(slot.join("work"), &[]),
+            out: Watched::new(slot.join("out"), &[]),
+            stdout: slot.join("stdout"),
+            stderr: slot.join("stderr"),
+            slot: Watched::new(slot, &[WORK, OUT, STDOUT, STDERR]),
+        };
         folders.reset()?;
+        // The first of two looks, from which on they are known.
+        folders.look();
         Ok(folders)
     }
 
     /// The folder of all of them.
     pub fn slot(&self) -> &Path {
-        &self.slot
+        self.slot.path()
     }
 
     /// A task's working folder.
-    pub fn work(&self) -> PathBuf {
-        self.slot.join("work")
+    pub fn work(&self) -> &Path {
+        self.work.path()
     }
 
     /// A task's output folder.
-    pub fn out(&self) -> PathBuf {
-        self.slot.join("out")
+    pub fn out(&self) -> &Path {
+        self.out.path()
     }
 
     /// Where a task's standard output goes.
-    pub fn stdout(&self) -> PathBuf {
-        self.slot.join("stdout")
+    pub fn stdout(&self) -> &Path {
+        &self.stdout
     }
 
     /// Where a task's standard error goes.
-    pub fn stderr(&self) -> PathBuf {
-        self.slot.join("stderr")
+    pub fn stderr(&self) -> &Path {
+        &self.stderr
     }
 
-    /// Makes them as new, after a task whose result has been taken in. A few system calls where nothing was left.
+    /// What lies there. Five system calls, if nothing was done to the folders for some seconds.
+    pub fn look(&mut self) -> Found {
+        // What can't be looked at is a matter for a reset.
+        self.try_look().unwrap_or(Found::More)
+    }
+
+    fn try_look(&mut self) -> SysResult<Found> {
+        for folder in [&mut self.slot, &mut self.work, &mut self.out] {
+            if !folder.is_as_new(FOLDER_MODE)? {
+                return Ok(Found::More);
+            }
+        }
+        Ok(match (printed(CWD, &self.stdout)?, printed(CWD, &self.stderr)?) {
+            (Some(stdout), Some(stderr)) => Found::Printed { stdout, stderr },
+            _ => Found::More,
+        })
+    }
+
+    /// Makes them as new, if that is what lies there.
+    ///
+    /// # Errors
+    /// As for [`reset`](Self::reset).
+    pub fn clean(&self, found: Found) -> Result<(), Error> {
+        let cut = |printed: bool, path: &Path| if printed { cut(CWD, path) } else { Ok(()) };
+        match found {
+            Found::Printed { stdout, stderr } => {
+                cut(stdout, &self.stdout).and_then(|()| cut(stderr, &self.stderr)).or_else(|_| self.reset())
+            }
+            Found::More => self.reset(),
+        }
+    }
+
+    /// Makes them as new, after a task whose result has been taken in, whatever it left.
     ///
     /// An error means that the slot can't be used. What merely can't be removed (another user's, immutable) is logged and stays in the
     /// trash, to be tried again by the next call that finds it.
     pub fn reset(&self) -> Result<(), Error> {
         fs::create_dir_all(&self.root).map_err(|error| Error::io(&self.root, &error))?;
-        self.reset_slot().map_err(|errno| Error::io(&self.slot, &io::Error::from(errno)))
-    }
-
-    /// Whether a task that starts now finds all as new; a few system calls less than [`reset`](Self::reset).
-    pub fn are_as_new(&self) -> bool {
-        // What can't be looked at is a matter for a reset.
-        self.look().unwrap_or(false)
-    }
-
-    fn look(&self) -> SysResult<bool> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let slot = openat(rustix::fs::CWD, &self.slot, flags, Mode::empty())?;
-        let mut folders = 0;
-        for entry in Dir::read_from(&slot)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if is_real(name) && !is_as_new(slot.as_fd(), name)? {
-                return Ok(false);
-            }
-            folders += usize::from(name == WORK || name == OUT);
-        }
-        Ok(folders == 2)
+        self.reset_slot().map_err(|errno| Error::io(self.slot(), &io::Error::from(errno)))
     }
 
     /// Whether the disk has room for so many bytes, and takes and keeps them; what is tried is removed.
     pub fn probe(&self, bytes: u64) -> Result<(), Error> {
-        let path = self.slot.join("probe");
+        let path = self.slot().join("probe");
         // Nothing that lies there by this name is written to.
         let tried = fs::File::create_new(&path).and_then(|mut file| {
             file.write_all(&vec![0; bytes as usize])?;
@@ -116,16 +161,16 @@ impl SlotFolders {
         });
         // It goes with the next reset if not now.
         let _ = fs::remove_file(&path);
-        tried.map_err(|error| Error::io(&self.slot, &error))
+        tried.map_err(|error| Error::io(self.slot(), &error))
     }
 
     /// Bytes that are free on the disk; without end where it does not say.
     pub fn free_bytes(&self) -> u64 {
-        rustix::fs::statvfs(&self.slot).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+        rustix::fs::statvfs(self.slot()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     fn reset_slot(&self) -> SysResult<()> {
-        let root = openat(rustix::fs::CWD, &self.root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let root = openat(CWD, &self.root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         make_folder(root.as_fd(), &self.name)?;
         let slot = open_folder(root.as_fd(), &*self.name)?;
         let slot = slot.as_fd();
@@ -140,7 +185,7 @@ impl SlotFolders {
         make_folder(slot, WORK)?;
         make_folder(slot, OUT)?;
         if let Some(Err(errno)) = trash.map(|trash| trash.empty(slot)) {
-            tracing::warn!(folder = %self.slot.display(), error = %errno, "what a task left can't be removed; it stays in the trash");
+            tracing::warn!(folder = %self.slot().display(), error = %errno, "what a task left can't be removed; it stays in the trash");
         }
         Ok(())
     }
@@ -155,22 +200,41 @@ fn throw_away(slot: BorrowedFd<'_>, name: &CStr, trash: &mut Option<Trash>) -> S
     if name == TRASH { Ok(()) } else { trash.take(slot, name) }
 }
 
-/// Whether the next task can't tell that there was one before.
+/// Whether the next task can't tell that there was one before; what it printed is cut off.
 fn is_as_new(slot: BorrowedFd<'_>, name: &CStr) -> SysResult<bool> {
+    if name == STDOUT || name == STDERR {
+        return match printed(slot, name)? {
+            Some(true) => cut(slot, name).map(|()| true),
+            Some(false) => Ok(true),
+            None => Ok(false),
+        };
+    }
     let stat = match statat(slot, name, AtFlags::SYMLINK_NOFOLLOW) {
         // Removed since the folder was read; or a name of the trash's, seen while it came and went.
         Err(Errno::NOENT) => return Ok(true),
         result => result?,
     };
-    if name == WORK || name == OUT {
-        return Ok(is(&stat, FileType::Directory, FOLDER_MODE) && is_empty(slot, name)?);
-    }
-    // A second link would make it part of some task's output.
-    Ok((name == STDOUT || name == STDERR) && is(&stat, FileType::RegularFile, FILE_MODE) && stat.st_nlink == 1 && stat.st_size == 0)
+    Ok((name == WORK || name == OUT) && is(&stat, FileType::Directory, FOLDER_MODE) && is_empty(slot, name)?)
 }
 
-fn is(stat: &Stat, kind: FileType, mode: u32) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == kind && stat.st_mode & 0o7777 == mode
+/// Whether something is in an output's file; none if it is no file that a task can use after another one.
+fn printed<P: Arg>(at: BorrowedFd<'_>, name: P) -> SysResult<Option<bool>> {
+    match statat(at, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(Some(false)),
+        Err(errno) => Err(errno),
+        // A second link would make it part of some task's output.
+        Ok(stat) if is(&stat, FileType::RegularFile, FILE_MODE) && stat.st_nlink == 1 => Ok(Some(stat.st_size > 0)),
+        Ok(_) => Ok(None),
+    }
+}
+
+/// Empties an output's file where it is: to make another one takes three times as long.
+///
+/// It is closed at once, before anything is written to it: a file that was cut while it was open is brought to the disk when it is closed, by
+/// some file systems (`auto_da_alloc` of ext4), and each task would wait for it.
+fn cut<P: Arg>(at: BorrowedFd<'_>, name: P) -> SysResult<()> {
+    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    openat(at, name, flags, Mode::empty()).map(drop)
 }
 
 fn is_empty(slot: BorrowedFd<'_>, name: &CStr) -> SysResult<bool> {
@@ -203,36 +267,40 @@ mod tests {
         }
 
         /// Does what a task could do, in its working folder; then resets, and all must be as new.
-        fn after(self, script: &str) -> Self {
-            let status = Command::new("/bin/sh").args(["-ec", script]).current_dir(self.folders.work()).status().unwrap();
-            assert!(status.success(), "{script}");
-            assert_eq!(self.folders.are_as_new(), script == ":", "{script}");
+        fn after(mut self, script: &str) -> Self {
+            self.does(script);
+            assert_eq!(self.folders.look() == Found::NOTHING, script == ":", "{script}");
             self.folders.reset().unwrap();
             self.is_as_new();
             self
         }
 
-        fn is_as_new(&self) {
+        fn does(&self, script: &str) {
+            let status = Command::new("/bin/sh").args(["-ec", script]).current_dir(self.folders.work()).status().unwrap();
+            assert!(status.success(), "{script}");
+        }
+
+        fn is_as_new(&mut self) {
             let mut names: Vec<_> = fs::read_dir(self.folders.slot()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             names.retain(|name| name != "stdout" && name != "stderr");
             names.sort();
             assert_eq!(names, ["out", "work"]);
             for folder in [self.folders.work(), self.folders.out()] {
-                let meta = fs::symlink_metadata(&folder).unwrap();
+                let meta = fs::symlink_metadata(folder).unwrap();
                 assert!(meta.is_dir() && meta.permissions().mode() & 0o7777 == 0o700);
-                assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+                assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
             }
             for file in [self.folders.stdout(), self.folders.stderr()] {
-                assert!(fs::symlink_metadata(&file).map_or(true, |meta| meta.is_file() && meta.len() == 0 && meta.nlink() == 1));
+                assert!(fs::symlink_metadata(file).map_or(true, |meta| meta.is_file() && meta.len() == 0 && meta.nlink() == 1));
             }
-            assert!(self.folders.are_as_new());
+            assert_eq!(self.folders.look(), Found::NOTHING);
         }
     }
 
     #[test]
     fn folders_that_were_not_used_stay_the_same() {
         let place = Place::new();
-        let inode = |path: PathBuf| fs::metadata(path).unwrap().ino();
+        let inode = |path: &Path| fs::metadata(path).unwrap().ino();
         let before = [inode(place.folders.work()), inode(place.folders.out())];
         let place = place.after(":");
         assert_eq!(before, [inode(place.folders.work()), inode(place.folders.out())]);
@@ -261,7 +329,7 @@ mod tests {
         fs::create_dir(&precious).unwrap();
         fs::write(precious.join("file"), "x").unwrap();
         fs::set_permissions(&precious, fs::Permissions::from_mode(0o755)).unwrap();
-        let place = place
+        let mut place = place
             .after("ln -s ../../../precious a; mkdir b; ln -s ../../../../precious/file b/c")
             .after("rmdir ../work; ln -s ../../precious ../work; rmdir ../out; ln -s ../../precious ../out")
             .after("ln -sf ../../precious/file ../stdout; ln -sfn ../../precious ../trash")
@@ -285,6 +353,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_printed_is_cut_where_it_is() {
+        let mut place = Place::new();
+        place.does("umask 077; echo out > ../stdout; : > ../stderr");
+        let inode = fs::metadata(place.folders.stdout()).unwrap().ino();
+        for (script, printed) in [(":", (true, false)), ("echo err > ../stderr", (false, true)), ("echo out > ../stdout", (true, false))] {
+            place.does(script);
+            let found = place.folders.look();
+            assert_eq!(found, Found::Printed { stdout: printed.0, stderr: printed.1 });
+            place.folders.clean(found).unwrap();
+            place.is_as_new();
+        }
+        place.does("echo out > ../stdout");
+        place.folders.reset().unwrap();
+        place.is_as_new();
+        assert_eq!(fs::metadata(place.folders.stdout()).unwrap().ino(), inode);
+    }
+
+    #[test]
+    fn an_output_that_became_something_else_since_the_look_is_made_anew() {
+        let mut place = Place::new();
+        place.does("umask 077; echo out > ../stdout; echo precious > ../../precious");
+        let found = place.folders.look();
+        place.does("ln -sf ../precious ../stdout");
+        place.folders.clean(found).unwrap();
+        place.is_as_new();
+        assert_eq!(fs::read_to_string(place.root.path().join("slots/precious")).unwrap(), "precious\n");
+    }
+
+    #[test]
     fn an_output_that_is_linked_elsewhere_is_not_used_again() {
         let place = Place::new().after(": > ../stdout; chmod 600 ../stdout; ln ../stdout ../../kept");
         assert!(!place.folders.stdout().exists());
@@ -292,8 +389,8 @@ mod tests {
 
     #[test]
     fn a_tree_deeper_than_any_path_is_removed() {
-        let place = Place::new();
-        let mut at = openat(rustix::fs::CWD, place.folders.work(), OFlags::PATH, Mode::empty()).unwrap();
+        let mut place = Place::new();
+        let mut at = openat(CWD, place.folders.work(), OFlags::PATH, Mode::empty()).unwrap();
         for _ in 0..2000 {
             rustix::fs::mkdirat(&at, "d", Mode::RWXU).unwrap();
             at = openat(&at, "d", OFlags::PATH, Mode::empty()).unwrap();

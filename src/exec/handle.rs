@@ -1,5 +1,6 @@
 //! The worker's end of a launcher: runs tasks one after the other, blocking.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -15,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::launcher::LAUNCHER_ARG;
 use super::line::{Line, Stopper};
 use super::orphans::{reap_launcher, spawn_launcher};
-use super::protocol::{End, Ended, Event, Frames, Request, Start, encode};
+use super::protocol::{Answer, End, Ended, Frames, Request, Start, encode};
 use super::tree::ended_within;
 use crate::domain::Error;
 use crate::limits;
@@ -24,13 +25,13 @@ use crate::limits;
 const EXIT_TIMEOUT: Duration = limits::KILL_TIMEOUT.saturating_add(Duration::from_secs(2));
 /// How often it is looked at whether a launcher stands still while its task runs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// One read of events.
-const READ_BYTES: usize = 4096;
+/// One read of answers.
+const READ_BYTES: usize = 1024;
 
 /// A launcher process. Dropping it ends its task and the process; that blocks, mostly for milliseconds, at most twelve seconds.
 pub struct Launcher {
     child: Child,
-    events: ChildStdout,
+    answers: ChildStdout,
     frames: Frames,
     line: Arc<Line>,
     /// Of the next task.
@@ -55,29 +56,29 @@ impl From<LauncherDied> for Error {
 }
 
 impl Launcher {
-    /// Starts `exe __launcher extra_args…` in `dir`, in a process group of its own and with an empty environment: what the worker's
-    /// environment holds (a token) is no business of tasks.
+    /// Starts `exe __launcher extra_args…` in `dir`, in a process group of its own, with an environment that all its tasks find, besides
+    /// what each is told: a task can read its launcher's, too, and what else the worker's holds (a token) is no business of tasks.
     ///
     /// `exe` must be absolute and call [`launcher_main`](super::launcher_main) when its first argument is [`LAUNCHER_ARG`];
     /// `/proc/self/exe` stays right when the binary is replaced on disk.
-    pub fn spawn(exe: &Path, extra_args: &[&str], dir: &Path) -> Result<Self, Error> {
+    pub fn spawn(exe: &Path, extra_args: &[&str], dir: &Path, env: &[(String, String)]) -> Result<Self, Error> {
         if !exe.is_absolute() {
             return Err(Error::invalid(format!("launcher `{}`: give an absolute path", exe.display())));
         }
         let mut command = Command::new(exe);
-        command.arg(LAUNCHER_ARG).args(extra_args).current_dir(dir);
+        command.arg(LAUNCHER_ARG).args(extra_args).current_dir(dir).env_clear().envs(env.iter().cloned());
         Self::start(command).map_err(|error| Error::io(exe, &error))
     }
 
     /// Starts any command that speaks the protocol.
     pub(super) fn start(mut command: Command) -> io::Result<Self> {
-        command.env_clear().process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = spawn_launcher(&mut command)?;
         let parts = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
         match (parts, child.stdin.take(), child.stdout.take()) {
-            (Ok(pidfd), Some(requests), Some(events)) => {
+            (Ok(pidfd), Some(requests), Some(answers)) => {
                 let line = Arc::new(Line::new(pidfd, requests));
-                Ok(Self { child, events, frames: Frames::default(), line, seq: 1 })
+                Ok(Self { child, answers, frames: Frames::default(), line, seq: 1 })
             }
             (pidfd, ..) => {
                 // Its input is closed by now, so it ends by itself; this makes sure.
@@ -98,14 +99,15 @@ impl Launcher {
         Stopper::new(&self.line, self.seq)
     }
 
-    /// Runs one task to its end; `on_started` gets its process number. When this returns, everything below the launcher is gone (but
-    /// for `leftover`). What can't be started is an `Ended` too.
-    pub fn run(&mut self, start: &Start, on_started: impl FnOnce(u32)) -> Result<Ended, LauncherDied> {
+    /// Runs one task to its end. When this returns, everything below the launcher is gone (but for `leftover`). What can't be started is an
+    /// `Ended` too. Where `is_overdue` says so, in the first second or later,
+    /// the launcher is killed: a task can make it deaf.
+    pub fn run(&mut self, start: &Start, is_overdue: impl Fn() -> bool) -> Result<Ended, LauncherDied> {
         let seq = self.seq;
         self.seq += 1;
-        let ended = match encode(&Request::Start { seq, start: start.clone() }) {
+        let ended = match encode(&Request::Start { seq, start: Cow::Borrowed(start) }) {
             Ok(frame) => match self.line.begin(seq, &frame) {
-                Ok(true) => self.until_end(seq, on_started),
+                Ok(true) => self.until_end(seq, is_overdue),
                 Ok(false) => Ok(Ended::without_process(End::NotStarted, true)),
                 Err(error) => Err(format!("it can't be told to start: {error}")),
             },
@@ -118,32 +120,20 @@ impl Launcher {
         })
     }
 
-    /// Reads events up to the task's end; an error is one line.
-    fn until_end(&mut self, seq: u64, on_started: impl FnOnce(u32)) -> Result<Ended, String> {
-        let mut on_started = Some(on_started);
-        loop {
-            match self.next_event()? {
-                Event::Started { seq: of, pid } if of == seq => {
-                    if let Some(on_started) = on_started.take() {
-                        on_started(pid);
-                    }
-                }
-                Event::Ended { seq: of, ended } if of == seq => return Ok(ended),
-                other => return Err(format!("it speaks of another task than {seq}: {other:?}")),
-            }
-        }
-    }
-
-    fn next_event(&mut self) -> Result<Event, String> {
+    /// Waits for the task's end; an error is one line.
+    fn until_end(&mut self, seq: u64, is_overdue: impl Fn() -> bool) -> Result<Ended, String> {
         let mut piece = [0; READ_BYTES];
         loop {
-            if let Some(event) = self.frames.next().map_err(|error| error.message)? {
-                return Ok(event);
+            if let Some(answer) = self.frames.next::<Answer>().map_err(|error| error.message)? {
+                return if answer.seq == seq { Ok(answer.ended) } else { Err(format!("it speaks of another task than {seq}: {answer:?}")) };
             }
-            if !self.event_waits()? {
+            if !self.answer_waits()? {
+                if is_overdue() {
+                    self.line.kill_launcher();
+                }
                 continue;
             }
-            match self.events.read(&mut piece) {
+            match self.answers.read(&mut piece) {
                 Ok(0) => return Err("it ended its output".into()),
                 Ok(len) => self.frames.push(piece.get(..len).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -153,8 +143,8 @@ impl Launcher {
     }
 
     /// Blocks; whether there is something to read. Its death counts even if somebody else holds its output open: a task could.
-    fn event_waits(&self) -> Result<bool, String> {
-        let mut fds = [PollFd::new(&self.events, PollFlags::IN), PollFd::new(&self.line.pidfd, PollFlags::IN)];
+    fn answer_waits(&self) -> Result<bool, String> {
+        let mut fds = [PollFd::new(&self.answers, PollFlags::IN), PollFd::new(&self.line.pidfd, PollFlags::IN)];
         match poll(&mut fds, Timespec::try_from(LOOK_EVERY).ok().as_ref()) {
             Ok(0) => {
                 self.line.rouse();
@@ -243,23 +233,32 @@ mod tests {
         let late = slot.launcher.stopper();
         assert_eq!(slot.run("exit 4").end, End::Exited { code: 4 });
         late.kill();
-        let start = slot.shell("exit 5");
-        let ended = slot.launcher.run(&start, |_| {
+        let start = slot.shell(": > ready; while [ ! -e go ]; do sleep 0.01; done; exit 5");
+        let go = slot.dir.join("go");
+        let ended = slot.run_until_ready(&start, || {
             stopper.kill();
             late.kill();
+            std::fs::write(go, "").unwrap();
         });
         let ended = ended.unwrap();
         assert_eq!((ended.end, ended.stopped), (End::Exited { code: 5 }, false));
     }
 
     #[test]
-    fn a_stop_as_soon_as_it_started_counts() {
+    fn a_stop_counts_whatever_moment_of_the_start_it_meets() {
         let mut slot = Slot::new();
-        for _ in 0..20 {
+        for round in 0..40 {
             let start = slot.shell("sleep 300");
             let stopper = slot.launcher.stopper();
-            let ended = slot.launcher.run(&start, |_| stopper.kill()).unwrap();
-            assert_eq!((ended.end, ended.stopped), (End::Signalled { signal: 9 }, true));
+            let ended = std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    std::thread::sleep(Duration::from_micros(50 * round));
+                    stopper.kill();
+                });
+                slot.launcher.run(&start, || false).unwrap()
+            });
+            assert!(ended.stopped && matches!(ended.end, End::NotStarted | End::Signalled { signal: 9 }), "{ended:?}");
+            assert!(slot.processes().is_empty());
         }
     }
 
@@ -318,7 +317,7 @@ mod tests {
                 until("it stands still", || marked(&marker).iter().any(|pid| state_of(*pid) == "T"));
                 stopper.kill();
             });
-            slot.launcher.run(&start, |_| ()).unwrap()
+            slot.launcher.run(&start, || false).unwrap()
         });
         assert_eq!(ended.end, End::Signalled { signal: 9 });
         assert_eq!(slot.run("exit 3").end, End::Exited { code: 3 }, "the next one is not frozen");
@@ -329,10 +328,18 @@ mod tests {
         let mut slot = Slot::new();
         slot.launcher.line.state().write(b"\xff\xff\xff\xff nonsense").unwrap();
         let start = slot.shell("exit 0");
-        let died = slot.launcher.run(&start, |_| ()).unwrap_err();
+        let died = slot.launcher.run(&start, || false).unwrap_err();
         assert_eq!(died.pid, slot.launcher.pid());
-        assert_eq!(slot.launcher.run(&start, |_| ()).unwrap_err().pid, died.pid, "and stays dead");
+        assert_eq!(slot.launcher.run(&start, || false).unwrap_err().pid, died.pid, "and stays dead");
         assert_eq!(Error::from(died).kind, crate::domain::ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn an_overdue_launcher_is_killed_with_its_task() {
+        let mut slot = Slot::new();
+        let start = slot.shell("exec sleep 300");
+        let died = slot.launcher.run(&start, || true).unwrap_err();
+        assert_eq!(died.pid, slot.launcher.pid());
     }
 
     #[test]
@@ -346,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_launcher_is_given_by_an_absolute_path_to_something() {
-        let spawn = |exe: &str| Launcher::spawn(Path::new(exe), &[], Path::new("/")).unwrap_err().kind;
+        let spawn = |exe: &str| Launcher::spawn(Path::new(exe), &[], Path::new("/"), &[]).unwrap_err().kind;
         assert_eq!(spawn("millpond"), crate::domain::ErrorKind::Invalid);
         assert_eq!(spawn("/no/millpond"), crate::domain::ErrorKind::NotFound);
     }
@@ -357,7 +364,8 @@ mod tests {
         let mut worker = in_role(module_path!(), "doomed_worker", dir.path()).stdout(Stdio::null()).spawn().unwrap();
         wait_for(&dir.path().join("ready"));
         let launcher = std::fs::read_to_string(dir.path().join("launcher")).unwrap();
-        assert!(marked(&marker(dir.path())).len() >= 3);
+        // One that is about to become another program has no environment for a moment.
+        until("all tasks run", || marked(&marker(dir.path())).len() >= 3);
         worker.kill().unwrap();
         worker.wait().unwrap();
         until("all tasks are gone", || marked(&marker(dir.path())).is_empty());

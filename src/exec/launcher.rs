@@ -14,11 +14,11 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, getpgid, kill_process, pidfd_open};
 
 use super::capture::Capture;
-use super::cpu_time::CpuTime;
 use super::machine::{Happened, Status, Step, TaskMachine};
 use super::orphans::become_subreaper;
-use super::protocol::{Ended, Event, Frames, Request, Start, encode};
-use super::{signals, spawn, tree};
+use super::protocol::{Answer, Ended, Frames, Request, Start, encode};
+use super::spawn::Spawner;
+use super::{signals, tree};
 use crate::domain::{Error, ErrorKind, Instant};
 use crate::limits;
 
@@ -27,8 +27,8 @@ pub const LAUNCHER_ARG: &str = "__launcher";
 
 /// How often the size of the outputs is checked, and ended orphans are reaped, while a task runs.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// One read from the input.
-const READ_BYTES: usize = 64 * 1024;
+/// One read from the input: more than most tasks need to be told.
+const READ_BYTES: usize = 8 * 1024;
 
 /// Serves one worker over standard input and output until the input ends (success) or makes no sense (failure).
 ///
@@ -53,7 +53,8 @@ pub fn launcher_main() -> ExitCode {
 pub(super) fn serve(input: OwnedFd, output: OwnedFd) -> Result<(), Error> {
     become_subreaper()?;
     signals::ignore_none();
-    let mut desk = Desk { input: input.into(), output: output.into(), frames: Frames::default(), began: std::time::Instant::now() };
+    let (spawner, began) = (Spawner::new()?, std::time::Instant::now());
+    let mut desk = Desk { input: input.into(), output: output.into(), frames: Frames::default(), spawner, began };
     loop {
         match desk.next()? {
             Some(Request::Start { seq, start }) => desk.run(seq, &start)?,
@@ -70,6 +71,7 @@ struct Desk {
     input: File,
     output: File,
     frames: Frames,
+    spawner: Spawner,
     began: std::time::Instant,
 }
 
@@ -97,7 +99,7 @@ impl Desk {
         Instant(self.began.elapsed().as_millis() as u64)
     }
 
-    fn next(&mut self) -> Result<Option<Request>, Error> {
+    fn next(&mut self) -> Result<Option<Request<'static>>, Error> {
         self.frames.next()
     }
 
@@ -114,8 +116,8 @@ impl Desk {
         Ok(len > 0)
     }
 
-    fn send(&mut self, event: &Event) -> Result<(), Error> {
-        self.output.write_all(&encode(event)?).map_err(|error| match error.kind() {
+    fn answer(&mut self, seq: u64, ended: Ended) -> Result<(), Error> {
+        self.output.write_all(&encode(&Answer { seq, ended })?).map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe => Error::unavailable("the worker is gone"),
             _ => Error::io("standard output", &error),
         })
@@ -123,10 +125,9 @@ impl Desk {
 
     /// Runs one task to its end. On an error the task and all below it are gone as well.
     fn run(&mut self, seq: u64, start: &Start) -> Result<(), Error> {
-        let before = CpuTime::of_children();
-        let (main, capture) = match spawn::spawn(start) {
+        let (main, capture) = match self.spawner.spawn(start) {
             Ok(spawned) => spawned,
-            Err(end) => return self.send(&Event::Ended { seq, ended: Ended::without_process(end, false) }),
+            Err(end) => return self.answer(seq, Ended::without_process(end, false)),
         };
         let timeout = start.timeout_ms.map(Duration::from_millis);
         let machine = TaskMachine::started(self.now(), timeout, Duration::from_millis(start.grace_ms));
@@ -135,14 +136,11 @@ impl Desk {
             .map(|pidfd| Running { seq, main, pidfd, capture, machine, frozen: Frozen::Not })
             .and_then(|running| self.watch(running));
         let cleared = tree::clear(main, limits::KILL_TIMEOUT);
-        let running = watched?;
-        let ended = running.told(cleared, CpuTime::of_children().since(before));
-        self.send(&Event::Ended { seq, ended })
+        self.answer(seq, watched?.told(cleared))
     }
 
     /// Until the task is to be cleared away. An error means that the worker is gone, or makes no sense.
     fn watch(&mut self, mut running: Running) -> Result<Running, Error> {
-        self.send(&Event::Started { seq: running.seq, pid: running.main.as_raw_pid().unsigned_abs() })?;
         loop {
             let happened = self.wait(&running)?;
             let step = running.machine.on(happened, self.now());
@@ -225,12 +223,12 @@ impl Running {
     }
 
     /// The task's end in words of the protocol. What was written since the last check counts too.
-    fn told(mut self, cleared: tree::Cleared, cpu: CpuTime) -> Ended {
+    fn told(mut self, cleared: tree::Cleared) -> Ended {
         if let Some(reason) = self.capture.exceeded() {
             self.machine.on(Happened::OutputExceeded { reason }, Instant::default());
         }
         let (end, stopped) = self.machine.end(cleared.main.and_then(status));
-        Ended { end, stopped, user_ms: cpu.user_ms, system_ms: cpu.system_ms, leftover: cleared.leftover }
+        Ended { end, stopped, leftover: cleared.leftover }
     }
 }
 
@@ -274,7 +272,7 @@ mod tests {
         script(&dir.join("no_interpreter"), "#!/no/such/thing\n");
         script(&dir.join("no_program"), "just text\n");
         fs::write(dir.join("not_executable"), "#!/bin/sh\n").unwrap();
-        let mut refused = |start: Start| match slot.launcher.run(&start, |_| panic!("it started")).unwrap().end {
+        let mut refused = |start: Start| match slot.launcher.run(&start, || false).unwrap().end {
             End::SpawnFailed { reason } | End::MachineFailed { reason } => reason.replace(&format!("{}/", dir.display()), ""),
             other => panic!("{other:?}"),
         };
@@ -297,7 +295,7 @@ mod tests {
     fn a_machine_that_cannot_start_a_task_does_not_blame_it() {
         let mut slot = Slot::new();
         let (dir, shell) = (slot.dir.clone(), slot.shell("exit 0"));
-        let mut blames = |start: Start| slot.launcher.run(&start, |_| ()).unwrap().fault().is_none();
+        let mut blames = |start: Start| slot.launcher.run(&start, || false).unwrap().fault().is_none();
         assert!(blames(Start { program: dir.join("missing"), ..shell.clone() }));
         assert!(!blames(Start { cwd: dir.join("away"), ..shell.clone() }));
         assert!(!blames(Start { stdin: Some(dir.join("in")), ..shell.clone() }));
@@ -311,7 +309,7 @@ mod tests {
         fs::write(slot.dir.join("in"), "chunk").unwrap();
         let mut start = slot.shell("cat; echo err >&2");
         start.stdin = Some(slot.dir.join("in"));
-        slot.launcher.run(&start, |_| ()).unwrap();
+        slot.launcher.run(&start, || false).unwrap();
         assert_eq!((slot.read("stdout").as_str(), slot.read("stderr").as_str()), ("chunk", "err\n"));
         slot.run("cat");
         assert_eq!((slot.read("stdout").as_str(), slot.read("stderr").as_str()), ("", ""), "no input is empty input; files are truncated");
@@ -320,12 +318,12 @@ mod tests {
     #[test]
     fn the_task_gets_its_own_environment_folder_and_process_group() {
         let mut slot = Slot::new();
-        let start = Start { args: vec!["-c".into(), "env; pwd; set -- $(cat /proc/$$/stat); echo $1 $5".into()], ..slot.shell("") };
-        let mut pid = 0;
-        slot.launcher.run(&start, |started| pid = started).unwrap();
-        let expected = format!("{}\n{}\n{pid} {pid}\n", slot.marker, slot.dir.display());
+        slot.run("env | sort; pwd; set -- $$ $(cat /proc/$$/stat); echo $(($1 - $2)) $(($1 - $6))");
+        let expected = format!("INHERITED=1\n{}\nPATH=/usr/bin:/bin\n{}\n0 0\n", slot.marker, slot.dir.display());
         let told = slot.read("stdout");
-        let told: Vec<&str> = told.lines().filter(|line| !line.starts_with("PATH=") && !line.starts_with("PWD=")).collect();
+        // These come of the shells here and of the test's launcher.
+        let is_other = |line: &&str| !["PWD=", "OLDPWD=", "MILLPOND_TEST_ROLE="].iter().any(|name| line.starts_with(name));
+        let told: Vec<&str> = told.lines().filter(is_other).collect();
         assert_eq!(told, expected.lines().collect::<Vec<_>>());
     }
 
@@ -341,7 +339,7 @@ mod tests {
         let mut slot = Slot::new();
         for task in ["exec sleep 300", "trap '' TERM; while :; do sleep 300; done", "kill -STOP $$; sleep 300", "setsid sleep 300 & wait"] {
             let start = Start { timeout_ms: Some(100), ..slot.shell(task) };
-            let ended = slot.launcher.run(&start, |_| ()).unwrap();
+            let ended = slot.launcher.run(&start, || false).unwrap();
             assert_eq!((ended.end, ended.stopped, ended.leftover), (End::TimedOut, false, 0), "{task}");
             assert_eq!(slot.processes(), ALL_GONE, "{task}");
         }
@@ -382,19 +380,10 @@ mod tests {
     }
 
     #[test]
-    fn the_cpu_time_of_all_processes_counts() {
-        let mut slot = Slot::new();
-        let ended = slot.run("(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done)");
-        assert!(ended.user_ms + ended.system_ms >= 10, "{ended:?}");
-        let ended = slot.run("exit 0");
-        assert!(ended.user_ms + ended.system_ms <= 30, "{ended:?}");
-    }
-
-    #[test]
     fn an_output_that_is_a_link_is_not_followed() {
         let mut slot = Slot::new();
         std::os::unix::fs::symlink("elsewhere", slot.dir.join("stdout")).unwrap();
-        let ended = slot.launcher.run(&start_program(&slot, "/bin/true"), |_| ()).unwrap();
+        let ended = slot.launcher.run(&start_program(&slot, "/bin/true"), || false).unwrap();
         assert!(matches!(ended.end, End::MachineFailed { .. }));
         assert!(!slot.dir.join("elsewhere").exists());
     }

@@ -44,7 +44,7 @@ enum Ask {
 }
 
 impl Ask {
-    fn request(self, seq: u64) -> Request {
+    fn request(self, seq: u64) -> Request<'static> {
         match self {
             Self::Kill => Request::Kill { seq },
             Self::Stop { grace_ms } => Request::Stop { seq, grace_ms },
@@ -159,11 +159,5 @@ impl Stopper {
     /// STOP to all of it, and its time limit stands still; or CONT, and both go on. A stop or kill acts on what stands still, too.
     pub fn freeze(&self, frozen: bool) {
         self.line.freeze(self.seq, frozen);
-    }
-
-    /// Kills the launcher itself, whatever it is doing; `run` then says that it died. For one that doesn't answer: a task can stop it by a
-    /// signal.
-    pub fn kill_launcher(&self) {
-        self.line.kill_launcher();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! worker (Launcher, Stopper) ─Start, Stop, Freeze, Kill─► launcher (launcher_main) ──posix_spawn──► the task and all below it
-//!                            ◄─────Started, Ended──────
+//!                            ◄──────────Ended──────────
 //! ```
 //!
 //! Invariant: only launchers wait for just any child, for every process that lost its parent below a launcher becomes that launcher's
@@ -12,7 +12,6 @@
 
 mod capture;
 pub mod command;
-mod cpu_time;
 pub mod environment;
 pub mod folders;
 pub mod handle;
@@ -20,6 +19,7 @@ pub mod launcher;
 mod line;
 mod machine;
 pub mod orphans;
+pub mod programs;
 pub mod protocol;
 mod signals;
 mod spawn;
@@ -27,13 +27,15 @@ mod spawn;
 mod testing;
 mod trash;
 mod tree;
+mod watched;
 
-pub use command::{Placeholders, check, check_takes_files, expand, resolve_program, uses_input};
-pub use environment::{TaskVariables, check_env, task_env};
-pub use folders::SlotFolders;
+pub use command::{Placeholders, check, check_takes_files, expand, uses_input};
+pub use environment::{TaskVariables, check_env, inherited_env, task_env};
+pub use folders::{Found, SlotFolders};
 pub use handle::{Launcher, LauncherDied};
 pub use launcher::{LAUNCHER_ARG, launcher_main};
 pub use line::Stopper;
 pub use orphans::{Swept, adopt_and_kill_orphans, become_subreaper};
+pub use programs::Programs;
 pub use protocol::{End, Ended, Start};
 pub use trash::{move_tree, remove_tree};

@@ -92,6 +92,8 @@ fn launchers() -> MutexGuard<'static, BTreeSet<u32>> {
 mod tests {
     use std::process::Stdio;
 
+    use rustix::process::{Signal, kill_process};
+
     use super::super::protocol::End;
     use super::super::testing::{Slot, in_role, own_role};
     use super::*;
@@ -116,8 +118,8 @@ mod tests {
         for task in ["", "(setsid sh -c 'trap \"\" TERM; (setsid sleep 300 &) ; sleep 300' &) ; setsid sleep 300 & kill -STOP $!;"] {
             let mut slot = Slot::new();
             let start = slot.shell(&format!("trap '' TERM; {task} : > ready; while :; do sleep 300; done"));
-            let stopper = slot.launcher.stopper();
-            let died = slot.run_until_ready(&start, || stopper.kill_launcher()).unwrap_err();
+            let launcher = Pid::from_raw(slot.launcher.pid() as i32).unwrap();
+            let died = slot.run_until_ready(&start, || kill_process(launcher, Signal::KILL).unwrap()).unwrap_err();
             assert_eq!(died.pid, slot.launcher.pid());
             let swept = adopt_and_kill_orphans(&[bystander.id()]);
             assert!(swept.ended >= 1 && swept.leftover == 0, "{swept:?}");

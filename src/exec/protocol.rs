@@ -1,17 +1,21 @@
-//! What a worker and a launcher say to each other: frames of a little-endian `u32` length and that much JSON.
+//! What a worker and a launcher say to each other: frames of a little-endian `u32` length and a value by `codec/`.
 //!
-//! Both ends are the same binary, so there are no versions. A frame that can't be read ends the connection: neither end guesses.
+//! Both ends are the same binary, so there is one version. A frame that can't be read ends the connection: neither end guesses.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
 use crate::domain::{Error, Outcome};
 use crate::limits::LAUNCHER_FRAME_MAX_BYTES;
 
 /// The length before each frame.
 const PREFIX_BYTES: usize = 4;
+/// Nothing of it is kept.
+const VERSION: u8 = 1;
 
 /// A program to run, and within which limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +24,7 @@ pub struct Start {
     pub program: PathBuf,
     /// What follows the program's name.
     pub args: Vec<String>,
-    /// The whole environment; nothing is inherited.
+    /// What it finds in its environment besides, or instead of, what the launcher has in its own.
     pub env: Vec<(String, String)>,
     /// Its working folder.
     pub cwd: PathBuf,
@@ -42,9 +46,9 @@ pub struct Start {
 
 /// From worker to launcher. `seq` says which Start is meant, so that a late Stop can't hit the next task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Request {
+pub(super) enum Request<'s> {
     /// Run this. Allowed only while nothing runs.
-    Start { seq: u64, start: Start },
+    Start { seq: u64, start: Cow<'s, Start> },
     /// TERM to the task's process group; after the grace KILL to all below the launcher.
     Stop { seq: u64, grace_ms: u64 },
     /// KILL to all below the launcher.
@@ -53,26 +57,20 @@ pub(super) enum Request {
     Freeze { seq: u64, frozen: bool },
 }
 
-/// From launcher to worker. Each Start is answered by at most one Started and exactly one Ended.
+/// From launcher to worker, once for each Start: the task has ended, and so has everything below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Event {
-    /// The program runs.
-    Started { seq: u64, pid: u32 },
-    /// It has ended, and so has everything below it.
-    Ended { seq: u64, ended: Ended },
+pub(super) struct Answer {
+    pub seq: u64,
+    pub ended: Ended,
 }
 
-/// How a task ended, and what it took.
+/// How a task ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// How the main process ended.
     pub end: End,
     /// Whether it was asked to stop before that; what it says about its success is then worth nothing.
     pub stopped: bool,
-    /// CPU time in user mode, all processes of the task together, to about 10 ms.
-    pub user_ms: u64,
-    /// CPU time in the kernel, likewise.
-    pub system_ms: u64,
     /// Processes that survived KILL for ten seconds (in uninterruptible sleep, or another user's). They are still the launcher's children.
     pub leftover: u32,
 }
@@ -114,7 +112,7 @@ pub enum End {
 impl Ended {
     /// An end without a process.
     pub(super) fn without_process(end: End, stopped: bool) -> Self {
-        Self { end, stopped, user_ms: 0, system_ms: 0, leftover: 0 }
+        Self { end, stopped, leftover: 0 }
     }
 
     /// Why this machine could not start it, if that is so.
@@ -147,12 +145,10 @@ impl Ended {
 
 /// The bytes of one frame. Refuses paths that are not UTF-8, and what is too long for a frame.
 pub(super) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Error> {
-    let mut frame = vec![0; PREFIX_BYTES];
-    serde_json::to_writer(&mut frame, message).map_err(|error| Error::invalid(format!("a launcher can't be told: {error}")))?;
-    let len = frame.len() - PREFIX_BYTES;
-    let prefix = u32::try_from(len).ok().filter(|_| len <= LAUNCHER_FRAME_MAX_BYTES).ok_or_else(|| too_long(len))?;
-    frame.splice(..PREFIX_BYTES, prefix.to_le_bytes());
-    Ok(frame)
+    let value = codec::encode(VERSION, message).map_err(|error| error.context("a launcher can't be told"))?;
+    let prefix =
+        u32::try_from(value.len()).ok().filter(|_| value.len() <= LAUNCHER_FRAME_MAX_BYTES).ok_or_else(|| too_long(value.len()))?;
+    Ok([&prefix.to_le_bytes(), value.as_slice()].concat())
 }
 
 fn too_long(len: usize) -> Error {
@@ -179,7 +175,7 @@ impl Frames {
             return Err(Error::corrupt(format!("a launcher's message of {len} bytes: at most {LAUNCHER_FRAME_MAX_BYTES} are allowed")));
         }
         let Some(body) = rest.get(..len) else { return Ok(None) };
-        let message = serde_json::from_slice(body).map_err(|error| Error::corrupt(format!("a launcher's message: {error}")))?;
+        let (_, message) = codec::decode(body, LAUNCHER_FRAME_MAX_BYTES).map_err(|error| error.context("a launcher's message"))?;
         self.bytes.drain(..PREFIX_BYTES + len);
         Ok(Some(message))
     }
@@ -210,9 +206,9 @@ mod tests {
         })
     }
 
-    fn request() -> impl Strategy<Value = Request> {
+    fn request() -> impl Strategy<Value = Request<'static>> {
         prop_oneof![
-            (any::<u64>(), start()).prop_map(|(seq, start)| Request::Start { seq, start }),
+            (any::<u64>(), start()).prop_map(|(seq, start)| Request::Start { seq, start: Cow::Owned(start) }),
             (any::<u64>(), any::<u64>()).prop_map(|(seq, grace_ms)| Request::Stop { seq, grace_ms }),
             any::<u64>().prop_map(|seq| Request::Kill { seq }),
             (any::<u64>(), any::<bool>()).prop_map(|(seq, frozen)| Request::Freeze { seq, frozen }),
@@ -244,13 +240,11 @@ mod tests {
     }
 
     #[test]
-    fn events_survive_the_pipe() {
-        let ended = Ended { end: End::Signalled { signal: 9 }, stopped: true, user_ms: 1, system_ms: 2, leftover: 3 };
-        for event in [Event::Started { seq: 1, pid: 2 }, Event::Ended { seq: 1, ended }] {
-            let mut frames = Frames::default();
-            frames.push(&encode(&event).unwrap());
-            assert_eq!(frames.next::<Event>().unwrap(), Some(event));
-        }
+    fn an_answer_survives_the_pipe() {
+        let answer = Answer { seq: 1, ended: Ended { end: End::Signalled { signal: 9 }, stopped: true, leftover: 3 } };
+        let mut frames = Frames::default();
+        frames.push(&encode(&answer).unwrap());
+        assert_eq!(frames.next::<Answer>().unwrap(), Some(answer));
     }
 
     #[test]

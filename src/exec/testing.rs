@@ -56,7 +56,7 @@ impl Slot {
 
     pub fn run(&mut self, script: &str) -> Ended {
         let start = self.shell(script);
-        self.launcher.run(&start, |_| ()).unwrap()
+        self.launcher.run(&start, || false).unwrap()
     }
 
     /// Runs it, and does something else as soon as it has made the file `ready`.
@@ -67,7 +67,7 @@ impl Slot {
                 wait_for(&ready);
                 then();
             });
-            self.launcher.run(start, |_| ())
+            self.launcher.run(start, || false)
         })
     }
 
@@ -129,6 +129,7 @@ pub fn launcher() -> Launcher {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "trap '' HUP QUIT; exec 3>&1 >/dev/null; export MILLPOND_TEST_ROLE=launcher; exec \"$0\" \"$@\""]).arg(binary());
     command.args(role(module_path!(), "launcher_entry")).args(["--nocapture", "--test-threads=1"]);
+    command.env_clear().env("INHERITED", "1").env("PATH", "/nowhere");
     Launcher::start(command).unwrap()
 }
 

@@ -141,6 +141,28 @@ fn a_program_that_cannot_be_started_says_what_is_wrong_with_it() {
 }
 
 #[test]
+fn what_one_task_printed_never_comes_with_another() {
+    let cluster = Cluster::start(&[1]);
+    let ended = |job: &str, code: i32| -> (String, String) {
+        cluster.ends(job, code);
+        let logs = cluster.millpond(&["logs", &format!("{job}.0")]);
+        assert_eq!(logs.code, 0, "{logs:?}");
+        (logs.out, logs.err)
+    };
+    let own = |out: &str, err: &str| (out.to_owned(), err.to_owned());
+    let prints = "umask 077; echo first; echo first >&2; ";
+    assert_eq!(ended(&cluster.submit_array("0", &[], prints), 0), own("first\n", "first\n"));
+    assert_eq!(ended(&cluster.submit(&["--array", "0", "--", "no-such-program"]), 10), own("", ""));
+    assert_eq!(ended(&cluster.submit_array("0", &[], &format!("{prints} exit 3")), 10), own("first\n", "first\n"));
+    assert_eq!(ended(&cluster.submit_array("0", &[], "exit 3"), 10), own("", ""));
+    // What it printed is its output as well, by another name, and is not written over.
+    let linked = cluster.submit_array("0", &[], &format!("{prints} ln ../stdout {{output}}/kept; ln ../stdout ../../outside"));
+    assert_eq!(ended(&linked, 0), own("first\n", "first\n"));
+    assert_eq!(ended(&cluster.submit_array("0", &[], "printf 2; ls -A {output}"), 0), own("2", ""));
+    assert_eq!(ended(&cluster.submit_array("0", &[], "cat ../../outside"), 0), own("first\n", ""));
+}
+
+#[test]
 fn what_goes_into_the_background_or_keeps_the_outputs_open_ends_with_its_task() {
     let street = Street::new();
     let tasks = [
