@@ -35,7 +35,7 @@ pub use outcome::{Outcome, ResultRef, TaskEnd, Timing};
 pub use packing::Packing;
 pub use pattern::Pattern;
 pub use policy::{Keep, MaxFailed, Policy};
-pub use resources::Resources;
+pub use resources::{Resources, Tally};
 pub use result::{EntryKind, Packed, ResultEntry, ResultMeta};
 pub use room::Room;
 pub use size::{DiskRoom, counted, short_size};

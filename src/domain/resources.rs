@@ -41,6 +41,12 @@ impl Resources {
         })
     }
 
+    /// What is left of `self` beside a sum.
+    pub fn beside_all(&self, taken: &Tally) -> Self {
+        let sum = taken.sum();
+        self.less(&sum, 1)
+    }
+
     /// What is left of `self` after `times` demands of `need`; never below zero.
     pub fn less(&self, need: &Self, times: u32) -> Self {
         Self {
@@ -49,5 +55,36 @@ impl Resources {
             gpus: self.gpus.saturating_sub(need.gpus.saturating_mul(times)),
             labels: self.labels.clone(),
         }
+    }
+}
+
+/// A sum of demands that come and go, labels aside: exact, however large they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    cpus: u64,
+    mem_bytes: u128,
+    gpus: u64,
+}
+
+impl Tally {
+    /// One more.
+    pub fn add(&mut self, needs: &Resources) {
+        self.cpus += u64::from(needs.cpus);
+        self.mem_bytes += u128::from(needs.mem_bytes);
+        self.gpus += u64::from(needs.gpus);
+    }
+
+    /// One that was added before goes.
+    pub fn remove(&mut self, needs: &Resources) {
+        self.cpus -= u64::from(needs.cpus);
+        self.mem_bytes -= u128::from(needs.mem_bytes);
+        self.gpus -= u64::from(needs.gpus);
+    }
+
+    /// The sum; an amount beyond what can be written is the largest that can.
+    pub fn sum(&self) -> Resources {
+        let count = |amount: u64| u32::try_from(amount).unwrap_or(u32::MAX);
+        let mem_bytes = u64::try_from(self.mem_bytes).unwrap_or(u64::MAX);
+        Resources { cpus: count(self.cpus), mem_bytes, gpus: count(self.gpus), labels: BTreeMap::new() }
     }
 }

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::wire::{FromWorker, Lease, Run, Standing, ToWorker, Verdict};
-use crate::domain::{Attempt, Chunk, Epoch, FenceId, GrantId, Instant, JobId, Resources, Room, SessionId, TaskNo, WallTime, WorkerId};
+use crate::domain::{
+    Attempt, Chunk, Epoch, FenceId, GrantId, Instant, JobId, Resources, Room, SessionId, Tally, TaskNo, WallTime, WorkerId,
+};
 use crate::limits;
 
 use super::fault::Fault;
@@ -132,6 +134,8 @@ pub struct Session {
     last_run: u64,
     /// By attempt: a worker may run a task's second attempt and still have the result of its first.
     held: BTreeMap<Key, Held>,
+    /// What those take: kept.
+    taken: Tally,
     /// Results that came and are not acknowledged.
     unacknowledged: BTreeMap<Key, Lease>,
     /// Jobs the worker knows.
@@ -158,6 +162,7 @@ impl Session {
             last_run_seen: 0,
             last_run: 0,
             held: BTreeMap::new(),
+            taken: Tally::default(),
             unacknowledged: BTreeMap::new(),
             introduced: BTreeSet::new(),
             fences: BTreeMap::new(),
@@ -187,8 +192,10 @@ impl Session {
             SessionEvent::Adopted(lease, needs) => {
                 // What is known of it stays: a job that is begun again takes a result that waits, or has just come, for a task that runs.
                 if !self.unacknowledged.contains_key(&key(&lease)) {
-                    let held = self.held.entry(key(&lease)).or_insert(Held { lease, needs, sent: None, since: None });
-                    (held.lease, held.sent) = (lease, None);
+                    match self.held.get_mut(&key(&lease)) {
+                        Some(held) => (held.lease, held.sent) = (lease, None),
+                        None => self.hold(Held { lease, needs, sent: None, since: None }),
+                    }
                 }
                 effects.push(self.room_report(Vec::new(), now));
             }
@@ -272,7 +279,7 @@ impl Session {
     fn send(&mut self, run: &Delivery, needs: &Resources, now: Now) -> Run {
         self.last_run += 1;
         let held = Held { lease: run.lease, needs: needs.clone(), sent: Some(self.last_run), since: Some(now.wall) };
-        self.held.insert(key(&run.lease), held);
+        self.hold(held);
         Run { seq: self.last_run, lease: run.lease, chunk: run.chunk }
     }
 
@@ -339,7 +346,18 @@ impl Session {
     /// Whether it was held.
     fn drop_lease(&mut self, lease: &Lease) -> bool {
         let kept = self.fault == Some(Fault::LeaseKept);
-        if kept { self.held.contains_key(&key(lease)) } else { self.held.remove(&key(lease)).is_some() }
+        if kept {
+            return self.held.contains_key(&key(lease));
+        }
+        let dropped = self.held.remove(&key(lease));
+        dropped.iter().for_each(|held| self.taken.remove(&held.needs));
+        dropped.is_some()
+    }
+
+    fn hold(&mut self, held: Held) {
+        self.taken.add(&held.needs);
+        let before = self.held.insert(key(&held.lease), held);
+        before.iter().for_each(|held| self.taken.remove(&held.needs));
     }
 
     /// What may be granted: as announced, less the runs that the announcement does not know of.
@@ -360,7 +378,7 @@ impl Session {
     /// What its leases leave of the worker.
     fn free(&self) -> Resources {
         let forgets = self.fault == Some(Fault::NeedsForgotten);
-        self.total.beside(self.held.values().map(|held| &held.needs).filter(|_| !forgets))
+        if forgets { self.total.clone() } else { self.total.beside_all(&self.taken) }
     }
 
     /// For how many of so many tasks of these needs the worker has room.
@@ -375,7 +393,7 @@ impl Session {
 
     /// What its leases take of the worker, all together.
     pub fn used(&self) -> Resources {
-        Resources::sum(self.held.values().map(|held| &held.needs))
+        self.taken.sum()
     }
 
     /// When the worker was last heard.
@@ -433,6 +451,11 @@ impl Session {
         let unseen = self.held.values().filter(|held| held.sent.is_some_and(|seq| seq > self.last_run_seen)).count();
         if unseen > (self.last_run - self.last_run_seen) as usize {
             return Err(format!("{}: more leases unseen than runs sent: {self:?}", self.id));
+        }
+        let mut taken = Tally::default();
+        self.held.values().for_each(|held| taken.add(&held.needs));
+        if taken != self.taken {
+            return Err(format!("{}: its leases take {taken:?}: {self:?}", self.id));
         }
         if self.held.values().any(|held| held.lease.epoch > epoch) {
             return Err(format!("{}: a lease of a later epoch: {self:?}", self.id));
