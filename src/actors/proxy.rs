@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -15,6 +16,9 @@ use crate::limits;
 use super::clock::Clock;
 use super::job::{JobMsg, News};
 use super::supervisor::SupervisorMsg;
+
+/// Acknowledgements, for which nobody waits, go with what is sent next, or after so long.
+const ACKS_GATHER_FOR: Duration = Duration::from_millis(10);
 
 /// What a proxy is told.
 pub enum ProxyMsg {
@@ -58,6 +62,8 @@ pub enum ProxyMsg {
     Describe(RpcReplyPort<Description>),
     /// Time has passed.
     Tick,
+    /// Send the acknowledgements that have gathered.
+    SendAcks,
 }
 
 /// A session as shown to people.
@@ -99,6 +105,10 @@ pub struct ProxyState {
     jobs: BTreeMap<JobId, (ActorRef<JobMsg>, Arc<JobInfo>)>,
     clock: Clock,
     over: bool,
+    /// Results that are durable, for the worker to forget.
+    acks: Vec<Lease>,
+    /// [`ProxyMsg::SendAcks`] comes.
+    acks_come: bool,
 }
 
 /// See the module.
@@ -111,7 +121,8 @@ impl Actor for WorkerProxy {
 
     async fn pre_start(&self, myself: ActorRef<ProxyMsg>, args: ProxyArgs) -> Result<ProxyState, ActorProcessingErr> {
         let ProxyArgs { session, welcome, held, out, supervisor, clock } = args;
-        let mut state = ProxyState { session, out, supervisor, jobs: BTreeMap::new(), clock, over: false };
+        let mut state =
+            ProxyState { session, out, supervisor, jobs: BTreeMap::new(), clock, over: false, acks: Vec::new(), acks_come: false };
         state.send(&myself, welcome);
         // It takes its place before any room is told.
         for (lease, needs) in held {
@@ -163,6 +174,10 @@ impl Actor for WorkerProxy {
                 let _ = reply.send(description);
             }
             ProxyMsg::Tick => state.event(&myself, SessionEvent::Tick),
+            ProxyMsg::SendAcks => {
+                state.acks_come = false;
+                state.send_acks(&myself);
+            }
         }
         Ok(())
     }
@@ -247,8 +262,29 @@ impl ProxyState {
         }
     }
 
-    /// Puts a message into the worker's stream. A worker that does not read until the stream is full is lost: nothing is ever skipped.
+    /// Sends something, behind what is to be acknowledged.
     fn send(&mut self, myself: &ActorRef<ProxyMsg>, message: ToWorker) {
+        if let ToWorker::Ack(leases) = message {
+            self.acks.extend(leases);
+            if self.acks.len() >= limits::LEASES_PER_MESSAGE_MAX {
+                self.send_acks(myself);
+            } else if !std::mem::replace(&mut self.acks_come, true) {
+                drop(myself.send_after(ACKS_GATHER_FOR, || ProxyMsg::SendAcks));
+            }
+            return;
+        }
+        self.send_acks(myself);
+        self.put(myself, message);
+    }
+
+    fn send_acks(&mut self, myself: &ActorRef<ProxyMsg>) {
+        for leases in std::mem::take(&mut self.acks).chunks(limits::LEASES_PER_MESSAGE_MAX) {
+            self.put(myself, ToWorker::Ack(leases.to_vec()));
+        }
+    }
+
+    /// Puts a message into the worker's stream. A worker that does not read until the stream is full is lost: nothing is ever skipped.
+    fn put(&mut self, myself: &ActorRef<ProxyMsg>, message: ToWorker) {
         if !self.over && self.out.try_send(message).is_err() {
             self.end(myself, false);
         }

@@ -60,7 +60,8 @@ pub struct SlotTable {
     draining: bool,
     left: bool,
     rest: Rest,
-    announced: u32,
+    /// What the head was told last in this session.
+    told: Option<(Room, u64)>,
     /// What the head knows.
     standing: Standing,
     fault: Option<Fault>,
@@ -86,7 +87,7 @@ impl SlotTable {
             draining: false,
             left: false,
             rest: Rest::default(),
-            announced: 0,
+            told: None,
             standing: Standing::default(),
             fault: None,
         }
@@ -147,7 +148,7 @@ impl SlotTable {
         self.disconnected(now, fx);
         self.session = Some(session);
         self.needs.clear();
-        (self.last_run_seen, self.credit) = (0, 0);
+        (self.last_run_seen, self.credit, self.told) = (0, 0, None);
         self.standing = Standing::default();
         self.lease_from = stamp;
         self.announce(now, fx);
@@ -489,7 +490,7 @@ impl SlotTable {
         self.rest != Rest::None
     }
 
-    /// Gives the free slots to what waits for one, and says what room is left.
+    /// Gives the free slots to what waits for one, and says what room is left, if that is new.
     fn announce(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
         if self.session.is_none() {
             return;
@@ -498,9 +499,8 @@ impl SlotTable {
         let mut room = self.room();
         self.credit = self.credit.max(self.last_run_seen + u64::from(room.all()));
         if self.fault == Some(Fault::RoomAsDelta) {
-            room.free += self.announced;
+            room.free += self.told.map_or(0, |(room, _)| room.free);
         }
-        self.announced = self.free();
         let standing = match self.rest {
             _ if self.draining => Standing::Leaving,
             Rest::None => Standing::Serving,
@@ -510,7 +510,10 @@ impl SlotTable {
             self.standing = standing;
             fx.push(SlotEffect::Say(FromWorker::Standing(standing)));
         }
-        fx.push(SlotEffect::Say(FromWorker::Room { room, last_run_seen: self.last_run_seen }));
+        if self.told != Some((room, self.last_run_seen)) {
+            self.told = Some((room, self.last_run_seen));
+            fx.push(SlotEffect::Say(FromWorker::Room { room, last_run_seen: self.last_run_seen }));
+        }
     }
 
     /// A tick comes in time for what was sent ahead.
