@@ -28,7 +28,7 @@ pub const LAUNCHER_ARG: &str = "__launcher";
 /// How often the size of the outputs is checked, and ended orphans are reaped, while a task runs.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// One read from the input: more than most tasks need to be told.
-const READ_BYTES: usize = 8 * 1024;
+const READ_BYTES: usize = 4 * 1024;
 
 /// Serves one worker over standard input and output until the input ends (success) or makes no sense (failure).
 ///

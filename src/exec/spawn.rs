@@ -1,6 +1,6 @@
 //! The start of a task's main process.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
@@ -55,9 +55,10 @@ impl Spawner {
         let capture = Capture::open(start).map_err(machine)?;
         chdir(&start.cwd).map_err(|errno| machine(format!("working folder {}: {}", start.cwd.display(), folder_fault(errno))))?;
         let [stdout, stderr] = capture.descriptors();
-        let (Some(args), Some(env)) = (arguments(start), self.environment(start)) else {
+        let (Some(args), Some(told)) = (arguments(start), told(start)) else {
             return Err(End::SpawnFailed { reason: "a NUL character is in its arguments or its environment".into() });
         };
+        let env: Vec<&CStr> = self.left_to_inherit(start).chain(told.iter().map(CString::as_c_str)).collect();
         let spawned = redirected([input.as_ref().unwrap_or(&self.null).as_raw_fd(), stdout, stderr])
             .and_then(|actions| posix_spawn(start.program.as_path(), &actions, &self.attributes, &args, &env));
         let pid = spawned.map_err(|errno| why(&errno.into(), start))?;
@@ -65,11 +66,10 @@ impl Spawner {
         Ok((pid, capture))
     }
 
-    /// What the task is told takes the place of what it would inherit. None if no process can have it.
-    fn environment(&self, start: &Start) -> Option<Vec<CString>> {
+    /// What the task is told takes the place of what it would inherit.
+    fn left_to_inherit(&self, start: &Start) -> impl Iterator<Item = &CStr> {
         let is_told = |inherited: &OsStr| start.env.iter().any(|(name, _)| OsStr::new(name) == inherited);
-        let inherited = self.inherited.iter().filter(|(name, _)| !is_told(name)).map(|(_, variable)| Some(variable.clone()));
-        inherited.chain(start.env.iter().map(|(name, value)| variable(OsStr::new(name), OsStr::new(value)))).collect()
+        self.inherited.iter().filter(move |(name, _)| !is_told(name)).map(|(_, variable)| variable.as_c_str())
     }
 }
 
@@ -91,6 +91,11 @@ fn redirected(descriptors: [RawFd; 3]) -> nix::Result<PosixSpawnFileActions> {
         actions.add_dup2(descriptor, standard)?;
     }
     Ok(actions)
+}
+
+/// What the task is told in its environment. None if no process can have it.
+fn told(start: &Start) -> Option<Vec<CString>> {
+    start.env.iter().map(|(name, value)| variable(OsStr::new(name), OsStr::new(value))).collect()
 }
 
 /// `NAME=VALUE`.
