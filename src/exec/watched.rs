@@ -1,8 +1,8 @@
 //! A folder that is looked at again and again, mostly in vain: what is known of it is not read anew.
 //!
 //! Whatever is made, renamed or removed in a folder, or done to its permissions, changes the time of its last change (`ctime`), which nobody
-//! can set. File systems count that time in steps, though, some of seconds: within one step a second change does not show. So a folder counts as
-//! known only once it was read some seconds after it was first seen with that time.
+//! can set but by setting the machine's clock. File systems count that time in steps, though, some of seconds: within one step a second change
+//! does not show. So a folder counts as known only once it was read some seconds after it was first seen with that time.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
