@@ -12,7 +12,7 @@ use crate::process::tree_bytes;
 /// What a program keeps to itself once it has come to rest.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
-/// As they are built, with the line tables that a backtrace needs.
+/// As they are built.
 pub fn sizes(_: &Bench) -> Result<Vec<Line>> {
     let size = |name: &str, path: &str| {
         let bytes = std::fs::metadata(path).with_context(|| path.to_owned())?.len() as f64;
