@@ -300,10 +300,16 @@ impl SupervisorState {
     }
 
     fn flush(&mut self) {
-        for job in std::mem::take(&mut self.dirty) {
-            if let Ok(status) = self.status_of(job) {
-                let _ = self.watch.cast(WatchMsg::Changed(Box::new(status)));
-            }
+        std::mem::take(&mut self.dirty).into_iter().for_each(|job| self.tell_watchers(job));
+    }
+
+    /// Tells how a job is now, if anybody watches it.
+    pub(super) fn tell_watchers(&mut self, job: JobId) {
+        self.dirty.remove(&job);
+        if self.watched.contains(&job)
+            && let Ok(status) = self.status_of(job)
+        {
+            let _ = self.watch.cast(WatchMsg::Changed(Box::new(status)));
         }
     }
 

@@ -193,7 +193,8 @@ impl SupervisorState {
         for seat in self.sessions.values() {
             let _ = seat.proxy.cast(ProxyMsg::JobGone(id));
         }
-        self.mark(myself, id);
+        // Who watches it may wait for this.
+        self.tell_watchers(id);
         if let Some(view) = self.views.get(&id).cloned() {
             self.retain(myself, &view);
         }
