@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::line::Line;
+use crate::line::{Line, Reach};
 
-const LABEL_WIDTH: f64 = 460.0;
+const LABEL_WIDTH: f64 = 560.0;
 const PLOT_WIDTH: f64 = 480.0;
 const ROW_HEIGHT: f64 = 20.0;
 const TOP: f64 = 40.0;
@@ -13,7 +13,8 @@ const MOST: f64 = 100.0;
 
 /// An SVG of all rows that have something to reach.
 pub fn svg(lines: &[Line]) -> String {
-    let scored: Vec<_> = lines.iter().filter_map(|line| Some((line, line.score()?))).collect();
+    let labels = labels(lines);
+    let scored: Vec<_> = labels.iter().zip(lines).filter_map(|(label, line)| Some((label, line.score()?))).collect();
     let (width, height) = (LABEL_WIDTH + PLOT_WIDTH + 60.0, TOP + ROW_HEIGHT * scored.len() as f64 + 10.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
@@ -24,10 +25,29 @@ pub fn svg(lines: &[Line]) -> String {
         let _ = writeln!(svg, "<line x1=\"{at:.1}\" y1=\"{}\" x2=\"{at:.1}\" y2=\"{}\" stroke=\"{colour}\"/>", TOP - 8.0, height - 8.0);
         let _ = writeln!(svg, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{text}</text>", TOP - 14.0);
     }
-    for (row, (line, score)) in scored.iter().enumerate() {
-        bar(&mut svg, &line.what, *score, TOP + ROW_HEIGHT * row as f64);
+    for (row, (label, score)) in scored.iter().enumerate() {
+        bar(&mut svg, label, *score, TOP + ROW_HEIGHT * row as f64);
     }
     svg + "</svg>\n"
+}
+
+/// What each line is called where it stands alone: `the same` is that of the line before, and what a ratio is to is named.
+fn labels(lines: &[Line]) -> Vec<String> {
+    let (mut topic, mut labels) = ("", Vec::new());
+    for Line { what, yardstick, reach, .. } in lines {
+        let full = match what.strip_prefix("the same") {
+            Some(rest) => format!("{topic}{rest}"),
+            None => {
+                topic = what.split_once(": ").map_or(what.as_str(), |(topic, _)| topic);
+                what.clone()
+            }
+        };
+        labels.push(match (yardstick, reach) {
+            (Some((name, _)), Reach::RatioAtLeast(_) | Reach::RatioAtMost(_)) => format!("{full} / {name}"),
+            _ => full,
+        });
+    }
+    labels
 }
 
 /// A bar from the line to the median, and a thin one from the worst round to the best.

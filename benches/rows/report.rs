@@ -67,7 +67,7 @@ pub fn write(lines: &[Line], took: Duration, folder: &Path) -> Result<()> {
     let rounds = lines.iter().map(|line| line.values.len()).max().unwrap_or(0);
     let count = |verdict: Verdict| lines.iter().filter(|line| line.verdict() == verdict).count();
     let about = format!(
-        "{}. Medians of {rounds} rounds; all in {} s: {} reached, {} missed, {} not measured.",
+        "{}. Medians of up to {rounds} rounds; all in {} s: {} reached, {} missed, {} not measured.",
         machine::describe(folder),
         took.as_secs(),
         count(Verdict::Ok),
