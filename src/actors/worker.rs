@@ -273,7 +273,12 @@ impl Said {
             self.room = Some(message);
             return;
         }
-        self.urgent |= !is_room && !matches!(message, FromWorker::Started(_) | FromWorker::Finished(_));
+        self.urgent |= match &message {
+            FromWorker::Room { .. } | FromWorker::Started(_) => false,
+            // Too many failures may end a job.
+            FromWorker::Finished(finished) => !finished.outcome.is_success(),
+            _ => true,
+        };
         self.messages.push(message);
     }
 

@@ -34,11 +34,15 @@ fn a_job_gives_up_when_too_much_has_failed_and_a_retry_brings_it_to_its_end() {
     );
     let job = cluster.submit_array("0-99", &["--max-failed", "2%"], &shell);
     let ended = cluster.ends(&job, 10);
-    assert_eq!((&ended["state"], &ended["tasks"]["failed"]), (&"failed".into(), &3.into()), "{ended}");
-    assert_eq!((&ended["tasks"]["succeeded"], &ended["tasks"]["killed"]), (&1.into(), &96.into()), "{ended}");
+    // Some more may have come to their end before the worker heard of it.
+    let failed = ended["tasks"]["failed"].as_u64().unwrap();
+    assert!(ended["state"] == "failed" && (3..20).contains(&failed), "{ended}");
+    assert_eq!((&ended["tasks"]["succeeded"], &ended["tasks"]["killed"]), (&1.into(), &(99 - failed).into()), "{ended}");
     assert!(ended["reason"].as_str().unwrap().contains("more than 2% of its tasks failed"), "{ended}");
     assert_eq!(cluster.bundle(&job).text("000001/stdout"), "out-1\n");
-    assert_eq!(cluster.lines("log").len(), 5);
+    // The last one may have been stopped before it ended.
+    let begun = cluster.lines("log").len() as u64;
+    assert!((failed + 2..=failed + 3).contains(&begun), "{begun} have begun: {ended}");
     cluster.write("good", "");
     assert!(cluster.ok(&["retry", &job]).ends_with("99 tasks to run again"));
     cluster.ends(&job, 0);
