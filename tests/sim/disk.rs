@@ -45,6 +45,10 @@ impl World {
 
     pub fn synced(&mut self) -> Result<(), String> {
         let written = std::mem::take(&mut self.disk.unsynced);
+        if let Some(head) = &mut self.head {
+            // What is written because of these goes in a sync of its own.
+            head.syncing = false;
+        }
         for (entry, from, seq) in written {
             self.oracle.journalled(&entry, &self.disk.ledger);
             let gone = match &entry {
@@ -71,9 +75,6 @@ impl World {
                     }
                 }
             }
-        }
-        if let Some(head) = &mut self.head {
-            head.syncing = false;
         }
         Ok(())
     }
