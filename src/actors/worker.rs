@@ -31,6 +31,8 @@ const UPLOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const GATHER_FOR: Duration = Duration::from_millis(8);
 /// Or until there is so much of it.
 const GATHER_MAX: usize = 256;
+/// How long a goodbye may take to the head.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
 
 /// The way to the head, in one session.
 #[derive(Clone)]
@@ -85,6 +87,8 @@ pub enum WorkerMsg {
     Tick,
     /// Say what has gathered.
     Flush,
+    /// The head has had the time to hear a goodbye.
+    Left,
 }
 
 /// Starts the slots' threads for a worker.
@@ -145,6 +149,8 @@ pub struct WorkerState {
     epoch_file: PathBuf,
     clock: Clock,
     left: CancellationToken,
+    /// It has said goodbye.
+    leaves: bool,
     /// Set once it is being stopped: what starts from then on is stopped as well.
     stopping: Option<Duration>,
 }
@@ -187,6 +193,7 @@ impl Actor for WorkerActor {
             epoch_file: args.epoch_file,
             clock: args.clock,
             left: args.left,
+            leaves: false,
             stopping: None,
         })
     }
@@ -217,7 +224,11 @@ impl Actor for WorkerActor {
             WorkerMsg::Disconnected(session) => {
                 state.out.take_if(|(present, _)| *present == session);
                 state.event(&myself, SlotEvent::Disconnected(session))?;
+                if state.leaves && state.out.is_none() {
+                    state.left.cancel();
+                }
             }
+            WorkerMsg::Left => state.left.cancel(),
             WorkerMsg::Prepared(slot, lease, prepared) => state.prepared(&myself, slot, lease, prepared)?,
             WorkerMsg::Ended { slot, lease, ended } => {
                 let kept = state.health(&myself, lease, ended)?;
@@ -357,7 +368,12 @@ impl WorkerState {
             }
             SlotEffect::Leave => {
                 self.flush();
-                self.left.cancel();
+                self.leaves = true;
+                match self.out {
+                    // The head ends the session once it has heard the goodbye.
+                    Some(_) => drop(myself.send_after(GOODBYE_WITHIN, || WorkerMsg::Left)),
+                    None => self.left.cancel(),
+                }
             }
         }
         Ok(None)

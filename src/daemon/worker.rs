@@ -78,8 +78,6 @@ impl Working {
     pub async fn stop(self) -> Result<(), Error> {
         let _ = self.running.actor.cast(WorkerMsg::Stop(STOP_GRACE));
         let _ = tokio::time::timeout(STOP_GRACE + STOP_SLACK, self.running.left.cancelled()).await;
-        // What was said last, a goodbye above all, goes out before the link ends.
-        tokio::time::sleep(Duration::from_millis(50)).await;
         self.stop.cancel();
         self.running.stop().await;
         self.link.await.unwrap_or_else(|_| Err(Error::internal("the link to the head has broken off")))

@@ -6,11 +6,12 @@ use super::cluster::Cluster;
 use super::pause::each_once;
 use super::process::{until, until_within};
 
-/// Two workers, and a job that runs on both, each task waiting for a gate.
+/// Two workers, and a job that runs on both, each task waiting for a gate, and a little longer, so that no worker alone takes all that are left
+/// before the other has seen it open.
 fn a_job_on_both() -> (Cluster, String) {
     let cluster = Cluster::start(&[2, 2]);
-    let shell =
-        format!("echo $MILLPOND_INDEX >> {}; until [ -e {} ]; do sleep 0.02; done", cluster.text_path("log"), cluster.text_path("gate"));
+    let (log, gate) = (cluster.text_path("log"), cluster.text_path("gate"));
+    let shell = format!("echo $MILLPOND_INDEX >> {log}; until [ -e {gate} ]; do sleep 0.02; done; sleep 0.05");
     let job = cluster.submit_array("0-19", &[], &shell);
     cluster.has_lines("log", 4);
     (cluster, job)
