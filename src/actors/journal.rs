@@ -240,6 +240,7 @@ impl JournalState {
         let mut bytes = 0;
         let size = |pending: &Pending| match &pending.entry {
             Entry::JobSubmitted(_) | Entry::JobAccepted(..) | Entry::Job(_, JobEntry::RetriedWith { .. }) => 4 * limits::COMMAND_MAX_BYTES,
+            Entry::Deleted(_) => 4096,
             _ => 1024,
         };
         let fits = self.pending.iter().take(limits::COMMIT_ENTRIES_MAX).take_while(|pending| {

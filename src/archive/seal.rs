@@ -9,12 +9,18 @@ use crate::limits::DISK_BLOCK_BYTES;
 
 /// How a file, or a folder with all that is in it, looked when it was sealed.
 ///
-/// The times of change can't be set back, so whatever became of the content, the names or the permissions since, shows. Not protected by it
-/// is what a task does that runs as root, or that gives itself the permission; that is noticed.
+/// Whatever became of the content, the names or the permissions since shows: by what was written when, for files, and by what was changed when,
+/// for folders. A further link to a file, as `cp -al` makes it, is no change. Not protected by it is what a task does that runs as root, or that
+/// gives itself the permission: that is noticed, unless it comes within the same step of the file system's clock, and leaves the length, or sets the
+/// time back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seal {
     entries: u64,
-    last_change: (i64, i64),
+    /// Times of all of it, in ns, and permissions, added up.
+    times: i128,
+    modes: u64,
+    /// Of all files.
+    len: u64,
     /// What it takes on a disk: files of whole blocks, and a block for what is noted of each file and folder.
     pub disk_bytes: u64,
 }
@@ -48,7 +54,10 @@ impl Seal {
 
     fn add(&mut self, seen: &Metadata) {
         self.entries += 1;
-        self.last_change = self.last_change.max((seen.ctime(), seen.ctime_nsec()));
+        let (seconds, nanos) = if seen.is_dir() { (seen.ctime(), seen.ctime_nsec()) } else { (seen.mtime(), seen.mtime_nsec()) };
+        self.times = self.times.wrapping_add(i128::from(seconds) * 1_000_000_000 + i128::from(nanos));
+        self.modes = self.modes.wrapping_add(u64::from(seen.mode()));
+        self.len = self.len.wrapping_add(if seen.is_dir() { 0 } else { seen.len() });
         let content = if seen.is_dir() { 0 } else { seen.len().next_multiple_of(DISK_BLOCK_BYTES) };
         self.disk_bytes = self.disk_bytes.saturating_add(content + DISK_BLOCK_BYTES);
     }
@@ -118,14 +127,27 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let [root, sub, file] = tree(dir.path());
             let seal = Seal::look(&root).unwrap();
-            // Times of change go by a coarse clock.
+            // Times go by a coarse clock.
+            let time = |path: &Path| fs::metadata(path).map_or((0, 0), |seen| (seen.ctime(), seen.ctime_nsec()));
             let (clock, mut ticks) = (dir.path().join("clock"), 0);
-            while fs::metadata(&clock).map_or((0, 0), |seen| (seen.ctime(), seen.ctime_nsec())) <= seal.last_change {
+            while time(&clock) <= [&root, &sub, &file].map(|path| time(path)).into_iter().max().unwrap() {
                 ticks += 1;
                 fs::write(&clock, ticks.to_string()).unwrap();
             }
             change(&file, &sub.join("b"));
             assert!(!seal.holds(&root), "change {no}");
         }
+    }
+
+    #[test]
+    fn a_link_to_a_file_is_no_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let [root, _, file] = tree(dir.path());
+        let [whole, alone] = [&root, &file].map(|path| Seal::look(path).unwrap());
+        let link = dir.path().join("link");
+        fs::hard_link(&file, &link).unwrap();
+        assert!(whole.holds(&root) && alone.holds(&file));
+        fs::remove_file(&link).unwrap();
+        assert!(whole.holds(&root) && alone.holds(&file));
     }
 }

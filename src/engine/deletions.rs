@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::deletion::Deletion;
+use crate::domain::deletion::{Deleted, Deletion};
 use crate::domain::{JobId, WallTime};
 use crate::limits::{DELETIONS_KNOWN_MAX, REQUEST_KNOWN_AFTER_DELETE};
 
@@ -35,7 +35,7 @@ impl Deletions {
 
     /// Who has deleted a job.
     pub fn of_job(&self, job: JobId) -> Option<&Deletion> {
-        self.0.values().find(|deletion| deletion.of_job(job).is_ok())
+        self.0.values().find(|deletion| matches!(&deletion.what, Deleted::Job(deleted) if deleted.id == job))
     }
 
     /// All of them.

@@ -201,6 +201,11 @@ impl Session {
             }
             SessionEvent::JobGone(job) => {
                 self.introduced.remove(&job);
+                // Nothing of it is wanted any more; who would have said so may have failed shortly before the end.
+                let kept: Vec<Lease> = self.unacknowledged.values().filter(|lease| lease.job == job).copied().collect();
+                if !kept.is_empty() {
+                    self.pass(ToWorker::Ack(kept), now, &mut effects);
+                }
                 effects.push(SessionEffect::Send(ToWorker::JobGone(job)));
             }
             SessionEvent::Recall => effects.push(SessionEffect::Send(ToWorker::Recall)),

@@ -100,8 +100,7 @@ impl Launcher {
     }
 
     /// Runs one task to its end. When this returns, everything below the launcher is gone (but for `leftover`). What can't be started is an
-    /// `Ended` too. Where `is_overdue` says so, in the first second or later,
-    /// the launcher is killed: a task can make it deaf.
+    /// `Ended` too. Where `is_overdue` says so, in the first second or later, the launcher is killed: a task can make it deaf.
     pub fn run(&mut self, start: &Start, is_overdue: impl Fn() -> bool) -> Result<Ended, LauncherDied> {
         let seq = self.seq;
         self.seq += 1;

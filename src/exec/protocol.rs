@@ -20,7 +20,7 @@ const VERSION: u8 = 1;
 /// A program to run, and within which limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// An absolute path: a bare name with a changed environment would leave the `posix_spawn` path of the standard library.
+    /// An absolute path: `posix_spawn` looks for nothing.
     pub program: PathBuf,
     /// What follows the program's name.
     pub args: Vec<String>,

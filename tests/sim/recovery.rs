@@ -52,6 +52,11 @@ impl World {
         let known: BTreeSet<WorkerId> = self.disk.ledger.attached.clone();
         let Some(record) = self.disk.ledger.jobs.get(&id).cloned() else { return Ok(()) };
         let Some(head) = &mut self.head else { return Ok(()) };
+        if record.ended.is_some() {
+            // Its end was on its way to the disk.
+            head.jobs.insert(id, JobMachine::new(record, epoch, BTreeSet::new()));
+            return self.retire(id);
+        }
         let floor = head.attempt_floors.entry(id).or_default();
         let mut machine = JobMachine::new(record, epoch, known).after_failure(*floor);
         *floor = machine.attempt_floor();

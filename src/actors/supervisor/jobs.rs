@@ -190,9 +190,7 @@ impl SupervisorState {
             // Behind every verb that was on its way to it.
             let _ = actor.cast(JobMsg::Retire);
         }
-        for seat in self.sessions.values() {
-            let _ = seat.proxy.cast(ProxyMsg::JobGone(id));
-        }
+        self.tell_sessions_of_end(id);
         // Who watches it may wait for this.
         self.tell_watchers(id);
         if let Some(view) = self.views.get(&id).cloned() {
@@ -353,6 +351,12 @@ impl SupervisorState {
         self.views.insert(record.id, view.clone());
         self.ended.insert(record.id, EndedJob { record, strays: Strays::default(), view: view.clone() });
         self.retain(myself, &view);
+    }
+
+    pub(super) fn tell_sessions_of_end(&self, job: JobId) {
+        for seat in self.sessions.values() {
+            let _ = seat.proxy.cast(ProxyMsg::JobGone(job));
+        }
     }
 
     pub(super) fn tell_watch_of_restart(&self, job: JobId) {

@@ -79,6 +79,7 @@ impl SupervisorState {
         let read = self.journal.read(move |ledger| (ledger.jobs.get(&job).cloned(), ledger.attached.clone())).await?;
         let (Some(record), known) = read else { return Ok(()) };
         if record.ended.is_some() {
+            self.tell_sessions_of_end(job);
             self.note_ended(myself, record);
             return Ok(());
         }
