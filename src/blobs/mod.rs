@@ -25,4 +25,4 @@ pub use reservation::Reservation;
 pub use reserve::{Reserve, disk_room};
 pub use result_index::{IndexedResult, ResultIndex};
 pub use segment::Segment;
-pub use upload::{Stored, Upload};
+pub use upload::{Stored, ToSync, Upload};

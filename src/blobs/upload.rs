@@ -77,13 +77,24 @@ impl Upload {
     /// Makes what was written durable.
     pub fn sync(&mut self) -> Result<(), Error> {
         self.usable()?;
-        let synced = self.file.sync_data().map_err(|error| Error::io(&self.path, &error));
+        let synced = sync(&self.file, &self.path);
         if let Err(error) = &synced {
-            // What the kernel has dropped it says once only: the next sync of the same bytes would succeed, and mean nothing.
-            self.failed = Some(error.clone());
-            self.is_kept = false;
+            self.sync_failed(error.clone());
         }
         synced
+    }
+
+    /// To sync it in another thread, while it is written. The error of that belongs to [`Self::sync_failed`].
+    pub fn to_sync(&self) -> Result<ToSync, Error> {
+        let file = self.file.try_clone().map_err(|error| Error::io(&self.path, &error))?;
+        Ok(ToSync { file, path: self.path.clone() })
+    }
+
+    /// A sync has failed: it is not kept, and can only be dropped.
+    pub fn sync_failed(&mut self, error: Error) {
+        // What the kernel has dropped it says once only: the next sync of the same bytes would succeed, and mean nothing.
+        self.failed = Some(error);
+        self.is_kept = false;
     }
 
     /// What was written, to read it again.
@@ -133,6 +144,24 @@ impl Upload {
     fn usable(&self) -> Result<(), Error> {
         self.failed.clone().map_or(Ok(()), Err)
     }
+}
+
+/// The file of an [`Upload`], to be synced.
+#[derive(Debug)]
+pub struct ToSync {
+    file: File,
+    path: PathBuf,
+}
+
+impl ToSync {
+    /// Makes durable what was written before this call.
+    pub fn sync(&self) -> Result<(), Error> {
+        sync(&self.file, &self.path)
+    }
+}
+
+fn sync(file: &File, path: &Path) -> Result<(), Error> {
+    file.sync_data().map_err(|error| Error::io(path, &error))
 }
 
 impl Drop for Upload {

@@ -7,6 +7,7 @@
 //! need not be more: it only has to say early, and where, that something between was damaged.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
@@ -16,7 +17,7 @@ use tonic::{Status, Streaming};
 
 use crate::actors::Head;
 use crate::actors::intake::{Intake, Label};
-use crate::blobs::Upload;
+use crate::blobs::{ToSync, Upload};
 use crate::domain::{Digest, Error, ErrorKind};
 use crate::limits::{PIECE_MAX_BYTES, UPLOAD_DURABLE_EVERY_BYTES};
 use crate::rpc::pb;
@@ -29,6 +30,8 @@ use super::pieces::Transfers;
 
 /// Messages on the way between call and thread, each way.
 const QUEUE_MESSAGES: usize = 4;
+/// Syncs that may be due at once; they are done as one.
+const MARKS_MAX: usize = 4;
 
 type Answers = mpsc::Sender<Result<pb::ResumeUploadResponse, Status>>;
 
@@ -170,7 +173,19 @@ struct Receiver<'a> {
 impl Receiver<'_> {
     /// All of it; none if the stream ended before. What came is durable then, too.
     fn all(mut self, mut parts: mpsc::Receiver<pb::ResumeUploadRequest>) -> Result<Option<Upload>, Error> {
-        let received = self.parts(&mut parts);
+        let file = self.upload.to_sync()?;
+        let (marks, due) = std::sync::mpsc::sync_channel(MARKS_MAX);
+        let answers = self.answers;
+        let (received, synced) = std::thread::scope(|scope| {
+            let syncing = scope.spawn(move || make_durable(&file, &due, answers));
+            let received = self.parts(&mut parts, marks);
+            let synced = syncing.join().unwrap_or_else(|_| Err(Error::internal("syncing broke off: this is a mistake in Millpond")));
+            (received, self.intake.disk.noting(synced))
+        });
+        if let Err(error) = synced {
+            self.upload.sync_failed(error.clone());
+            return Err(error);
+        }
         if matches!(&received, Err(Error { kind: ErrorKind::Exhausted, .. })) {
             // The room is needed more by others.
             self.upload.discard();
@@ -183,11 +198,11 @@ impl Receiver<'_> {
     }
 
     /// Whether the end has come.
-    fn parts(&mut self, parts: &mut mpsc::Receiver<pb::ResumeUploadRequest>) -> Result<bool, Error> {
-        self.says_durable();
+    fn parts(&mut self, parts: &mut mpsc::Receiver<pb::ResumeUploadRequest>, marks: SyncSender<u64>) -> Result<bool, Error> {
+        says_durable(self.answers, self.upload.len());
         while let Some(part) = parts.blocking_recv() {
             match part.request {
-                Some(Part::Piece(piece)) => self.piece(&piece)?,
+                Some(Part::Piece(piece)) => self.piece(&piece, &marks)?,
                 Some(Part::End(end)) if end.len == self.upload.len() => return Ok(true),
                 Some(Part::End(end)) => {
                     return Err(Error::unavailable(format!(
@@ -203,7 +218,7 @@ impl Receiver<'_> {
         Ok(false)
     }
 
-    fn piece(&mut self, piece: &Piece) -> Result<(), Error> {
+    fn piece(&mut self, piece: &Piece, marks: &SyncSender<u64>) -> Result<(), Error> {
         let (offset, len) = (piece.offset, piece.data.len());
         if len > PIECE_MAX_BYTES {
             return Err(Error::invalid(format!("the piece at byte {offset} has {len} bytes: at most {PIECE_MAX_BYTES} are allowed")));
@@ -217,17 +232,26 @@ impl Receiver<'_> {
         self.intake.write(&mut self.upload, &piece.data)?;
         self.unsure += len as u64;
         if self.unsure >= UPLOAD_DURABLE_EVERY_BYTES {
-            self.intake.disk.noting(self.upload.sync())?;
             self.unsure = 0;
-            self.says_durable();
+            marks.send(self.upload.len()).map_err(|_| Error::internal("a failed sync, which says why, has ended an upload"))?;
         }
         Ok(())
     }
+}
 
-    fn says_durable(&self) {
-        // Who does not listen any more will ask again.
-        let _ = self.answers.blocking_send(Ok(answer(Answer::Durable(self.upload.len()))));
+/// Makes durable what was written up to each mark, and says so, while more comes in.
+fn make_durable(file: &ToSync, due: &std::sync::mpsc::Receiver<u64>, answers: &Answers) -> Result<(), Error> {
+    while let Ok(mark) = due.recv() {
+        let mark = due.try_iter().last().unwrap_or(mark);
+        file.sync()?;
+        says_durable(answers, mark);
     }
+    Ok(())
+}
+
+fn says_durable(answers: &Answers, len: u64) {
+    // Who does not listen any more will ask again.
+    let _ = answers.blocking_send(Ok(answer(Answer::Durable(len))));
 }
 
 fn answer(response: Answer) -> pb::ResumeUploadResponse {
