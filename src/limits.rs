@@ -88,6 +88,8 @@ pub const UPLOAD_UNSURE_MAX_BYTES: usize = 16 << 20;
 pub const PARTIAL_UPLOADS_MAX: usize = 1000;
 /// So long after the last byte has come an upload is given up.
 pub const PARTIAL_UPLOAD_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// One HTTP/2 frame: a piece in one, since each costs a system call on both sides.
+pub const FRAME_MAX_BYTES: u32 = 512 * 1024;
 /// One gRPC message.
 pub const MESSAGE_MAX_BYTES: usize = 4 << 20;
 /// A result that rides in the `Finished` message; a larger one goes to `ResultService` first.

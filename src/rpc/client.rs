@@ -20,7 +20,7 @@ use super::pb::resume_upload_request::Begin;
 use super::sending::{self, Sending, Source};
 use super::status::{from_status, own_kind};
 use crate::domain::{Error, ErrorKind};
-use crate::limits::MESSAGE_MAX_BYTES;
+use crate::limits::{FRAME_MAX_BYTES, MESSAGE_MAX_BYTES};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -211,6 +211,7 @@ pub fn endpoint(url: &str) -> Result<Endpoint, Error> {
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| bad())?;
     Ok(endpoint
         .tcp_nodelay(true)
+        .max_frame_size(FRAME_MAX_BYTES)
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)

@@ -9,7 +9,7 @@ use tonic::transport::Server;
 
 use crate::actors::Head;
 use crate::domain::Error;
-use crate::limits::MESSAGE_MAX_BYTES;
+use crate::limits::{FRAME_MAX_BYTES, MESSAGE_MAX_BYTES};
 
 use super::pb;
 use super::pb::cluster_service_server::ClusterServiceServer;
@@ -54,6 +54,7 @@ pub async fn serve(head: Head, listener: TcpListener, stop: impl Future<Output =
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(HEADERS_MAX_BYTES)
+        .max_frame_size(FRAME_MAX_BYTES)
         .http2_keepalive_interval(Some(KEEP_ALIVE_EVERY))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .add_service(reflection)
