@@ -278,6 +278,10 @@ impl World {
         let mut submitted = crate::head::a_job(1, tasks, &mut world.rng);
         submitted.spec.needs = Resources::default();
         (submitted.max_running, submitted.held) = (None, false);
+        // What could not be prepared is tried again: every task starts.
+        submitted.spec.retries = 3;
+        submitted.spec.policy.max_failed = None;
+        world.quick = false;
         world.disk.ledger.apply(&Entry::accepted(submitted));
         (world.looks, world.events_max, world.quiet_from) = (false, u64::from(tasks) * 100, 0);
         world.at(1000, Addr::World, Mail::HeadStarts);
