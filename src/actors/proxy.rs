@@ -187,7 +187,7 @@ impl ProxyState {
     /// Each job hears at once all that concerns it, in order; before that the supervisor hears what room there is now.
     fn said(&mut self, myself: &ActorRef<ProxyMsg>, messages: Vec<FromWorker>) {
         let mut news: BTreeMap<JobId, Vec<News>> = BTreeMap::new();
-        let mut room = None;
+        let (mut room, mut over) = (None, None);
         for message in messages {
             let (message, finished) = apart(message);
             for effect in self.session.on_event(SessionEvent::Said(message), self.clock.now()) {
@@ -198,6 +198,8 @@ impl ProxyState {
                         news.entry(job).or_default().push(News::Fenced { fence, started, dropped });
                     }
                     effect @ SessionEffect::Room { .. } => room = Some(effect),
+                    // The jobs hear the last of it before they hear that it is over.
+                    effect @ SessionEffect::Over { .. } => over = Some(effect),
                     effect => self.perform(myself, effect),
                 }
             }
@@ -207,6 +209,7 @@ impl ProxyState {
         }
         room.into_iter().for_each(|room| self.perform(myself, room));
         news.into_iter().for_each(|(job, news)| self.tell_news(job, news));
+        over.into_iter().for_each(|over| self.perform(myself, over));
     }
 
     fn tell_news(&self, job: JobId, news: Vec<News>) {

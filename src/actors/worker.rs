@@ -284,6 +284,10 @@ impl Said {
             self.room = Some(message);
             return;
         }
+        if is_room {
+            // What was announced before is not true any more.
+            self.room = None;
+        }
         self.urgent |= match &message {
             FromWorker::Room { .. } | FromWorker::Started(_) => false,
             // Too many failures may end a job.
