@@ -10,7 +10,7 @@ use millpond::actors::worker::{SessionOut, WorkerMsg};
 use millpond::domain::wire::{Dial, Finished, FromWorker, Hello, Lease, ResultBytes};
 use millpond::domain::{Epoch, Instant, Outcome, Packed, Resources, SessionId, Timing};
 use millpond::engine::slot_table::{Allowance, Equipment, Preparation};
-use millpond::engine::{SlotEffect, SlotEvent, SlotTable};
+use millpond::engine::{Outbox, SlotEffect, SlotEvent, SlotTable};
 use millpond::limits::HEARTBEAT_EVERY;
 use millpond::rpc::link;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -52,10 +52,7 @@ struct State {
     hello: Hello,
     table: SlotTable,
     out: Option<(SessionId, SessionOut)>,
-    /// What is to be said, in order; said together, as by a real worker.
-    said: Vec<FromWorker>,
-    /// The latest announcement, which says all that earlier ones did: it goes last.
-    room: Option<FromWorker>,
+    outbox: Outbox,
     clock: Clock,
     attached: mpsc::UnboundedSender<()>,
 }
@@ -79,7 +76,7 @@ impl Actor for SimulatedWorker {
             held: Vec::new(),
         };
         let table = SlotTable::new(slots, equipment, Allowance::default(), Epoch(0));
-        Ok(State { hello, table, out: None, said: Vec::new(), room: None, clock: Clock::start(), attached })
+        Ok(State { hello, table, out: None, outbox: Outbox::default(), clock: Clock::start(), attached })
     }
 
     async fn handle(&self, _: ActorRef<WorkerMsg>, message: WorkerMsg, state: &mut State) -> Result<(), ActorProcessingErr> {
@@ -91,7 +88,7 @@ impl Actor for SimulatedWorker {
             }
             WorkerMsg::Welcomed { session, welcome, out } => {
                 state.out = Some((session, out));
-                (state.said, state.room) = (Vec::new(), None);
+                state.outbox = Outbox::default();
                 state.event(SlotEvent::Said(session, welcome));
                 let _ = state.attached.send(());
             }
@@ -101,7 +98,7 @@ impl Actor for SimulatedWorker {
                 state.event(SlotEvent::Disconnected(session));
             }
             WorkerMsg::Beat => {
-                state.say(FromWorker::Heartbeat(state.clock.now().mono));
+                state.outbox.push(FromWorker::Heartbeat(state.clock.now().mono));
                 state.event(SlotEvent::Tick);
             }
             // Of runners, uploads and people, of which there are none here.
@@ -119,12 +116,12 @@ impl State {
         while let Some(event) = events.pop_front() {
             for effect in self.table.on_event(event, self.clock.now()) {
                 match effect {
-                    SlotEffect::Say(message) => self.say(message),
+                    SlotEffect::Say(message) => self.outbox.push(message),
                     SlotEffect::Prepare { slot, lease, .. } => {
                         events.push_back(SlotEvent::Prepared { slot, lease, how: Preparation::Ready });
                     }
                     SlotEffect::Start { slot, lease, .. } => events.push_back(SlotEvent::Ended { slot, lease, bytes: 0 }),
-                    SlotEffect::Deliver(lease) => self.say(succeeded(lease)),
+                    SlotEffect::Deliver(lease) => self.outbox.push(succeeded(lease)),
                     SlotEffect::EndSession(session) => {
                         if let Some((_, out)) = self.out.take_if(|(present, _)| *present == session) {
                             out.end.cancel();
@@ -137,17 +134,9 @@ impl State {
         }
     }
 
-    fn say(&mut self, message: FromWorker) {
-        match message {
-            FromWorker::Room { .. } => self.room = Some(message),
-            _ => self.said.push(message),
-        }
-    }
-
     /// Nothing is left to start or to end by now, so nothing is waited for. A stream that does not take it is over, as at a real worker.
     fn flush(&mut self) {
-        let mut messages = std::mem::take(&mut self.said);
-        messages.extend(self.room.take());
+        let messages = self.outbox.take();
         if let Some((_, out)) = self.out.as_ref().filter(|_| !messages.is_empty())
             && out.messages.try_send(messages).is_err()
         {

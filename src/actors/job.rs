@@ -17,8 +17,6 @@ use crate::domain::{
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Strays};
 
-use crate::limits;
-
 use super::clock::Clock;
 use super::job_store::JobStore;
 use super::journal::JournalRef;
@@ -158,6 +156,13 @@ pub struct JobActorState {
     retired: bool,
 }
 
+/// Effects that are performed together.
+#[derive(Default)]
+struct Gathered {
+    entries: Vec<(u64, JobEntry)>,
+    acks: BTreeMap<SessionId, Vec<Lease>>,
+}
+
 /// See the module.
 pub struct JobActor;
 
@@ -260,19 +265,10 @@ impl JobActorState {
 
     /// What is to become durable goes to the journal together, and each session hears at once of all that is.
     fn perform_all(&mut self, myself: &ActorRef<JobMsg>, effects: Vec<JobEffect>) -> Result<(), ActorProcessingErr> {
-        let (mut entries, mut acks) = (Vec::new(), BTreeMap::<SessionId, Vec<Lease>>::new());
-        for effect in effects {
-            match effect {
-                JobEffect::Persist(seq, entry) => entries.push((seq, entry)),
-                JobEffect::Ack(session, lease) => acks.entry(session).or_default().push(lease),
-                effect => self.perform(myself, effect)?,
-            }
-        }
-        self.persist(myself, entries)?;
-        for (session, leases) in acks {
-            let parts = leases.chunks(limits::LEASES_PER_MESSAGE_MAX);
-            parts.for_each(|leases| self.pass(session, ToWorker::Ack(leases.to_vec())));
-        }
+        let mut gathered = Gathered::default();
+        effects.into_iter().try_for_each(|effect| self.perform(myself, effect, &mut gathered))?;
+        self.persist(myself, gathered.entries)?;
+        gathered.acks.into_iter().for_each(|(session, leases)| self.pass(session, ToWorker::Ack(leases)));
         Ok(())
     }
 
@@ -326,21 +322,19 @@ impl JobActorState {
         let mut stored = Vec::with_capacity(finished.len());
         let mut records = Vec::new();
         for Finished { lease, outcome, timing, packed, bytes } in finished {
-            let meta = |outcome: Outcome, packed: Packed| {
-                (ResultMeta { no: lease.no, attempt: lease.attempt, worker, outcome, timing: *timing, packed }, &[][..])
-            };
-            stored.push(match bytes {
-                ResultBytes::Inline(bytes) => {
-                    records.push((meta(outcome.clone(), packed.clone()).0, bytes.as_slice()));
-                    None
+            let (outcome, packed, bytes) = match bytes {
+                ResultBytes::Inline(bytes) => (outcome.clone(), packed.clone(), bytes.as_slice()),
+                ResultBytes::Stored(result) if self.holds(*result, lease) => {
+                    stored.push(Some((outcome.clone(), *result)));
+                    continue;
                 }
-                ResultBytes::Stored(result) if self.holds(*result, lease) => Some((outcome.clone(), *result)),
                 ResultBytes::Stored(_) => {
                     let reason = "its stored result can't be found at the head".to_owned();
-                    records.push(meta(Outcome::OutputMissing { reason }, Packed::default()));
-                    None
+                    (Outcome::OutputMissing { reason }, Packed::default(), &[][..])
                 }
-            });
+            };
+            records.push((ResultMeta { no: lease.no, attempt: lease.attempt, worker, outcome, timing: *timing, packed }, bytes));
+            stored.push(None);
         }
         let mut appended = self.files.segment.append_all(&records).into_iter().zip(records);
         let next = |there: Option<(Outcome, ResultRef)>| match there {
@@ -397,7 +391,7 @@ impl JobActorState {
         }
     }
 
-    fn perform(&mut self, myself: &ActorRef<JobMsg>, effect: JobEffect) -> Result<(), ActorProcessingErr> {
+    fn perform(&mut self, myself: &ActorRef<JobMsg>, effect: JobEffect, gathered: &mut Gathered) -> Result<(), ActorProcessingErr> {
         match effect {
             JobEffect::Deliver { grant, session, runs } => {
                 let runs = runs.into_iter().map(|(no, attempt)| self.delivery(no, attempt)).collect::<Result<Vec<_>, Error>>()?;
@@ -414,7 +408,8 @@ impl JobActorState {
                 let message = ProxyMsg::Adopt { lease, verdict, actor: myself.clone(), info: self.info() };
                 self.to_session(session, message);
             }
-            JobEffect::Ack(..) | JobEffect::Persist(..) => self.perform_all(myself, vec![effect])?,
+            JobEffect::Ack(session, lease) => gathered.acks.entry(session).or_default().push(lease),
+            JobEffect::Persist(seq, entry) => gathered.entries.push((seq, entry)),
             JobEffect::Reply(ticket, outcome) => {
                 if let Some(reply) = self.replies.remove(&ticket) {
                     let view = self.machine.view();

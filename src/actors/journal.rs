@@ -1,7 +1,8 @@
 //! The Journal: makes facts durable, many in one sync, and keeps what they add up to. Child of the HeadRoot, which stops the head if it fails.
 //!
-//! While one batch is on its way to the disk the next one gathers; ends of tasks, for which nobody waits, a little longer. A batch's order on disk: first the result bytes that its entries refer
-//! to, then the batch; only then is anybody told. So an acknowledged result is there after any crash.
+//! While one batch is on its way to the disk the next one gathers; ends of tasks, for which nobody waits, a little longer. A batch's order on
+//! disk: first the result bytes that its entries refer to, then the batch; only then is anybody told. So an acknowledged result is there after
+//! any crash.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::limits;
 use crate::store::{Appended, BATCH_MAX_BYTES, Store};
 
 use super::job_store::JobStore;
+use super::reminder::Reminder;
 
 /// Told once an entry is durable.
 pub type Done = Box<dyn FnOnce() + Send>;
@@ -90,8 +92,8 @@ pub struct JournalState {
     urgent: bool,
     /// When the last batch went out.
     last_batch: Option<Instant>,
-    /// [`JournalMsg::Due`] comes.
-    due_comes: bool,
+    /// Of [`JournalMsg::Due`].
+    due: Reminder,
     /// Jobs whose result index must be synced before the next snapshot.
     unsynced: BTreeMap<JobId, Arc<JobStore>>,
 }
@@ -177,7 +179,7 @@ impl Actor for Journal {
             pending: Vec::new(),
             urgent: false,
             last_batch: None,
-            due_comes: false,
+            due: Reminder::default(),
             unsynced: BTreeMap::new(),
         })
     }
@@ -191,7 +193,7 @@ impl Actor for Journal {
                     last.done = done;
                 }
             }
-            JournalMsg::Due => state.due_comes = false,
+            JournalMsg::Due => state.due.came(),
             JournalMsg::Read(look) => look(&state.ledger),
             JournalMsg::Committed(committed) => state.committed(*committed)?,
             JournalMsg::SyncFailed(error) => return Err(error.into()),
@@ -209,10 +211,7 @@ impl JournalState {
         }
         let gathers = self.last_batch.map(|last| GATHER_FOR.saturating_sub(last.elapsed())).filter(|wait| !self.urgent && !wait.is_zero());
         if let Some(wait) = gathers {
-            if !std::mem::replace(&mut self.due_comes, true) {
-                drop(myself.send_after(wait, || JournalMsg::Due));
-            }
-            return;
+            return self.due.ask(myself, wait, || JournalMsg::Due);
         }
         let Some(mut store) = self.store.take() else { return };
         let batch = self.take_batch();

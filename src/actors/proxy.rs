@@ -15,6 +15,7 @@ use crate::limits;
 
 use super::clock::Clock;
 use super::job::{JobMsg, News};
+use super::reminder::Reminder;
 use super::supervisor::SupervisorMsg;
 
 /// Acknowledgements, for which nobody waits, go with what is sent next, or after so long.
@@ -107,8 +108,8 @@ pub struct ProxyState {
     over: bool,
     /// Results that are durable, for the worker to forget.
     acks: Vec<Lease>,
-    /// [`ProxyMsg::SendAcks`] comes.
-    acks_come: bool,
+    /// Of [`ProxyMsg::SendAcks`].
+    acks_due: Reminder,
 }
 
 /// See the module.
@@ -121,8 +122,16 @@ impl Actor for WorkerProxy {
 
     async fn pre_start(&self, myself: ActorRef<ProxyMsg>, args: ProxyArgs) -> Result<ProxyState, ActorProcessingErr> {
         let ProxyArgs { session, welcome, held, out, supervisor, clock } = args;
-        let mut state =
-            ProxyState { session, out, supervisor, jobs: BTreeMap::new(), clock, over: false, acks: Vec::new(), acks_come: false };
+        let mut state = ProxyState {
+            session,
+            out,
+            supervisor,
+            jobs: BTreeMap::new(),
+            clock,
+            over: false,
+            acks: Vec::new(),
+            acks_due: Reminder::default(),
+        };
         state.send(&myself, welcome);
         // It takes its place before any room is told.
         for (lease, needs) in held {
@@ -175,7 +184,7 @@ impl Actor for WorkerProxy {
             }
             ProxyMsg::Tick => state.event(&myself, SessionEvent::Tick),
             ProxyMsg::SendAcks => {
-                state.acks_come = false;
+                state.acks_due.came();
                 state.send_acks(&myself);
             }
         }
@@ -271,8 +280,8 @@ impl ProxyState {
             self.acks.extend(leases);
             if self.acks.len() >= limits::LEASES_PER_MESSAGE_MAX {
                 self.send_acks(myself);
-            } else if !std::mem::replace(&mut self.acks_come, true) {
-                drop(myself.send_after(ACKS_GATHER_FOR, || ProxyMsg::SendAcks));
+            } else {
+                self.acks_due.ask(myself, ACKS_GATHER_FOR, || ProxyMsg::SendAcks);
             }
             return;
         }

@@ -4,8 +4,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::domain::{Outcome, Packed, ResultRef, Timing};
+use crate::domain::wire::{Finished, Lease, ResultBytes};
+use crate::domain::{Error, ErrorKind, Outcome, Packed, ResultRef, Timing, WorkerId};
 use crate::limits::RESULT_INLINE_MAX_BYTES;
+
+use super::clock::wall_now;
+use super::data_port::ResultHeader;
 
 /// A result that waits.
 #[derive(Debug)]
@@ -20,6 +24,45 @@ pub struct KeptResult {
     pub bytes: KeptBytes,
     /// Where the head has them, once it has.
     pub receipt: Option<ResultRef>,
+}
+
+impl KeptResult {
+    /// One of an attempt that left nothing, as of now.
+    pub fn without_bytes(outcome: Outcome) -> Self {
+        let now = wall_now();
+        let timing = Timing { started: now, ended: now };
+        Self { outcome, timing, packed: Packed::default(), bytes: KeptBytes::Memory(Vec::new()), receipt: None }
+    }
+
+    /// What is said of it; none as long as the head does not have its bytes, which are too many to say.
+    pub fn finished(&self, lease: Lease) -> Option<Finished> {
+        let bytes = match (&self.bytes, self.receipt) {
+            (KeptBytes::Memory(bytes), _) => ResultBytes::Inline(bytes.clone()),
+            (KeptBytes::Disk(_), receipt) => ResultBytes::Stored(receipt?),
+        };
+        Some(Finished { lease, outcome: self.outcome.clone(), timing: self.timing, packed: self.packed.clone(), bytes })
+    }
+
+    /// What goes before its bytes.
+    pub fn header(&self, lease: Lease, worker: WorkerId) -> ResultHeader {
+        ResultHeader { lease, worker, outcome: self.outcome.clone(), timing: self.timing, packed: self.packed.clone() }
+    }
+
+    /// The head does not take its bytes; whether that is for good: then it goes without them.
+    pub fn refused(&mut self, error: &Error) -> bool {
+        match error.kind {
+            // The job has ended, or does not exist: nobody wants the bytes; the head says so once it hears of the end.
+            ErrorKind::NotFound | ErrorKind::Conflict => {
+                self.packed = Packed::default();
+                self.bytes = KeptBytes::Memory(Vec::new());
+            }
+            ErrorKind::Invalid | ErrorKind::Denied => {
+                *self = Self::without_bytes(Outcome::OutputMissing { reason: error.message.clone() });
+            }
+            ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Exhausted | ErrorKind::Corrupt | ErrorKind::Internal => return false,
+        }
+        true
+    }
 }
 
 /// Packed bytes on a worker.

@@ -1,5 +1,5 @@
-//! The WorkerActor: the slots. It accepts a task only on a free one, announces Available or Busy, and offers again what it holds when it
-//! reconnects. Child of the WorkerRoot.
+//! The WorkerActor: the slots. It takes no more tasks than it has announced room for, starts each on a free one, and offers again what it
+//! holds when it reconnects. Child of the WorkerRoot.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -10,27 +10,27 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::wire::{Dial, Finished, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker};
-use crate::domain::{Attempt, Chunk, Error, ErrorKind, Instant, JobId, Outcome, Packed, ResultRef, SessionId, TaskNo, Timing, WorkerId};
+use crate::domain::wire::{Dial, FromWorker, Hello, JobInfo, Lease, ToWorker};
+use crate::domain::{Attempt, Chunk, Error, Instant, JobId, Outcome, ResultRef, SessionId, TaskNo, WorkerId};
 use crate::engine::slot_table::{Health, Preparation};
-use crate::engine::{SlotEffect, SlotEvent, SlotTable};
+use crate::engine::{Outbox, SlotEffect, SlotEvent, SlotTable};
 use crate::failpoint;
 use crate::limits;
 
 use super::cache::Cache;
-use super::clock::{Clock, wall_now};
-use super::data_port::{DataPort, ResultHeader, TransferError};
+use super::clock::Clock;
+use super::data_port::{DataPort, TransferError};
 use super::prepare::{self, Inputs};
+use super::reminder::Reminder;
 use super::result_box::{KeptBytes, KeptResult};
 use super::runner::{Order, StopSwitch};
+use super::small_file;
 
 /// Between two tries to give a large result to the head.
 const UPLOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What is said to the head gathers for so long, as long as there are tasks that were sent ahead: then no slot waits for the answer.
 const GATHER_FOR: Duration = Duration::from_millis(8);
-/// Or until there is so much of it.
-const GATHER_MAX: usize = 256;
 /// How long a goodbye may take to the head.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
 
@@ -143,7 +143,9 @@ pub struct WorkerState {
     /// Why a task can't be started, until its failed result is made.
     refusals: BTreeMap<Key, String>,
     out: Option<(SessionId, SessionOut)>,
-    said: Said,
+    outbox: Outbox,
+    /// Of [`WorkerMsg::Flush`].
+    flush_due: Reminder,
     cache: Arc<Cache>,
     port: Arc<dyn DataPort>,
     epoch_file: PathBuf,
@@ -187,7 +189,8 @@ impl Actor for WorkerActor {
             results: BTreeMap::new(),
             refusals: BTreeMap::new(),
             out: None,
-            said: Said::default(),
+            outbox: Outbox::default(),
+            flush_due: Reminder::default(),
             cache: args.cache,
             port: args.port,
             epoch_file: args.epoch_file,
@@ -217,7 +220,7 @@ impl Actor for WorkerActor {
                 // The head of this session introduces its jobs anew.
                 state.jobs.clear();
                 state.out = Some((session, out));
-                state.said = Said::default();
+                state.outbox = Outbox::default();
                 state.event(&myself, SlotEvent::Said(session, welcome))?;
             }
             WorkerMsg::Said(session, message) => state.event(&myself, SlotEvent::Said(session, message))?,
@@ -236,7 +239,7 @@ impl Actor for WorkerActor {
                 state.results.insert(key(&lease), kept);
                 state.event(&myself, SlotEvent::Ended { slot, lease, bytes })?;
             }
-            WorkerMsg::Uploaded(lease, Ok(receipt)) => state.uploaded(lease, receipt),
+            WorkerMsg::Uploaded(lease, Ok(receipt)) => state.uploaded(&myself, lease, receipt),
             WorkerMsg::Uploaded(lease, Err(TransferError::Head(error))) => state.not_uploaded(&myself, lease, &error),
             WorkerMsg::Uploaded(lease, Err(TransferError::Here(error))) => state.unreadable(&myself, lease, &error)?,
             WorkerMsg::Deliver(lease) => state.deliver(&myself, lease),
@@ -251,61 +254,17 @@ impl Actor for WorkerActor {
                 myself.stop(None);
             }
             WorkerMsg::Beat => {
-                state.said.push(FromWorker::Heartbeat(state.clock.now().mono));
+                state.outbox.push(FromWorker::Heartbeat(state.clock.now().mono));
                 state.event(&myself, SlotEvent::Tick)?;
             }
             WorkerMsg::Tick => state.event(&myself, SlotEvent::Tick)?,
             WorkerMsg::Flush => {
-                state.said.flush_comes = false;
+                state.flush_due.came();
                 state.flush();
             }
         }
         state.flush_in_time(&myself);
         Ok(())
-    }
-}
-
-/// What is to be said to the head, in order.
-#[derive(Default)]
-struct Said {
-    messages: Vec<FromWorker>,
-    /// The latest announcement, which says all that earlier ones did: it goes last.
-    room: Option<FromWorker>,
-    /// Somebody waits for some of it.
-    urgent: bool,
-    flush_comes: bool,
-}
-
-impl Said {
-    fn push(&mut self, message: FromWorker) {
-        let is_room = matches!(message, FromWorker::Room { .. });
-        // That a worker rests is known before the task that it gives back, and so is what room is left then.
-        if is_room && !matches!(self.messages.last(), Some(FromWorker::Standing(_))) {
-            self.room = Some(message);
-            return;
-        }
-        if is_room {
-            // What was announced before is not true any more.
-            self.room = None;
-        }
-        self.urgent |= match &message {
-            FromWorker::Room { .. } | FromWorker::Started(_) => false,
-            // Too many failures may end a job.
-            FromWorker::Finished(finished) => !finished.outcome.is_success(),
-            _ => true,
-        };
-        self.messages.push(message);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.room.is_none()
-    }
-
-    fn take(&mut self) -> Vec<FromWorker> {
-        self.urgent = false;
-        let mut messages = std::mem::take(&mut self.messages);
-        messages.extend(self.room.take());
-        messages
     }
 }
 
@@ -323,7 +282,7 @@ impl WorkerState {
     /// Returns what came of it at once.
     fn perform(&mut self, myself: &ActorRef<WorkerMsg>, effect: SlotEffect) -> Result<Option<SlotEvent>, ActorProcessingErr> {
         match effect {
-            SlotEffect::Say(message) => self.said.push(message),
+            SlotEffect::Say(message) => self.outbox.push(message),
             SlotEffect::Learn(info) => {
                 self.jobs.insert(info.job, info);
             }
@@ -357,7 +316,7 @@ impl WorkerState {
                 failpoint::hit("worker.before_forget");
                 self.results.remove(&key(&lease));
             }
-            SlotEffect::KeepEpoch(epoch) => keep(&self.epoch_file, &epoch.0.to_string())?,
+            SlotEffect::KeepEpoch(epoch) => small_file::write(&self.epoch_file, &epoch.0.to_string())?,
             SlotEffect::EndSession(session) => {
                 if let Some((_, out)) = self.out.take_if(|(present, _)| *present == session) {
                     out.end.cancel();
@@ -399,7 +358,7 @@ impl WorkerState {
             }
             Err(fault) => {
                 self.machine_failed(myself, lease, &fault)?;
-                Ok(failed(Outcome::Lost))
+                Ok(KeptResult::without_bytes(Outcome::Lost))
             }
         }
     }
@@ -411,19 +370,16 @@ impl WorkerState {
 
     /// At once, if somebody waits for it: a slot that could be given a task, or whoever has asked something.
     fn flush_in_time(&mut self, myself: &ActorRef<WorkerMsg>) {
-        if self.said.is_empty() {
-            return;
-        }
-        if self.said.urgent || self.table.ahead() == 0 || self.said.messages.len() >= GATHER_MAX {
+        if self.outbox.is_due() || self.table.ahead() == 0 {
             self.flush();
-        } else if !std::mem::replace(&mut self.said.flush_comes, true) {
-            drop(myself.send_after(GATHER_FOR, || WorkerMsg::Flush));
+        } else if !self.outbox.is_empty() {
+            self.flush_due.ask(myself, GATHER_FOR, || WorkerMsg::Flush);
         }
     }
 
     /// Says what has gathered to the head. A stream that does not take it is over: nothing is ever skipped.
     fn flush(&mut self) {
-        let messages = self.said.take();
+        let messages = self.outbox.take();
         let Some((_, out)) = self.out.as_ref().filter(|_| !messages.is_empty()) else { return };
         let end = messages.iter().any(|message| matches!(message, FromWorker::Finished(_)));
         if end {
@@ -508,48 +464,34 @@ impl WorkerState {
 
     fn fail(&mut self, lease: Lease) {
         let reason = self.refusals.remove(&key(&lease)).unwrap_or_else(|| "its input can't be had".into());
-        self.results.insert(key(&lease), failed(Outcome::SpawnFailed { reason }));
+        self.results.insert(key(&lease), KeptResult::without_bytes(Outcome::SpawnFailed { reason }));
     }
 
     /// Sends a result, large ones after their bytes.
     fn deliver(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease) {
         let Some(kept) = self.results.get(&key(&lease)).filter(|_| self.out.is_some()) else { return };
-        let KeptResult { outcome, timing, packed, bytes, receipt } = kept;
-        let bytes = match (bytes, receipt) {
-            (KeptBytes::Memory(bytes), _) => ResultBytes::Inline(bytes.clone()),
-            (KeptBytes::Disk(_), Some(receipt)) => ResultBytes::Stored(*receipt),
-            (KeptBytes::Disk(file), None) => {
-                let header = ResultHeader { lease, worker: self.worker, outcome: outcome.clone(), timing: *timing, packed: packed.clone() };
-                failpoint::hit("worker.before_upload");
-                let upload = self.port.upload(header, file.path().to_owned());
-                let myself = myself.clone();
-                tokio::spawn(async move {
-                    let _ = myself.cast(WorkerMsg::Uploaded(lease, upload.await));
-                });
-                return;
-            }
-        };
-        let finished = Finished { lease, outcome: outcome.clone(), timing: *timing, packed: packed.clone(), bytes };
-        self.said.push(FromWorker::Finished(Box::new(finished)));
+        if let Some(finished) = kept.finished(lease) {
+            self.outbox.push(FromWorker::Finished(Box::new(finished)));
+        } else if let KeptBytes::Disk(file) = &kept.bytes {
+            failpoint::hit("worker.before_upload");
+            let (upload, myself) = (self.port.upload(kept.header(lease, self.worker), file.path().to_owned()), myself.clone());
+            tokio::spawn(async move {
+                let _ = myself.cast(WorkerMsg::Uploaded(lease, upload.await));
+            });
+        }
     }
 
-    fn uploaded(&mut self, lease: Lease, receipt: ResultRef) {
-        let Some(kept) = self.results.get_mut(&key(&lease)) else { return };
-        kept.receipt = Some(receipt);
-        let finished = Finished {
-            lease,
-            outcome: kept.outcome.clone(),
-            timing: kept.timing,
-            packed: kept.packed.clone(),
-            bytes: ResultBytes::Stored(receipt),
-        };
-        self.said.push(FromWorker::Finished(Box::new(finished)));
+    fn uploaded(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, receipt: ResultRef) {
+        if let Some(kept) = self.results.get_mut(&key(&lease)) {
+            kept.receipt = Some(receipt);
+            self.deliver(myself, lease);
+        }
     }
 
     /// A kept result can't be read again: the task is given back, unless the head wants nothing of it any more and the file is gone for that.
     fn unreadable(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, error: &Error) -> Result<(), ActorProcessingErr> {
         if let Some(kept) = self.results.get_mut(&key(&lease)) {
-            *kept = failed(Outcome::Lost);
+            *kept = KeptResult::without_bytes(Outcome::Lost);
             self.machine_failed(myself, lease, &error.message)?;
             self.deliver(myself, lease);
         }
@@ -558,42 +500,11 @@ impl WorkerState {
 
     fn not_uploaded(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, error: &Error) {
         let Some(kept) = self.results.get_mut(&key(&lease)) else { return };
-        match error.kind {
-            // The job has ended, or does not exist: nobody wants the bytes; the head says so once it hears of the end.
-            ErrorKind::NotFound | ErrorKind::Conflict => {
-                kept.packed = Packed::default();
-                kept.bytes = KeptBytes::Memory(Vec::new());
-            }
-            // The head will not take this result, now or later.
-            ErrorKind::Invalid | ErrorKind::Denied => {
-                *kept = failed(Outcome::OutputMissing { reason: error.message.clone() });
-            }
-            ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Exhausted | ErrorKind::Corrupt | ErrorKind::Internal => {
-                tracing::warn!(job = %lease.job, task = lease.no.0, %error, "a result could not be given to the head; trying again");
-                myself.send_after(UPLOAD_AGAIN_AFTER, move || WorkerMsg::Deliver(lease));
-                return;
-            }
+        if kept.refused(error) {
+            self.deliver(myself, lease);
+        } else {
+            tracing::warn!(job = %lease.job, task = lease.no.0, %error, "a result could not be given to the head; trying again");
+            myself.send_after(UPLOAD_AGAIN_AFTER, move || WorkerMsg::Deliver(lease));
         }
-        self.deliver(myself, lease);
     }
-}
-
-/// A result without bytes.
-fn failed(outcome: Outcome) -> KeptResult {
-    let now = wall_now();
-    let timing = Timing { started: now, ended: now };
-    KeptResult { outcome, timing, packed: Packed::default(), bytes: KeptBytes::Memory(Vec::new()), receipt: None }
-}
-
-/// Writes a small file durably, whole or not at all.
-pub(super) fn keep(path: &std::path::Path, text: &str) -> Result<(), Error> {
-    use std::io::Write;
-    let io = |error: std::io::Error| Error::io(path, &error);
-    let temp = path.with_extension("new");
-    let mut file = std::fs::File::create(&temp).map_err(io)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
-    failpoint::hit("worker.before_rename");
-    std::fs::rename(&temp, path).map_err(io)?;
-    let folder = path.parent().map(std::fs::File::open).transpose().map_err(io)?;
-    folder.map_or(Ok(()), |folder| folder.sync_all()).map_err(io)
 }

@@ -18,7 +18,8 @@ use super::cache::Cache;
 use super::clock::Clock;
 use super::data_port::DataPort;
 use super::runner::{self, RunnerSetup};
-use super::worker::{WorkerActor, WorkerArgs, WorkerMsg, keep};
+use super::small_file;
+use super::worker::{WorkerActor, WorkerArgs, WorkerMsg};
 
 /// What a worker is started with.
 #[derive(Clone, Debug)]
@@ -128,7 +129,7 @@ fn key(dir: &Path) -> Result<String, Error> {
         Ok(_) => Err(Error::corrupt(format!("{} does not hold a worker's key: remove it to begin as a new worker", path.display()))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let key = uuid::Uuid::new_v4().to_string();
-            keep(&path, &key)?;
+            small_file::write(&path, &key)?;
             Ok(key)
         }
         Err(error) => Err(Error::io(&path, &error)),
@@ -138,7 +139,7 @@ fn key(dir: &Path) -> Result<String, Error> {
 /// Counts this start, durably: what an earlier start said is never taken for later than what this one says.
 fn count_start(path: &Path) -> Result<u64, Error> {
     let start = number(path)?.saturating_add(1);
-    keep(path, &start.to_string())?;
+    small_file::write(path, &start.to_string())?;
     Ok(start)
 }
 

@@ -26,25 +26,9 @@ impl Resources {
             && self.labels.iter().all(|(key, value)| have.labels.get(key) == Some(value))
     }
 
-    /// What is left of `self` beside all of these; the rule for head and worker.
-    pub fn beside<'a>(&self, taken: impl IntoIterator<Item = &'a Self>) -> Self {
-        taken.into_iter().fold(self.clone(), |left, needs| left.less(needs, 1))
-    }
-
-    /// All of these together; labels aside.
-    pub fn sum<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
-        all.into_iter().fold(Self::default(), |sum, one| Self {
-            cpus: sum.cpus.saturating_add(one.cpus),
-            mem_bytes: sum.mem_bytes.saturating_add(one.mem_bytes),
-            gpus: sum.gpus.saturating_add(one.gpus),
-            labels: sum.labels,
-        })
-    }
-
-    /// What is left of `self` beside a sum.
-    pub fn beside_all(&self, taken: &Tally) -> Self {
-        let sum = taken.sum();
-        self.less(&sum, 1)
+    /// What is left of `self` beside a sum; the rule for head and worker.
+    pub fn beside(&self, taken: &Tally) -> Self {
+        self.less(&taken.sum(), 1)
     }
 
     /// What is left of `self` after `times` demands of `need`; never below zero.
@@ -86,5 +70,13 @@ impl Tally {
         let count = |amount: u64| u32::try_from(amount).unwrap_or(u32::MAX);
         let mem_bytes = u64::try_from(self.mem_bytes).unwrap_or(u64::MAX);
         Resources { cpus: count(self.cpus), mem_bytes, gpus: count(self.gpus), labels: BTreeMap::new() }
+    }
+}
+
+impl<'a> FromIterator<&'a Resources> for Tally {
+    fn from_iter<T: IntoIterator<Item = &'a Resources>>(all: T) -> Self {
+        let mut tally = Self::default();
+        all.into_iter().for_each(|needs| tally.add(needs));
+        tally
     }
 }

@@ -6,6 +6,7 @@
 //! Invariant: no I/O, no clock, no randomness, nothing async. Time comes in as [`Now`]; the same events give the same effects.
 
 pub mod admission;
+mod alarm;
 pub mod arrivals;
 pub mod deletions;
 pub mod disk_gauge;
@@ -16,6 +17,7 @@ pub mod job_filter;
 pub mod launcher_deaths;
 pub mod ledger;
 pub mod now;
+pub mod outbox;
 pub mod rank;
 pub mod record;
 pub mod retention;
@@ -33,6 +35,7 @@ pub use job::{JobEffect, JobEvent, JobMachine, Strays};
 pub use job_filter::JobFilter;
 pub use ledger::Ledger;
 pub use now::Now;
+pub use outbox::Outbox;
 pub use record::JobRecord;
 pub use retention::Retention;
 pub use roster::{Roster, RosterEffect, RosterEvent};

@@ -20,12 +20,16 @@ use super::rank::{self, RankRules, Rule};
 use super::suspicion::Trust;
 use super::view::JobView;
 
+use candidate::Candidate;
 use line::Line;
+use seat::Seat;
 
 pub use fit::Reservation;
 
+mod candidate;
 mod fit;
 mod line;
+mod seat;
 
 /// Something the supervisor learned.
 #[derive(Clone, Debug)]
@@ -84,71 +88,6 @@ pub enum RosterEffect {
     },
     /// Have a worker give back what it has no slot for yet.
     Recall(SessionId),
-}
-
-#[derive(Clone, Debug)]
-struct Candidate {
-    view: JobView,
-    /// Grants the view has not taken in.
-    unseen: BTreeMap<GrantId, u32>,
-    /// Their slots: kept, since there may be one for each of a thousand workers.
-    unseen_slots: u32,
-    /// Since when jobs behind it take the room, as none is large enough for it.
-    overtaken_since: Option<Instant>,
-    /// Its part of its owner's busy slots.
-    counted: u32,
-}
-
-impl Candidate {
-    fn wanted(&self) -> u32 {
-        self.view.wanted.saturating_sub(self.unseen_slots)
-    }
-
-    fn busy(&self) -> u32 {
-        self.view.out.saturating_add(self.unseen_slots)
-    }
-
-    /// The view has taken in all grants up to this one.
-    fn has_seen(&mut self, last: GrantId) {
-        while let Some(grant) = self.unseen.first_entry().filter(|grant| *grant.key() <= last) {
-            self.unseen_slots -= grant.remove();
-        }
-    }
-
-    fn grant(&mut self, grant: GrantId) {
-        *self.unseen.entry(grant).or_default() += 1;
-        self.unseen_slots += 1;
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Seat {
-    worker: WorkerId,
-    slots: u32,
-    total: Resources,
-    /// As it was reported.
-    room: Room,
-    free: Resources,
-    /// Grants not settled: how many slots, and of what job.
-    granted: BTreeMap<GrantId, (u32, Arc<JobSpec>)>,
-    trust: Trust,
-}
-
-impl Seat {
-    /// The room, less what was granted of it and is not settled. A worker under suspicion is used as one, if any other is `trusted`.
-    fn room_left(&self, trusted: u32) -> Room {
-        let room = match self.trust {
-            Trust::Suspected if trusted > 0 => Room::default(),
-            Trust::Probe if trusted > 0 => Room::of_slots(self.room.free.min(1)),
-            _ => self.room,
-        };
-        room.less(self.granted.values().map(|(slots, _)| slots).sum())
-    }
-
-    /// The resources, likewise.
-    fn free_left(&self) -> Resources {
-        self.granted.values().fold(self.free.clone(), |free, (slots, spec)| free.less(&spec.needs, *slots))
-    }
 }
 
 /// A worker that is kept free.
@@ -221,18 +160,9 @@ impl Roster {
             }
             RosterEvent::JobGone(id) => self.forget(id),
             RosterEvent::Opened { session, worker, slots, total } => {
-                let seat = Seat {
-                    worker,
-                    slots,
-                    free: total.clone(),
-                    total,
-                    room: Room::default(),
-                    granted: BTreeMap::new(),
-                    trust: Trust::Trusted,
-                };
                 self.close(session);
                 self.slots += slots;
-                self.seats.insert(session, seat);
+                self.seats.insert(session, Seat::new(worker, slots, total));
                 self.trust(self.trusted + 1);
             }
             RosterEvent::Room { session, room, free, settled, trust } => {
@@ -257,18 +187,12 @@ impl Roster {
 
     /// Returns the job if it wants slots as it did not before.
     fn job_changed(&mut self, view: JobView) -> Option<JobId> {
-        let (id, seen, ended) = (view.id, view.last_grant, view.state.is_final());
+        let (id, ended) = (view.id, view.state.is_final());
         let before = self.jobs.get(&id).filter(|job| job.wanted() > 0).map(|job| job.view.priority);
         let newcomer = view.wanted > 0 && before.is_none_or(|priority| priority < view.priority);
         match self.jobs.get_mut(&id) {
-            Some(candidate) => {
-                candidate.has_seen(seen);
-                candidate.view = view;
-                candidate.overtaken_since = candidate.overtaken_since.filter(|_| candidate.wanted() > 0);
-            }
-            None => {
-                self.jobs.insert(id, Candidate { view, unseen: BTreeMap::new(), unseen_slots: 0, overtaken_since: None, counted: 0 });
-            }
+            Some(candidate) => candidate.changes(view),
+            None => drop(self.jobs.insert(id, Candidate::new(view))),
         }
         self.recount(id);
         if ended {
@@ -300,10 +224,10 @@ impl Roster {
         let Some(gone) = self.jobs.remove(&job) else { return };
         self.wanting.remove(&job);
         add_to(&mut self.busy, &gone.view.spec.owner, 0, gone.counted);
-        let unused = |seat: &Seat| seat.granted.keys().any(|grant| gone.unseen.contains_key(grant));
+        let unused = |seat: &Seat| seat.granted.keys().any(|grant| gone.awaits(grant));
         let holding: Vec<SessionId> = self.seats.iter().filter(|(_, seat)| unused(seat)).map(|(id, _)| *id).collect();
         for session in holding {
-            self.change(session, |seat| seat.granted.retain(|grant, _| !gone.unseen.contains_key(grant)));
+            self.change(session, |seat| seat.granted.retain(|grant, _| !gone.awaits(grant)));
         }
     }
 
@@ -468,8 +392,7 @@ impl Roster {
         if seat.room_left(self.trusted).free == 0 {
             self.lent.insert(session);
         }
-        candidate.overtaken_since = None;
-        candidate.grant(grant);
+        candidate.granted(grant);
         self.recount(job);
         self.change(session, |seat| seat.granted.entry(grant).or_insert_with(|| (0, spec.clone())).0 += 1);
     }
@@ -511,8 +434,7 @@ impl Roster {
         let mut busy = BTreeMap::new();
         self.jobs.values().for_each(|job| add_to(&mut busy, &job.view.spec.owner, job.busy(), 0));
         let trusted = self.seats.values().filter(|seat| seat.trust == Trust::Trusted).count();
-        let unseen = |job: &Candidate| job.unseen.values().sum::<u32>() == job.unseen_slots;
-        let right = self.jobs.values().all(unseen)
+        let right = self.jobs.values().all(Candidate::is_right)
             && self.rooms().collect::<BTreeSet<_>>() == self.open
             && trusted == self.trusted as usize
             && wanting.collect::<BTreeSet<_>>() == self.wanting

@@ -383,7 +383,7 @@ impl Session {
     /// What its leases leave of the worker.
     fn free(&self) -> Resources {
         let forgets = self.fault == Some(Fault::NeedsForgotten);
-        if forgets { self.total.clone() } else { self.total.beside_all(&self.taken) }
+        if forgets { self.total.clone() } else { self.total.beside(&self.taken) }
     }
 
     /// For how many of so many tasks of these needs the worker has room.
@@ -457,8 +457,7 @@ impl Session {
         if unseen > (self.last_run - self.last_run_seen) as usize {
             return Err(format!("{}: more leases unseen than runs sent: {self:?}", self.id));
         }
-        let mut taken = Tally::default();
-        self.held.values().for_each(|held| taken.add(&held.needs));
+        let taken: Tally = self.held.values().map(|held| &held.needs).collect();
         if taken != self.taken {
             return Err(format!("{}: its leases take {taken:?}: {self:?}", self.id));
         }

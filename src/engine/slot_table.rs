@@ -17,32 +17,35 @@ use crate::domain::wire::{FromWorker, Held, Lease, Run, Standing, ToWorker, Verd
 use crate::domain::{Epoch, FenceId, Instant, JobId, Resources, Room, SessionId};
 use crate::limits;
 
+use super::alarm::Alarm;
 use super::fault::Fault;
 use super::now::Now;
 
 use ahead::{Ahead, Waiting};
+use announcement::Announcement;
 use kept::KeptResults;
 use rest::Rest;
-use slot::{Phase, Slot};
+use slots::{Phase, Slot, Slots};
 
 pub use equipment::Equipment;
 pub use event::{Health, Preparation, SlotEffect, SlotEvent};
 pub use kept::Allowance;
 
 mod ahead;
+mod announcement;
 mod equipment;
 mod event;
 mod kept;
 mod rest;
-mod slot;
+mod slots;
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct SlotTable {
-    slots: Vec<Option<Slot>>,
+    slots: Slots,
     ahead: Ahead,
-    /// When a tick is asked for, for those.
-    wakes: Option<Instant>,
+    /// For the end of our patience with those.
+    patience: Alarm,
     equipment: Equipment,
     /// What a task needs of each job that this session has introduced.
     needs: BTreeMap<JobId, Resources>,
@@ -52,18 +55,13 @@ pub struct SlotTable {
     /// Since when there is no head.
     alone_since: Instant,
     epoch: Epoch,
-    last_run_seen: u64,
-    /// The highest run number that was ever announced room for in this session.
-    credit: u64,
     /// The stamp of our last heartbeat that the head has heard.
     lease_from: Instant,
     draining: bool,
     left: bool,
     rest: Rest,
-    /// What the head was told last in this session.
-    told: Option<(Room, u64)>,
     /// What the head knows.
-    standing: Standing,
+    announced: Announcement,
     fault: Option<Fault>,
 }
 
@@ -71,9 +69,9 @@ impl SlotTable {
     /// All slots free, not connected. `epoch` is the highest ever obeyed, from disk.
     pub fn new(slots: u32, equipment: Equipment, allowance: Allowance, epoch: Epoch) -> Self {
         Self {
-            slots: vec![None; slots as usize],
+            slots: Slots::new(slots),
             ahead: Ahead::default(),
-            wakes: None,
+            patience: Alarm::default(),
             equipment,
             needs: BTreeMap::new(),
             results: KeptResults::default(),
@@ -81,14 +79,11 @@ impl SlotTable {
             session: None,
             alone_since: Instant(0),
             epoch,
-            last_run_seen: 0,
-            credit: 0,
             lease_from: Instant(0),
             draining: false,
             left: false,
             rest: Rest::default(),
-            told: None,
-            standing: Standing::default(),
+            announced: Announcement::default(),
             fault: None,
         }
     }
@@ -119,14 +114,14 @@ impl SlotTable {
             SlotEvent::Disconnected(_) => {}
             SlotEvent::Prepared { slot, lease, how } => self.prepared(slot, lease, how, now, fx),
             SlotEvent::Ended { slot, lease, bytes } => self.ended(slot, lease, bytes, now, fx),
-            SlotEvent::Drain(drain) => {
-                self.drain(drain, now, fx);
-            }
+            SlotEvent::Drain(drain) => self.drain(drain, now, fx),
             SlotEvent::Machine(health) => self.machine(health, now, fx),
             SlotEvent::Tick => self.tick(now, fx),
         }
         self.maybe_leave(fx);
-        self.ask_for_tick(now, fx);
+        // A tick comes in time for what was sent ahead.
+        let ends = self.ahead.patience_ends();
+        fx.extend(ends.and_then(|at| self.patience.set(at, now.mono)).map(SlotEffect::WakeAt));
         effects
     }
 
@@ -148,16 +143,15 @@ impl SlotTable {
         self.disconnected(now, fx);
         self.session = Some(session);
         self.needs.clear();
-        (self.last_run_seen, self.credit, self.told) = (0, 0, None);
-        self.standing = Standing::default();
+        self.announced = Announcement::default();
         self.lease_from = stamp;
         self.announce(now, fx);
     }
 
     /// What the worker holds, for its Hello. From then on nothing of it is said to the head until its verdict comes.
     pub fn held(&mut self) -> Vec<Held> {
-        self.slots.iter_mut().flatten().for_each(|slot| slot.confirmed = false);
-        let running = self.slots.iter().flatten().filter(|slot| matches!(slot.phase, Phase::Running { unwanted: false }));
+        self.slots.taken_mut().for_each(|(_, slot)| slot.confirmed = false);
+        let running = self.slots.taken().filter(|slot| matches!(slot.phase, Phase::Running { unwanted: false }));
         let running = running.map(|slot| Held { lease: slot.lease, finished: false });
         running.chain(self.results.leases().map(|lease| Held { lease, finished: true })).collect()
     }
@@ -200,15 +194,15 @@ impl SlotTable {
     }
 
     fn run(&mut self, run: Run, now: Now, fx: &mut Vec<SlotEffect>) {
-        self.last_run_seen = self.last_run_seen.max(run.seq);
+        self.announced.run_seen(run.seq);
         // What it can never have is not waited for: the head knows another worker, or is mistaken about this one.
         let needs = self.needs.get(&run.lease.job).cloned().unwrap_or_default();
         let fits = needs.fits(self.equipment.total());
         let task = Waiting { lease: run.lease, needs, chunk: run.chunk };
         let free = self.free() > 0;
-        match self.slots.iter().position(Option::is_none).filter(|_| free) {
+        match self.slots.first_free().filter(|_| free) {
             Some(slot) if fits && self.ahead.is_empty() => self.occupy(slot, task, fx),
-            _ if fits && run.seq <= self.credit && self.takes_ahead() => self.ahead.push(task, now.mono),
+            _ if fits && run.seq <= self.announced.credit() && self.takes_ahead() => self.ahead.push(task, now.mono),
             _ => fx.push(SlotEffect::Say(FromWorker::Declined(run.lease))),
         }
     }
@@ -217,7 +211,7 @@ impl SlotTable {
     fn occupy(&mut self, slot: usize, task: Waiting, fx: &mut Vec<SlotEffect>) {
         let Waiting { lease, needs, chunk } = task;
         let trial = self.rest != Rest::None;
-        self.slots[slot] = Some(Slot { lease, needs, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
+        self.slots.put(slot, Slot { lease, needs, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
         fx.push(SlotEffect::Prepare { slot, lease, chunk });
     }
 
@@ -229,8 +223,7 @@ impl SlotTable {
     /// What was sent ahead gets the slots that are free.
     fn fill(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
         while !self.ahead.is_empty() && self.free() > 0 {
-            let Some(slot) = self.slots.iter().position(Option::is_none) else { return };
-            let Some(task) = self.ahead.pop(now.mono) else { return };
+            let (Some(slot), Some(task)) = (self.slots.first_free(), self.ahead.pop(now.mono)) else { return };
             self.occupy(slot, task, fx);
         }
     }
@@ -249,22 +242,13 @@ impl SlotTable {
     }
 
     fn fence(&mut self, fence: FenceId, job: JobId, now: Now, fx: &mut Vec<SlotEffect>) {
-        let (mut started, mut dropped) = (Vec::new(), Vec::new());
-        if self.fault != Some(Fault::AheadKept) {
-            dropped.extend(self.ahead.remove_job(job));
-        }
-        for (at, entry) in self.slots.iter_mut().enumerate() {
-            let Some(slot) = entry.as_ref().filter(|slot| slot.lease.job == job) else { continue };
-            match slot.phase {
-                Phase::Preparing | Phase::Ready => {
-                    dropped.push(slot.lease);
-                    fx.push(SlotEffect::CancelPrepare { slot: at });
-                    if self.fault != Some(Fault::SlotKept) {
-                        *entry = None;
-                    }
-                }
-                Phase::Running { .. } => started.push(slot.lease),
-            }
+        let started = self.running().filter(|lease| lease.job == job).collect();
+        let kept = self.fault == Some(Fault::AheadKept);
+        let mut dropped = if kept { Vec::new() } else { self.ahead.remove_job(job) };
+        for (at, lease) in self.slots.unstarted(|slot| slot.lease.job == job) {
+            dropped.push(lease);
+            fx.push(SlotEffect::CancelPrepare { slot: at });
+            self.slots.take_if(at, |_| self.fault != Some(Fault::SlotKept));
         }
         fx.push(SlotEffect::Say(FromWorker::Fenced { fence, started, dropped }));
         self.announce(now, fx);
@@ -276,35 +260,29 @@ impl SlotTable {
             self.announce(now, fx);
             return;
         }
-        let Some(at) = self.slot_of(lease) else { return };
-        let Some(slot) = &mut self.slots[at] else { return };
+        let Some((at, slot)) = self.slots.of(lease) else { return };
+        let lease = slot.lease;
         match &mut slot.phase {
             Phase::Preparing | Phase::Ready => {
-                let lease = slot.lease;
-                self.slots[at] = None;
+                self.slots.take_if(at, |_| true);
                 fx.push(SlotEffect::CancelPrepare { slot: at });
                 fx.push(SlotEffect::Say(FromWorker::Declined(lease)));
                 self.announce(now, fx);
             }
             Phase::Running { unwanted: mark } => {
                 *mark |= unwanted;
-                fx.push(SlotEffect::Stop { slot: at, lease: slot.lease, grace });
+                fx.push(SlotEffect::Stop { slot: at, lease, grace });
             }
         }
     }
 
     /// Only what runs can stand still: what has not started is the head's to drop.
     fn freeze(&mut self, lease: &Lease, frozen: bool, fx: &mut Vec<SlotEffect>) {
-        let Some(at) = self.slot_of(lease) else { return };
-        let Some(slot) = &mut self.slots[at] else { return };
+        let Some((at, slot)) = self.slots.of(lease) else { return };
         if matches!(slot.phase, Phase::Running { .. }) && slot.frozen != frozen {
             slot.frozen = frozen;
             fx.push(SlotEffect::Freeze { slot: at, lease: slot.lease, frozen });
         }
-    }
-
-    fn slot_of(&self, lease: &Lease) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|slot| slot.lease.same_attempt(lease)))
     }
 
     fn forget(&mut self, lease: &Lease, fx: &mut Vec<SlotEffect>) {
@@ -324,7 +302,7 @@ impl SlotTable {
             Verdict::Adopt | Verdict::AdoptFrozen | Verdict::Send => {
                 let adopted = Lease { epoch, ..*lease };
                 self.freeze(lease, verdict == Verdict::AdoptFrozen, fx);
-                if let Some(slot) = self.slot_of(lease).and_then(|at| self.slots[at].as_mut()) {
+                if let Some((_, slot)) = self.slots.of(lease) {
                     (slot.lease, slot.confirmed) = (adopted, true);
                 } else if self.results.adopt(adopted) {
                     fx.push(SlotEffect::Deliver(adopted));
@@ -340,7 +318,7 @@ impl SlotTable {
         if self.stood_still(now, fx) {
             return;
         }
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let Some(slot) = self.slots.at_mut(at) else { return };
         if slot.phase != Phase::Preparing || !slot.lease.same_attempt(&lease) {
             return;
         }
@@ -356,7 +334,7 @@ impl SlotTable {
                 self.ended(at, lease, 0, now, fx);
             }
             Preparation::Declined => {
-                self.slots[at] = None;
+                self.slots.take_if(at, |_| true);
                 fx.push(SlotEffect::Say(FromWorker::Declined(lease)));
                 self.announce(now, fx);
             }
@@ -374,11 +352,10 @@ impl SlotTable {
 
     /// Starts tasks whose input is here, as far as what they need is free.
     fn start_what_fits(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
-        if !self.slots.iter().flatten().any(|slot| slot.phase == Phase::Ready) || self.stood_still(now, fx) {
+        if !self.slots.taken().any(|slot| slot.phase == Phase::Ready) || self.stood_still(now, fx) {
             return;
         }
-        for (at, slot) in self.slots.iter_mut().enumerate() {
-            let Some(slot) = slot.as_mut().filter(|slot| slot.phase == Phase::Ready) else { continue };
+        for (at, slot) in self.slots.taken_mut().filter(|(_, slot)| slot.phase == Phase::Ready) {
             if !self.equipment.take(at, slot.needs.clone()) {
                 continue;
             }
@@ -389,12 +366,11 @@ impl SlotTable {
     }
 
     fn ended(&mut self, at: usize, lease: Lease, bytes: u64, now: Now, fx: &mut Vec<SlotEffect>) {
-        let Some(entry) = self.slots.get_mut(at) else { return };
         let is_it = |slot: &mut Slot| slot.lease.same_attempt(&lease) && slot.phase.has_started();
-        let Some(slot) = entry.take_if(is_it) else { return };
+        let Some(slot) = self.slots.take_if(at, is_it) else { return };
         let unwanted = slot.phase == Phase::Running { unwanted: true };
         self.equipment.give_back(at);
-        self.ahead.ended(self.slots.len() as u32, now.mono);
+        self.ahead.ended(self.slots.count(), now.mono);
         if unwanted {
             fx.push(SlotEffect::Forget(slot.lease));
         } else {
@@ -418,11 +394,9 @@ impl SlotTable {
             self.alone_since = now.mono;
         }
         self.ahead.take_all();
-        for (at, entry) in self.slots.iter_mut().enumerate() {
-            if entry.as_ref().is_some_and(|slot| !slot.phase.has_started()) {
-                *entry = None;
-                fx.push(SlotEffect::CancelPrepare { slot: at });
-            }
+        for (at, _) in self.slots.unstarted(|_| true) {
+            fx.push(SlotEffect::CancelPrepare { slot: at });
+            self.slots.take_if(at, |_| true);
         }
     }
 
@@ -452,8 +426,8 @@ impl SlotTable {
         if self.session.is_some() || now.mono.since(self.alone_since) < self.allowance.alone {
             return;
         }
-        for (at, slot) in self.slots.iter_mut().enumerate() {
-            if let Some(Slot { lease, phase: Phase::Running { unwanted }, .. }) = slot
+        for (at, slot) in self.slots.taken_mut() {
+            if let Slot { lease, phase: Phase::Running { unwanted }, .. } = slot
                 && !std::mem::replace(unwanted, true)
             {
                 fx.push(SlotEffect::Stop { slot: at, lease: *lease, grace: limits::DEFAULT_GRACE });
@@ -466,8 +440,7 @@ impl SlotTable {
         if self.draining || self.left || self.results.fills(&self.allowance) {
             return 0;
         }
-        let free = self.slots.iter().filter(|slot| slot.is_none()).count() as u32;
-        self.rest.lets(free, self.slots.iter().flatten().any(|slot| slot.trial))
+        self.rest.lets(self.slots.free(), self.slots.taken().any(|slot| slot.trial))
     }
 
     /// The same, and how many may be sent ahead.
@@ -482,7 +455,7 @@ impl SlotTable {
 
     /// The highest number of a run that was announced room for.
     pub fn credit(&self) -> u64 {
-        self.credit
+        self.announced.credit()
     }
 
     /// Whether it takes no task, or only one to try, since its machine has failed.
@@ -496,33 +469,13 @@ impl SlotTable {
             return;
         }
         self.fill(now, fx);
-        let mut room = self.room();
-        self.credit = self.credit.max(self.last_run_seen + u64::from(room.all()));
-        if self.fault == Some(Fault::RoomAsDelta) {
-            room.free += self.told.map_or(0, |(room, _)| room.free);
-        }
         let standing = match self.rest {
             _ if self.draining => Standing::Leaving,
             Rest::None => Standing::Serving,
             Rest::Resting { .. } | Rest::Trying { .. } => Standing::Resting,
         };
-        if standing != self.standing {
-            self.standing = standing;
-            fx.push(SlotEffect::Say(FromWorker::Standing(standing)));
-        }
-        if self.told != Some((room, self.last_run_seen)) {
-            self.told = Some((room, self.last_run_seen));
-            fx.push(SlotEffect::Say(FromWorker::Room { room, last_run_seen: self.last_run_seen }));
-        }
-    }
-
-    /// A tick comes in time for what was sent ahead.
-    fn ask_for_tick(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
-        let Some(at) = self.ahead.patience_ends() else { return };
-        if self.wakes.is_none_or(|wakes| wakes <= now.mono) {
-            self.wakes = Some(at);
-            fx.push(SlotEffect::WakeAt(at));
-        }
+        let said = self.announced.say(self.room(), standing, self.fault == Some(Fault::RoomAsDelta));
+        fx.extend(said.into_iter().map(SlotEffect::Say));
     }
 
     fn maybe_leave(&mut self, fx: &mut Vec<SlotEffect>) {
@@ -547,7 +500,7 @@ impl SlotTable {
 
     /// The attempts whose processes run.
     pub fn running(&self) -> impl Iterator<Item = Lease> + '_ {
-        self.slots.iter().flatten().filter(|slot| slot.phase.has_started()).map(|slot| slot.lease)
+        self.slots.taken().filter(|slot| slot.phase.has_started()).map(|slot| slot.lease)
     }
 
     /// What the worker has, and what of it running tasks hold.
@@ -557,13 +510,12 @@ impl SlotTable {
 
     /// Whether the slot gets the inputs of this attempt.
     pub fn is_preparing(&self, at: usize, lease: &Lease) -> bool {
-        let slot = self.slots.get(at).and_then(Option::as_ref);
-        slot.is_some_and(|slot| slot.phase == Phase::Preparing && slot.lease.same_attempt(lease))
+        self.slots.at(at).is_some_and(|slot| slot.phase == Phase::Preparing && slot.lease.same_attempt(lease))
     }
 
     /// Whether no slot is taken, no task waits for one, and no result for the head.
     pub fn is_empty(&self) -> bool {
-        self.results.is_empty() && self.ahead.is_empty() && self.slots.iter().all(Option::is_none)
+        self.results.is_empty() && self.ahead.is_empty() && self.slots.taken().next().is_none()
     }
 }
 

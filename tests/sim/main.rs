@@ -12,11 +12,13 @@ mod order;
 mod recovery;
 mod rng;
 mod sessions;
+mod story;
 mod worker;
 mod world;
 
 use millpond::engine::Fault;
-use world::{Story, World};
+use story::Story;
+use world::World;
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

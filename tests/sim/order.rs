@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millpond::domain::{GrantId, JobId, Resources, Room, SessionId};
+use millpond::domain::{GrantId, JobId, Resources, Room, SessionId, Tally};
 use millpond::engine::rank::{self, RankRules};
 use millpond::engine::{JobView, RosterEffect, RosterEvent, Trust};
 
@@ -145,7 +145,7 @@ impl Order {
         let rules = RankRules::for_slots(self.seats.values().map(|seat| seat.slots).sum());
         let mut place = self.free(seat);
         let taken = winner.view.spec.needs.clone();
-        place = Resources { labels: place.labels.clone(), ..Resources::sum([&place, &taken]) };
+        place = Resources { labels: place.labels.clone(), ..[&place, &taken].into_iter().collect::<Tally>().sum() };
         let winner = &winner.view;
         let loses = |job: &&Job| job.wants() && job.view.id != winner.id && job.view.spec.needs.fits(&place);
         for loser in self.jobs.values().filter(loses).map(|job| &job.view) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use millpond::domain::wire::{Dial, FromWorker, Hello, JobInfo, Lease, ToWorker};
-use millpond::domain::{Epoch, Instant, JobId, Outcome, Resources, SessionId};
+use millpond::domain::{Epoch, Instant, JobId, Outcome, Resources, SessionId, Tally};
 use millpond::engine::slot_table::{Allowance, Equipment, Health, Preparation};
 use millpond::engine::{Fault, Now, SlotEffect, SlotEvent, SlotTable};
 
@@ -125,7 +125,7 @@ impl World {
     fn check_resources(&self, at: usize) -> Result<(), String> {
         let worker = &self.workers[at];
         let running = worker.table.running().filter_map(|lease| worker.needs.get(&lease));
-        let (used, total) = (Resources::sum(running), worker.equipment.total());
+        let (used, total) = (running.collect::<Tally>().sum(), worker.equipment.total());
         if !used.fits(total) {
             return Err(format!("worker {at} has {total:?} and runs tasks for {used:?}"));
         }

@@ -220,7 +220,8 @@ impl JobMachine {
         let Some(until) = self.record.hold.until.filter(|_| !self.ending && self.record.ended.is_none()) else { return };
         if until > now.wall {
             let left = Duration::from_micros(until.0.saturating_sub(now.wall.0).max(0).unsigned_abs());
-            self.end_of_hold.set(now.mono.after(left.min(LOOK_AT_WALL_EVERY)), now.mono, fx);
+            let at = now.mono.after(left.min(LOOK_AT_WALL_EVERY));
+            fx.extend(self.end_of_hold.set(at, now.mono).map(JobEffect::Wake));
             return;
         }
         self.supersede(Verb::Resume, fx);

@@ -82,7 +82,7 @@ impl JobMachine {
     /// Asks to be woken when the next try is due.
     fn wake_for_tries(&mut self, now: Now, fx: &mut Vec<JobEffect>) {
         if let Some(next) = self.delayed.next() {
-            self.next_try.set(next, now.mono, fx);
+            fx.extend(self.next_try.set(next, now.mono).map(JobEffect::Wake));
         }
     }
 

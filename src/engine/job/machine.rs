@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::domain::entry::JobEntry;
 use crate::domain::verb::Counts;
 use crate::domain::{Attempt, Epoch, GrantId, IndexSet, Instant, JobState, SessionId, TaskNo, WorkerId};
+use crate::engine::alarm::Alarm;
 use crate::engine::fault::Fault;
 use crate::engine::now::Now;
 use crate::engine::record::{FIRST_MARK, JobRecord};
 use crate::engine::view::{Durations, JobView};
 
-use super::alarm::Alarm;
 use super::control::PendingVerb;
 use super::event::{JobEffect, JobEvent};
 use super::failure::Delayed;

@@ -11,7 +11,6 @@
 //! A lease whose session is lost is *Adrift*: its worker may run it on, or may yet start it. It is claimed when the worker comes back; it
 //! goes back when the worker reports without it, or when the worker must have ended its session by its own clock.
 
-mod alarm;
 mod attempt;
 mod control;
 mod event;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::Resources;
+use crate::domain::{Resources, Tally};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Equipment {
     gpus: BTreeSet<u32>,
     /// By slot.
     held: BTreeMap<usize, Holding>,
+    /// What that is together: kept.
+    taken: Tally,
 }
 
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ struct Holding {
 impl Equipment {
     /// All of it free. As many graphics processors are there as are numbered.
     pub fn new(total: Resources, gpus: BTreeSet<u32>) -> Self {
-        Self { total: Resources { gpus: gpus.len() as u32, ..total }, gpus, held: BTreeMap::new() }
+        Self { total: Resources { gpus: gpus.len() as u32, ..total }, gpus, held: BTreeMap::new(), taken: Tally::default() }
     }
 
     /// What there is, taken or not.
@@ -36,19 +38,20 @@ impl Equipment {
 
     /// Takes what a slot's task needs, with the graphics processors of the lowest numbers; whether it is free.
     pub(super) fn take(&mut self, slot: usize, needs: Resources) -> bool {
-        let left = self.total.beside(self.held.values().map(|holding| &holding.needs));
-        if !needs.fits(&left) {
+        if !needs.fits(&self.total.beside(&self.taken)) {
             return false;
         }
         let free = self.gpus.iter().filter(|gpu| self.held.values().all(|holding| !holding.gpus.contains(gpu)));
         let gpus = free.take(needs.gpus as usize).copied().collect();
+        self.taken.add(&needs);
         self.held.insert(slot, Holding { needs, gpus });
         true
     }
 
     /// A slot's task has ended.
     pub(super) fn give_back(&mut self, slot: usize) {
-        self.held.remove(&slot);
+        let held = self.held.remove(&slot);
+        held.iter().for_each(|holding| self.taken.remove(&holding.needs));
     }
 
     /// The graphics processors of a slot's task; none where the machine has none at all, so that there is nothing to keep it from.
@@ -59,15 +62,16 @@ impl Equipment {
 
     /// What running tasks hold, all together.
     pub fn used(&self) -> Resources {
-        Resources::sum(self.held.values().map(|holding| &holding.needs))
+        self.taken.sum()
     }
 
     /// Checks that no more is held than there is, and nothing twice.
     pub fn check(&self) -> Result<(), String> {
         let mut gpus = BTreeSet::new();
         let twice = self.held.values().flat_map(|holding| &holding.gpus).any(|gpu| !gpus.insert(*gpu));
+        let taken: Tally = self.held.values().map(|holding| &holding.needs).collect();
         let enough = self.held.values().all(|holding| holding.gpus.len() == holding.needs.gpus as usize);
-        if twice || !enough || !self.used().fits(&self.total) {
+        if twice || !enough || taken != self.taken || !self.used().fits(&self.total) {
             return Err(format!("the worker's tasks hold more than it has: {self:?}"));
         }
         Ok(())

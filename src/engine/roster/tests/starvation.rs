@@ -1,6 +1,7 @@
 //! Small tasks keep every slot busy, and one job needs a whole worker: in virtual time, with the roster alone.
 
 use super::*;
+use crate::domain::Tally;
 
 /// What one task takes, and until when.
 struct Running {
@@ -69,9 +70,12 @@ impl Cluster {
 
     fn room(&self, session: u64, settled: Vec<GrantId>) -> RosterEvent {
         let here = || self.running.iter().filter(|task| task.session == session);
-        let used = Resources::sum(here().map(|task| &task.needs));
-        assert!(used.fits(&cpus(self.slots)) && here().count() <= self.slots as usize, "worker {session} is over-committed: {used:?}");
-        let free = cpus(self.slots).beside(here().map(|task| &task.needs));
+        let used: Tally = here().map(|task| &task.needs).collect();
+        assert!(
+            used.sum().fits(&cpus(self.slots)) && here().count() <= self.slots as usize,
+            "worker {session} is over-committed: {used:?}"
+        );
+        let free = cpus(self.slots).beside(&used);
         RosterEvent::Room {
             session: SessionId(session),
             room: Room::of_slots(self.slots - here().count() as u32),
