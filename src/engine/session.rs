@@ -1,6 +1,6 @@
 //! One connected worker, seen from the head: its leases, and how much room it has.
 //!
-//! The room is what the worker announced as free, less the runs it had not seen then. The announcement is absolute and says which run was
+//! The room is what the worker announced, less the runs it had not seen then. The announcement is absolute and says which run was
 //! the last it took in, so that neither a delayed nor a repeated one can make room that is not there.
 
 use std::collections::{BTreeMap, BTreeSet};

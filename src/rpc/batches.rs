@@ -8,8 +8,12 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
+use crate::limits::SESSION_QUEUE_MAX;
+
 /// Messages in one batch that was read, at most.
 const BATCH_MAX: usize = 512;
+// It is taken in as a whole.
+const _: () = assert!(BATCH_MAX <= SESSION_QUEUE_MAX);
 
 /// Waits for a message, and takes what else has arrived by then; nothing at the stream's end.
 ///
