@@ -13,6 +13,7 @@ pub const NAMES: &[&str] = &[
     "snapshot.before_truncate",
     "upload.before_rename",
     "upload.after_rename",
+    "upload.before_reply",
     "result.before_sync",
     "result.before_receipt",
     "worker.before_rename",

@@ -90,6 +90,17 @@ pub const PARTIAL_UPLOADS_MAX: usize = 1000;
 pub const PARTIAL_UPLOAD_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// One HTTP/2 frame: a piece in one, since each costs a system call on both sides.
 pub const FRAME_MAX_BYTES: u32 = 512 * 1024;
+/// One that is not open is idle so long after its last byte, and may make room on a disk that is almost full: a client that has lost its
+/// connection comes again sooner.
+pub const PARTIAL_UPLOAD_IDLE_AFTER: Duration = Duration::from_secs(60);
+/// Between two looks at uploads that nobody goes on with. Longer than a client waits between two tries, so that it is back before the first.
+pub const UPLOADS_SWEPT_EVERY: Duration = Duration::from_secs(10);
+/// Uploads that were stored within [`PARTIAL_UPLOAD_KEPT`] and are known by their ids, for clients that have not heard of it.
+pub const UPLOAD_RECEIPTS_MAX: usize = 10_000;
+/// What is noted of one of them: three digests and a name.
+pub const UPLOAD_RECEIPT_MAX_BYTES: u64 = 1024;
+/// An upload that brings nothing for so long loses its place among the transfers, unless the head is told otherwise.
+pub const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// One gRPC message.
 pub const MESSAGE_MAX_BYTES: usize = 4 << 20;
 /// A result that rides in the `Finished` message; a larger one goes to `ResultService` first.

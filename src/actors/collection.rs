@@ -1,9 +1,9 @@
 //! What a crash left behind and nothing refers to, removed when the head starts: before anything new can come in.
 //!
 //! A job's folder, the chunks of a split and a data set are on the disk before the journal knows of them. What a start finds beyond the
-//! ledger was never acknowledged, or is deleted. Each removal is logged; what can't be removed is left, and harms nothing. It removes results
-//! only of jobs that the ledger knows to be deleted, and nothing while the ledger is empty: a journal that was lost must not take the rest
-//! with it.
+//! ledger was never acknowledged, or is deleted. A data set of which an upload's receipt says that it is its own becomes that upload again:
+//! its client may come back. Each removal is logged; what can't be removed is left, and harms nothing. It removes results only of jobs that
+//! the ledger knows to be deleted, and nothing while the ledger is empty: a journal that was lost must not take the rest with it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,6 +20,9 @@ pub fn collect(data_dir: &Path, ledger: &Ledger, datasets: &DatasetStore) -> Res
     if ledger.jobs.is_empty() && ledger.datasets.is_empty() && ledger.last_job == JobId::default() {
         return Ok(0);
     }
+    let is_known = |digest| ledger.datasets.contains_key(&digest);
+    datasets.take_back(is_known)?;
+    datasets.give_up_known(is_known)?;
     let jobs = unknown_jobs(data_dir, ledger)?.into_iter().map(|files| (files.folder().to_owned(), files.remove()));
     let chunks = unknown_chunks(&data_dir.join(CHUNKS_DIR), ledger)?.into_iter().map(|path| {
         let removed = fs::remove_file(&path).map_err(|error| Error::io(&path, &error));
@@ -94,7 +97,7 @@ mod tests {
     fn stored(datasets: &DatasetStore, text: &str) -> Digest {
         let mut upload = datasets.begin_upload().unwrap();
         upload.write(text.as_bytes()).unwrap();
-        upload.finish(None).unwrap().digest
+        upload.finish().unwrap().digest
     }
 
     /// Every file and folder, by its path below.

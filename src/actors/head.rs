@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::ActorRef;
 use tokio::sync::{RwLock, Semaphore, mpsc};
@@ -55,6 +56,8 @@ pub struct Head {
     pub datasets: Arc<DatasetStore>,
     /// What it has room for.
     pub disk: Disk,
+    /// An upload that brings nothing for so long loses its place.
+    pub upload_silence: Duration,
     /// One backup at a time.
     pub(super) backups: Arc<Semaphore>,
     /// Held while a backup is made: no file of what it copies is removed meanwhile.

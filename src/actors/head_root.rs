@@ -37,6 +37,8 @@ pub struct HeadOptions {
     pub keep: Keep,
     /// From which room on its disk less is taken in.
     pub watermarks: Watermarks,
+    /// An upload that brings nothing for so long loses its place.
+    pub upload_silence: Duration,
 }
 
 /// The root's state: only its children.
@@ -160,6 +162,7 @@ impl Actor for HeadRoot {
             watch,
             datasets,
             disk,
+            upload_silence: options.upload_silence,
             backups: Arc::new(Semaphore::new(1)),
             kept_files,
         };

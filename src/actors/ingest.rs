@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock, Semaphore};
+use tokio::task::JoinHandle;
 
 use crate::blobs::{ChunkIndex, ChunkIndexWriter, Dataset, DatasetStore, Stored};
 use crate::domain::entry::Entry;
 use crate::domain::{Digest, Error, ErrorKind, SplitRule, WallTime};
+use crate::engine::disk_gauge::DiskLevel;
 use crate::engine::ledger::DatasetRecord;
 use crate::limits;
 use crate::split::{Splitter, refuse_other_kind};
@@ -61,6 +64,10 @@ pub enum IngestMsg {
     },
     /// Remove bytes for good that were put aside so long ago that nobody comes for them.
     Discard(Digest),
+    /// Look after uploads that nobody goes on with.
+    SweepUploads,
+    /// A content is known: whoever was sending it too need not go on.
+    GiveUpUploads(Digest),
     /// Bytes are stored: note them; answered once that is durable.
     Add {
         /// The bytes.
@@ -94,6 +101,8 @@ pub struct IngestState {
     splits: Arc<Semaphore>,
     /// Data sets whose deletion is on its way to the disk, and that nobody has stored again since.
     deleting: BTreeSet<Digest>,
+    /// One look at uploads at a time: a disk that hangs holds up nobody else.
+    sweep: Option<JoinHandle<()>>,
 }
 
 /// See the module.
@@ -104,9 +113,10 @@ impl Actor for Ingest {
     type State = IngestState;
     type Arguments = IngestArgs;
 
-    async fn pre_start(&self, _: ActorRef<IngestMsg>, args: IngestArgs) -> Result<IngestState, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<IngestMsg>, args: IngestArgs) -> Result<IngestState, ActorProcessingErr> {
         std::fs::create_dir_all(&args.chunks_dir).map_err(|error| Error::io(&args.chunks_dir, &error))?;
-        Ok(IngestState { args, splits: Arc::new(Semaphore::new(limits::SPLITS_AT_ONCE_MAX)), deleting: BTreeSet::new() })
+        myself.send_interval(limits::UPLOADS_SWEPT_EVERY, || IngestMsg::SweepUploads);
+        Ok(IngestState { args, splits: Arc::new(Semaphore::new(limits::SPLITS_AT_ONCE_MAX)), deleting: BTreeSet::new(), sweep: None })
     }
 
     async fn handle(&self, myself: ActorRef<IngestMsg>, message: IngestMsg, state: &mut IngestState) -> Result<(), ActorProcessingErr> {
@@ -120,9 +130,15 @@ impl Actor for Ingest {
                 });
             }
             IngestMsg::Add { stored, name, supervisor, reply } => match state.hold(stored.digest) {
-                Ok(()) => add(&state.args.journal, &stored, name, supervisor, reply),
+                Ok(()) => add(&state.args.journal, &stored, name, (supervisor, myself), reply),
                 Err(error) => drop(reply.send(Err(error))),
             },
+            IngestMsg::SweepUploads => state.sweep_uploads(),
+            IngestMsg::GiveUpUploads(digest) => {
+                if let Err(error) = state.args.datasets.give_up_known(|known| known == digest) {
+                    tracing::warn!(%digest, %error, "an upload whose content is stored stays for a day");
+                }
+            }
             IngestMsg::Delete { digest, entry, supervisor, reply } => state.delete(&myself, digest, *entry, supervisor, reply),
             IngestMsg::Deleted { digest, no_backup } => {
                 if state.deleting.remove(&digest)
@@ -150,6 +166,20 @@ impl IngestState {
         self.args.datasets.bring_back(digest)
     }
 
+    /// At yellow what was silent for a time makes room, at red all that is not open: what the tasks leave behind needs it more.
+    fn sweep_uploads(&mut self) {
+        if self.sweep.as_ref().is_some_and(|sweep| !sweep.is_finished()) {
+            return;
+        }
+        let (datasets, gauge) = (self.args.datasets.clone(), self.args.disk.gauge());
+        let idle_after = if gauge.level == DiskLevel::Red { Duration::ZERO } else { limits::PARTIAL_UPLOAD_IDLE_AFTER };
+        self.sweep = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = datasets.sweep(gauge.lacking(), idle_after) {
+                tracing::warn!(%error, "uploads that nobody goes on with can't be looked through");
+            }
+        }));
+    }
+
     fn delete(
         &mut self,
         myself: &ActorRef<IngestMsg>,
@@ -175,7 +205,7 @@ fn add(
     journal: &JournalRef,
     stored: &Stored,
     name: String,
-    supervisor: ActorRef<SupervisorMsg>,
+    (supervisor, ingest): (ActorRef<SupervisorMsg>, ActorRef<IngestMsg>),
     reply: RpcReplyPort<Result<DatasetEntry, Error>>,
 ) {
     let Stored { digest, len } = *stored;
@@ -185,6 +215,7 @@ fn add(
         // In the order of the journal, so that an addition and a deletion are not taken for each other.
         let _ = supervisor.cast(SupervisorMsg::DatasetAdded(digest));
         let _ = reply.send(Ok((digest, record)));
+        let _ = ingest.cast(IngestMsg::GiveUpUploads(digest));
     });
 }
 
@@ -258,7 +289,7 @@ mod tests {
         let datasets = DatasetStore::open(&folder.path().join("datasets")).unwrap();
         let mut upload = datasets.begin_upload().unwrap();
         upload.write(b"\x1f\x8b\x08\0\n\n\n").unwrap();
-        let stored = upload.finish(None).unwrap();
+        let stored = upload.finish().unwrap();
         let rule = SplitRule::for_name("x.txt", 2);
         let error = chunk_index(&datasets, stored.digest, &rule, &folder.path().join("index")).unwrap_err();
         assert_eq!((error.kind, &*error.message), (ErrorKind::Invalid, "the data set is gzip data, stored as it is: upload it unpacked"));

@@ -46,38 +46,99 @@ impl Intake {
         self.disk.noting(upload.write(piece))
     }
 
-    /// Stores what came in, durably, and says under which name. Space is checked before where it can be known, and all along.
+    /// Stores what came in, durably, and says under which name. What came is given up if nothing else can become of it; otherwise it is the
+    /// caller's, to be given up once the journal knows what is stored. Space is checked before where it can be known, and all along.
     ///
     /// # Errors
-    /// `Invalid` for damaged data, or other data than the label says: `Exhausted` without room. What came is gone then.
-    pub fn store(&self, came: Upload, label: &Label) -> Result<(Stored, String), Error> {
-        let head = if label.unpack { head_of(&came)? } else { Vec::new() };
-        let packing = Packing::of(&head);
-        if packing.is_none() && !is_zip(&head) {
-            return Ok((self.disk.noting(came.finish(label.digest))?, label.name.clone()));
+    /// `Invalid` for damaged data, or other data than the label says: `Exhausted` without room.
+    pub fn store(&self, came: &mut Upload, label: &Label) -> Result<(Stored, String), Error> {
+        let head = if label.unpack { head_of(came)? } else { Vec::new() };
+        let kind = Kind::of(&head);
+        if kind == Kind::Plain {
+            if let Err(error) = kind.check(label.digest, came.digest(), came.digest()) {
+                came.give_up();
+                return Err(error);
+            }
+            self.note(came, came.digest(), &label.name)?;
+            return Ok((self.disk.noting(came.finish())?, label.name.clone()));
         }
-        let made = self.disk.noting(self.datasets.begin_upload()).and_then(|plain| self.convert(&came, packing, plain, label));
-        // Also of what has found no room: others need it more.
-        came.discard();
+        let made = self.disk.noting(self.datasets.begin_upload()).and_then(|plain| self.convert(came, kind, plain, label));
+        if made.is_err() {
+            // Also what has found no room: others need it more.
+            came.give_up();
+        }
         made
     }
 
-    fn convert(&self, came: &Upload, packing: Option<Packing>, mut plain: Upload, label: &Label) -> Result<(Stored, String), Error> {
+    fn convert(&self, came: &Upload, kind: Kind, mut plain: Upload, label: &Label) -> Result<(Stored, String), Error> {
         let mut write = |piece: &[u8]| self.write(&mut plain, piece);
-        let name = if packing.is_some() {
-            let mut unpacker = Unpacker::default();
-            pieces(came, |piece| unpacker.feed(piece, &mut write))?;
-            unpacker.finish(&mut write)?;
-            Packing::plain_name(&label.name).into_owned()
-        } else {
+        let name = if kind == Kind::Zip {
             let _one = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
             let archive = Archive::open(came.path())?;
             let mut archive = archive.ok_or_else(|| Error::internal("an upload has changed: this is a mistake in Millpond"))?;
             self.disk.gauge().has_room_for(archive.tar_len())?;
             archive.write(&mut write)?;
             tar_name(&label.name)
+        } else {
+            let mut unpacker = Unpacker::default();
+            pieces(came, |piece| unpacker.feed(piece, &mut write))?;
+            unpacker.finish(&mut write)?;
+            Packing::plain_name(&label.name).into_owned()
         };
-        Ok((self.disk.noting(plain.finish(label.digest))?, name))
+        kind.check(label.digest, plain.digest(), came.digest())?;
+        self.note(came, plain.digest(), &name)?;
+        Ok((self.disk.noting(plain.finish())?, name))
+    }
+
+    /// Before the content gets its place: so the client gets its answer, or goes on, whenever the head dies.
+    fn note(&self, came: &Upload, digest: Digest, name: &str) -> Result<(), Error> {
+        self.disk.noting(self.datasets.note_receipt(came, digest, name))
+    }
+}
+
+/// What becomes of what came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It is stored as it is.
+    Plain,
+    /// It is unpacked.
+    Packed(Packing),
+    /// A tar is made of it.
+    Zip,
+}
+
+impl Kind {
+    fn of(head: &[u8]) -> Self {
+        match Packing::of(head) {
+            Some(packing) => Self::Packed(packing),
+            None if is_zip(head) => Self::Zip,
+            None => Self::Plain,
+        }
+    }
+
+    /// `Invalid` if another digest was announced than that of what would be stored: which of the two is meant only the uploader knows.
+    fn check(self, announced: Option<Digest>, stored: Digest, came: Digest) -> Result<(), Error> {
+        let Some(announced) = announced.filter(|announced| *announced != stored) else { return Ok(()) };
+        let (sent, made) = match self {
+            Self::Plain => {
+                return Err(Error::invalid(format!(
+                    "{announced} was announced, and what came has the digest {stored}: it has changed meanwhile, or that is another file's \
+                     digest; upload it with the digest of what is sent, or with none"
+                )));
+            }
+            Self::Packed(packing) => (format!("the {packing} data"), "the plain data".to_owned()),
+            Self::Zip => ("the zip archive".to_owned(), "the tar that is made of it".to_owned()),
+        };
+        Err(Error::invalid(if announced == came {
+            format!(
+                "{announced} is the digest of {sent} as it was sent, but with `unpack` that of {made} is meant: announce {stored}, or none"
+            )
+        } else {
+            format!(
+                "{announced} was announced, and {made} has the digest {stored} ({sent}, as it was sent: {came}): it has changed meanwhile, or \
+                 that is another file's digest; with `unpack` announce that of {made}, or none"
+            )
+        }))
     }
 }
 

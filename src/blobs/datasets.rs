@@ -4,6 +4,7 @@
 //! <root>/ab/abcdef…     one file per content
 //! <root>/tmp/17         an upload
 //! <root>/partial/<id>.… an upload that can be gone on with
+//! <root>/stored/<id>    what became of one that was stored within the last day
 //! <root>/aside/abcdef…  one that was deleted a moment ago
 //! ```
 
@@ -11,14 +12,19 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::folder;
+use super::partials::{Partials, UploadKey};
+use super::receipts::{Receipt, Receipts};
 use super::upload::Upload;
 use crate::domain::{Digest, Error, ErrorKind};
-use crate::limits::{PARTIAL_UPLOAD_KEPT, PARTIAL_UPLOADS_MAX};
 
 /// Uploads that can be gone on with, below the root.
 const PARTIAL: &str = "partial";
+
+/// What became of uploads that were stored.
+const STORED: &str = "stored";
 
 /// Where contents lie that were deleted a moment ago.
 const ASIDE: &str = "aside";
@@ -28,6 +34,8 @@ const ASIDE: &str = "aside";
 pub struct DatasetStore {
     root: PathBuf,
     next_upload: AtomicU64,
+    partials: Partials,
+    receipts: Receipts,
 }
 
 impl DatasetStore {
@@ -46,45 +54,64 @@ impl DatasetStore {
             fs::remove_file(&path).map_err(|error| Error::io(&path, &error))?;
             tracing::info!(path = %path.display(), "removed: an upload that was never finished");
         }
-        folder::create(&root.join(PARTIAL))?;
-        let store = Self { root: root.to_owned(), next_upload: AtomicU64::new(0) };
-        store.give_up_old()?;
+        let (partials, receipts) = (Partials::open_folder(root.join(PARTIAL))?, Receipts::open_folder(root.join(STORED))?);
+        let store = Self { root: root.to_owned(), next_upload: AtomicU64::new(0), partials, receipts };
+        store.sweep(0, Duration::MAX)?;
         Ok(store)
     }
 
-    /// Removes uploads to which nothing has come for a day; how many are left.
-    fn give_up_old(&self) -> Result<usize, Error> {
-        let (folder, mut left) = (self.root.join(PARTIAL), 0);
-        for name in folder::names(&folder)? {
-            let path = folder.join(name);
-            let age = fs::metadata(&path).and_then(|data| data.modified()).map(|at| at.elapsed().unwrap_or_default());
-            if age.is_ok_and(|age| age > PARTIAL_UPLOAD_KEPT) && fs::remove_file(&path).is_ok() {
-                tracing::info!(path = %path.display(), "removed: an upload to which nothing has come for a day");
-            } else {
-                left += 1;
-            }
-        }
-        Ok(left)
-    }
-
-    /// Goes on with an upload, or begins it. `about` is a digest of what the uploader says of it. One at a time for each id: that is the
-    /// caller's business.
+    /// Goes on with an upload, or begins it. One at a time for each id: that is the caller's business.
     ///
     /// # Errors
     /// `Conflict` if something else was said of this id before; `Exhausted` for too many uploads that have not ended.
-    pub fn go_on_with_upload(&self, id: u128, about: Digest) -> Result<Upload, Error> {
-        let left = self.give_up_old()?;
-        let (folder, about) = (self.root.join(PARTIAL), about.to_string());
-        let (id, name) = (format!("{id:032x}"), format!("{id:032x}.{about}"));
-        match folder::names(&folder)?.iter().find(|there| there.starts_with(&id)) {
-            Some(there) if *there != name => {
-                Err(Error::conflict("another upload has begun by this upload_id, with another digest, length or form: choose a new one"))
-            }
-            None if left >= PARTIAL_UPLOADS_MAX => Err(Error::exhausted(format!(
-                "{left} uploads have begun and not ended, no more are taken (PARTIAL_UPLOADS_MAX): those to which nothing comes go after a day"
-            ))),
-            _ => Upload::go_on(&self.root, folder.join(name)),
+    pub fn go_on_with_upload(&self, key: UploadKey) -> Result<Upload, Error> {
+        Upload::go_on(&self.root, self.partials.open(key)?)
+    }
+
+    /// How many bytes have come of an upload that has not ended; none of one that is not known.
+    pub fn len_of_upload(&self, id: u128) -> Result<Option<u64>, Error> {
+        self.partials.len(id)
+    }
+
+    /// Gives up what nobody has asked for within a day; and, if so many bytes are lacking on the disk, uploads that are not open and have been
+    /// silent for `idle_after`, the longest first.
+    pub fn sweep(&self, lacking: u64, idle_after: Duration) -> Result<(), Error> {
+        self.partials.give_up_old(lacking, idle_after)?;
+        self.receipts.forget_old()
+    }
+
+    /// Gives up uploads that are not open and whose content is known.
+    pub fn give_up_known(&self, is_known: impl Fn(Digest) -> bool) -> Result<(), Error> {
+        self.partials.give_up_known(is_known)
+    }
+
+    /// Notes, durably, as what an upload is about to be stored, if it is one that can be gone on with.
+    pub fn note_receipt(&self, upload: &Upload, digest: Digest, name: &str) -> Result<(), Error> {
+        let Some(UploadKey { id, about, .. }) = upload.key() else { return Ok(()) };
+        self.receipts.note(id, &Receipt { about, came: upload.digest(), digest, name: name.to_owned() })
+    }
+
+    /// As what an upload was stored, if its content is there.
+    pub fn receipt(&self, key: UploadKey) -> Option<Receipt> {
+        let receipt = self.receipts.find(&key)?;
+        let is_there = self.contains(receipt.digest);
+        if !is_there {
+            // It was deleted since, or never came so far.
+            self.receipts.forget(key.id);
         }
+        is_there.then_some(receipt)
+    }
+
+    /// Makes contents that are not known uploads again that have not ended: the head died before it could note them. What was made of an
+    /// upload is not that upload, which lies beside it. Only while nobody stores anything.
+    pub fn take_back(&self, is_known: impl Fn(Digest) -> bool) -> Result<(), Error> {
+        for (id, Receipt { about, came, digest, .. }) in self.receipts.all()?.into_iter().filter(|(_, receipt)| !is_known(receipt.digest)) {
+            if came == digest {
+                self.partials.take_in(UploadKey { id, about, digest: None }, &path_of(&self.root, digest))?;
+            }
+            self.receipts.forget(id);
+        }
+        Ok(())
     }
 
     /// Begins an upload, next to the stored contents.
@@ -239,7 +266,7 @@ mod tests {
         upload.write(b"a").unwrap();
         upload.write(b"bc").unwrap();
         let digest = ABC.parse().unwrap();
-        assert_eq!(upload.finish(Some(digest)).unwrap(), Stored { digest, len: 3 });
+        assert_eq!(upload.finish().unwrap(), Stored { digest, len: 3 });
         assert!(folder.path().join("ba").join(ABC).is_file());
         assert_eq!(uploads(&folder), 0);
 
@@ -259,7 +286,7 @@ mod tests {
         let upload = || {
             let mut upload = store.begin_upload().unwrap();
             upload.write(b"abc").unwrap();
-            upload.finish(None).unwrap()
+            upload.finish().unwrap()
         };
         let first = upload();
         assert_eq!(upload(), first);
@@ -270,14 +297,63 @@ mod tests {
         assert_eq!(uploads(&folder), 0);
     }
 
+    fn key(id: u128) -> UploadKey {
+        UploadKey { id, about: Digest([7; 32]), digest: None }
+    }
+
     #[test]
-    fn other_content_than_expected_is_refused_and_leaves_nothing() {
+    fn what_was_stored_and_never_noted_is_an_upload_again_with_all_its_bytes() {
         let (folder, store) = opened();
-        let mut upload = store.begin_upload().unwrap();
-        upload.write(b"abd").unwrap();
-        assert_eq!(upload.finish(Some(ABC.parse().unwrap())).unwrap_err().kind, ErrorKind::Invalid);
-        assert_eq!(uploads(&folder), 0);
-        assert!(!store.contains(ABC.parse().unwrap()));
+        // Two of the same content: the second lies beside the first.
+        let abc = ABC.parse().unwrap();
+        for id in [1, 2] {
+            let mut upload = store.go_on_with_upload(key(id)).unwrap();
+            upload.write(b"abc").unwrap();
+            store.note_receipt(&upload, upload.digest(), "x.txt").unwrap();
+            upload.finish().unwrap();
+        }
+        assert_eq!(store.receipt(key(1)).unwrap(), Receipt { about: Digest([7; 32]), came: abc, digest: abc, name: "x.txt".into() });
+        assert_eq!((store.len_of_upload(1).unwrap(), store.len_of_upload(2).unwrap()), (None, Some(3)));
+        // The head dies here.
+        let store = DatasetStore::open(folder.path()).unwrap();
+        store.take_back(|digest| digest == abc).unwrap();
+        assert!(store.contains(abc) && store.receipt(key(1)).is_some(), "what is known stays");
+        store.take_back(|_| false).unwrap();
+        assert!(!store.contains(abc) && store.receipt(key(1)).is_none());
+        for id in [1, 2] {
+            let mut upload = store.go_on_with_upload(key(id)).unwrap();
+            assert_eq!((upload.len(), upload.finish().unwrap().digest), (3, abc));
+        }
+    }
+
+    #[test]
+    fn what_was_made_of_an_upload_never_becomes_that_upload() {
+        let (_folder, store) = opened();
+        let mut upload = store.go_on_with_upload(key(1)).unwrap();
+        upload.write(b"packed").unwrap();
+        let mut made = store.begin_upload().unwrap();
+        made.write(b"abc").unwrap();
+        store.note_receipt(&upload, made.digest(), "x.txt").unwrap();
+        made.finish().unwrap();
+        // It was journalled, and deleted; and the head died before its bytes were away.
+        upload.give_up();
+        drop(upload);
+        store.take_back(|_| false).unwrap();
+        assert_eq!((store.len_of_upload(1).unwrap(), store.receipt(key(1))), (None, None));
+    }
+
+    #[test]
+    fn a_receipt_for_what_was_deleted_is_none() {
+        let (_folder, store) = opened();
+        let mut upload = store.go_on_with_upload(key(1)).unwrap();
+        upload.write(b"abc").unwrap();
+        store.note_receipt(&upload, upload.digest(), "x.txt").unwrap();
+        let digest = upload.finish().unwrap().digest;
+        assert!(upload.write(b"d").is_err(), "its end has come");
+        store.put_aside(digest).unwrap();
+        assert_eq!(store.receipt(key(1)), None);
+        store.bring_back(digest).unwrap();
+        assert_eq!(store.receipt(key(1)), None, "it does not come back");
     }
 
     #[test]
@@ -297,7 +373,7 @@ mod tests {
         let Stored { digest, .. } = {
             let mut upload = store.begin_upload().unwrap();
             upload.write(b"abc").unwrap();
-            upload.finish(None).unwrap()
+            upload.finish().unwrap()
         };
         let dataset = store.open_dataset(digest).unwrap();
         assert!(store.contains(digest));
@@ -311,7 +387,7 @@ mod tests {
     #[test]
     fn an_empty_content_is_one_too() {
         let (_folder, store) = opened();
-        let stored = store.begin_upload().unwrap().finish(None).unwrap();
+        let stored = store.begin_upload().unwrap().finish().unwrap();
         assert!(store.open_dataset(stored.digest).unwrap().is_empty());
     }
 }

@@ -221,7 +221,7 @@ mod tests {
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         let mut upload = DatasetStore::open(&from).unwrap().begin_upload().unwrap();
         upload.write(b"abc").unwrap();
-        let digest = upload.finish(None).unwrap().digest;
+        let digest = upload.finish().unwrap().digest;
         check_dataset(&from, digest).unwrap();
         copy_dataset(&from, &to, digest).unwrap();
         check_dataset(&to, digest).unwrap();

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::datasets::path_of;
 use super::folder;
+use super::partials::{OpenPartial, UploadKey};
 use crate::domain::{Digest, Error, ErrorKind};
 use crate::failpoint;
 use crate::limits::PIECE_BYTES;
@@ -31,19 +32,22 @@ pub struct Upload {
     len: u64,
     failed: Option<Error>,
     is_kept: bool,
+    /// Of one that can be gone on with.
+    partial: Option<OpenPartial>,
 }
 
 impl Upload {
     /// A new file at `path`, for the data sets under `root`.
     pub(super) fn begin(root: &Path, path: PathBuf) -> Result<Self, Error> {
         let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(|error| Error::io(&path, &error))?;
-        Ok(Self { root: root.to_owned(), path, file, hasher: Sha256::new(), len: 0, failed: None, is_kept: false })
+        Ok(Self { root: root.to_owned(), path, file, hasher: Sha256::new(), len: 0, failed: None, is_kept: false, partial: None })
     }
 
     /// A file that stays when it is dropped, with what an earlier upload has written.
-    pub(super) fn go_on(root: &Path, path: PathBuf) -> Result<Self, Error> {
+    pub(super) fn go_on(root: &Path, partial: OpenPartial) -> Result<Self, Error> {
+        let (root, path) = (root.to_owned(), partial.path.clone());
         let file = folder::open_or_create(&path)?;
-        let mut upload = Self { root: root.to_owned(), path, file, hasher: Sha256::new(), len: 0, failed: None, is_kept: true };
+        let mut upload = Self { root, path, file, hasher: Sha256::new(), len: 0, failed: None, is_kept: true, partial: Some(partial) };
         let mut reader = upload.file.try_clone().map_err(|error| Error::io(&upload.path, &error))?;
         let mut buffer = vec![0; PIECE_BYTES];
         loop {
@@ -102,8 +106,13 @@ impl Upload {
         &self.path
     }
 
-    /// Removes it: nobody is to go on with it.
-    pub fn discard(mut self) {
+    /// Which one it is, if it can be gone on with.
+    pub(super) fn key(&self) -> Option<UploadKey> {
+        self.partial.as_ref().map(|partial| partial.key)
+    }
+
+    /// Nobody is to go on with it: it goes when it is dropped.
+    pub fn give_up(&mut self) {
         self.is_kept = false;
     }
 
@@ -117,20 +126,20 @@ impl Upload {
         self.len == 0
     }
 
-    /// Stores the content under its name, durably; content that is there already is kept. `Invalid` if it is not what was `expected`.
-    pub fn finish(mut self, expected: Option<Digest>) -> Result<Stored, Error> {
+    /// Of what was written so far.
+    pub fn digest(&self) -> Digest {
+        Digest(self.hasher.clone().finalize().into())
+    }
+
+    /// Stores the content under its name, durably; nothing can be written afterwards. Where that content is there already it stays, and what
+    /// was written lies beside it until this upload is given up.
+    pub fn finish(&mut self) -> Result<Stored, Error> {
         self.usable()?;
-        let digest = Digest(std::mem::take(&mut self.hasher).finalize().into());
-        if let Some(expected) = expected.filter(|expected| *expected != digest) {
-            // There is nothing to go on with.
-            self.is_kept = false;
-            return Err(Error::invalid(format!("the data set's digest is {digest}, not {expected}: upload it again")));
-        }
+        let digest = self.digest();
         let target = path_of(&self.root, digest);
         if fs::metadata(&target).is_ok_and(|there| there.len() == self.len) {
             // Another upload may have renamed it a moment ago.
             folder::sync_parent(&target)?;
-            self.is_kept = false;
         } else {
             self.sync()?;
             target.parent().map_or(Ok(()), folder::create)?;
@@ -138,6 +147,7 @@ impl Upload {
             folder::rename(&self.path, &target)?;
             failpoint::hit("upload.after_rename");
         }
+        self.failed = Some(Error::internal("an upload is written to after its end: this is a mistake in Millpond"));
         Ok(Stored { digest, len: self.len })
     }
 

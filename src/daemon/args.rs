@@ -43,6 +43,9 @@ pub struct HeadArgs {
     /// With less free on its disk it takes no new jobs and starts no more tasks, as 2G; without it: 2 % of the disk, 2G at most
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub disk_red: Option<u64>,
+    /// An upload that brings nothing for so long loses its place to another; it can be gone on with
+    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = silence)]
+    pub upload_silence: Duration,
 }
 
 /// What else a head's binary does.
@@ -144,6 +147,10 @@ impl FromStr for Gpus {
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::cli::parse_duration(text).map_err(|error| error.message)
+}
+
+fn silence(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|silence| if silence.is_zero() { Err("at least a second is needed".into()) } else { Ok(silence) })
 }
 
 fn keep(text: &str) -> Result<Keep, String> {

@@ -8,7 +8,7 @@ use crate::cli::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
 use crate::domain::{Error, Keep, Resources};
 use crate::engine::Watermarks;
 use crate::engine::slot_table::{Allowance, Equipment};
-use crate::limits::{REATTACH_WINDOW, RESERVE_AFTER};
+use crate::limits::{REATTACH_WINDOW, RESERVE_AFTER, UPLOAD_SILENCE_MAX};
 
 use super::args::{cpus, memory_bytes};
 use super::head::Serving;
@@ -44,6 +44,7 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
         reserve_after: RESERVE_AFTER,
         keep: Keep::default(),
         watermarks: Watermarks::default(),
+        upload_silence: UPLOAD_SILENCE_MAX,
     };
     let head = Serving::start(listen, head_options).await?;
     let mut workers = Vec::new();

@@ -41,9 +41,9 @@ async fn run(args: HeadArgs) -> Result<(), Error> {
     let reattach = Duration::from_secs(args.reattach_window);
     let data_dir = args.data_dir.ok_or_else(|| Error::invalid("a head needs its --data-dir"))?;
     let watermarks = Watermarks::new(args.disk_yellow, args.disk_red)?;
-    let head =
-        Serving::start(args.listen, HeadOptions { data_dir, reattach, reserve_after: args.reserve_after, keep: args.keep, watermarks })
-            .await?;
+    let (reserve_after, keep, upload_silence) = (args.reserve_after, args.keep, args.upload_silence);
+    let options = HeadOptions { data_dir, reattach, reserve_after, keep, watermarks, upload_silence };
+    let head = Serving::start(args.listen, options).await?;
     say(&format!("listening on {}", head.url))?;
     head.until(signals.next()).await
 }

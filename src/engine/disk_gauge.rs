@@ -118,6 +118,12 @@ impl DiskGauge {
         Err(Error::exhausted(format!("the head's disk has no room for {}, {}: free some space", short_size(bytes), self.room)))
     }
 
+    /// How many bytes have to be freed before everything is taken in again.
+    pub fn lacking(&self) -> u64 {
+        let limit = self.marks.limit(DiskLevel::Yellow, self.room.total);
+        if self.level == DiskLevel::Green { 0 } else { limit.saturating_add(limit / 4).saturating_sub(self.room.free) }
+    }
+
     /// What is free, if no tasks are started any more.
     pub fn stops_tasks(&self) -> Option<DiskRoom> {
         (self.level == DiskLevel::Red).then_some(self.room)
@@ -184,6 +190,7 @@ mod tests {
                 && yellow.has_room_for(3 * GIB).is_ok()
         );
         assert!(refused(yellow.has_room_for(3 * GIB + 1)).contains("no room for 3.0 GiB"));
+        assert_eq!((yellow.lacking(), gauge(11 * GIB, 40 * GIB).lacking()), (GIB * 2 - 8, 0), "up to a quarter more than a tenth");
         let red = gauge(GIB / 2, 40 * GIB);
         assert!(refused(red.takes_jobs()).starts_with("no new jobs"));
         assert!(refused(red.takes_uploads()).starts_with("no new uploads"));

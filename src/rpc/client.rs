@@ -3,6 +3,7 @@
 //! Verbs and data have connections of their own, so that a gigabyte of results can't delay a kill.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -117,8 +118,10 @@ impl Client {
         let found = Found::at(path.to_owned(), form).await?;
         let len = found.len;
         // Before it is read: a bomb, or a file that fits no disk, is not.
+        let upload_id = sending::upload_id(path, len, form == Form::AsIs);
         if let Some(len) = found.stored_len {
-            let check = self.repeat(async || self.datasets().check_upload(pb::CheckUploadRequest { len }).await).await;
+            let request = pb::CheckUploadRequest { len, upload_id: upload_id.to_string() };
+            let check = self.repeat(async || self.datasets().check_upload(request.clone()).await).await;
             check.map_err(|error| error.context(path.display()))?;
         }
         let Hashed { digest, name: stored_name, folder } = found.hash(name).await?;
@@ -129,12 +132,12 @@ impl Client {
             Ok(known) => return Ok(pb::Dataset { name: stored_name, ..known }),
             failed => return failed,
         }
-        let upload_id = sending::upload_id(path, &digest, form == Form::AsIs).to_string();
+        let other_id = sending::other_upload_id(upload_id, &digest).to_string();
         let name = if folder.is_some() { stored_name.clone() } else { name.to_owned() };
         let header = pb::upload_dataset_request::Header { name, digest, unpack: form == Form::Plain };
-        let begin = Begin { upload_id, header: Some(header), len: Some(len) };
-        let source = folder.map_or_else(|| Source::File(path.to_owned()), Source::Folder);
-        let stored = Sending::new(self, begin, source).run(|sent| progress(sent, len)).await;
+        let begin = Begin { upload_id: upload_id.to_string(), header: Some(header), len: Some(len) };
+        let source = folder.map_or_else(|| Source::File(path.to_owned()), |folder| Source::Folder(Arc::new(Mutex::new(folder))));
+        let stored = Sending::new(self, begin, source).or_by_id(other_id).run(|sent| progress(sent, len)).await;
         stored.map(|data| pb::Dataset { name: stored_name, ..data }).map_err(|error| error.context(path.display()))
     }
 
@@ -147,7 +150,7 @@ impl Client {
     ) -> Result<pb::Dataset, Error> {
         let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: String::new(), unpack: true };
         let begin = Begin { upload_id: uuid::Uuid::new_v4().to_string(), header: Some(header), len: None };
-        Sending::new(self, begin, Source::Reader(Box::new(reader))).run(progress).await
+        Sending::new(self, begin, Source::Reader(Some(Box::new(reader)))).run(progress).await
     }
 
     /// Fetches a job's bundle to `file`: first to `FILE.part`, renamed when complete. Returns its length in bytes.

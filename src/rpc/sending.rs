@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
@@ -18,7 +19,7 @@ use super::client::{Client, pause_after};
 use super::pb;
 use super::pb::resume_upload_request::{Begin, End, Piece, Request as Part};
 use super::pb::resume_upload_response::Response as Answer;
-use crate::archive::Archive;
+use crate::archive::{Archive, Sink};
 use crate::domain::{Error, ErrorKind};
 use crate::limits::{PIECE_BYTES, UPLOAD_UNSURE_MAX_BYTES};
 
@@ -26,6 +27,8 @@ use crate::limits::{PIECE_BYTES, UPLOAD_UNSURE_MAX_BYTES};
 const QUEUE_MAX: usize = 4;
 /// How often in a row an upload that gets nowhere is begun again: with growing pauses, some 25 s.
 const TRIES_MAX: u32 = 8;
+/// How often an upload is sent from an earlier byte on, because the head has lost what it had confirmed.
+const RESTARTS_MAX: u32 = 5;
 
 type Pieces = mpsc::Receiver<Result<Bytes, Error>>;
 
@@ -33,58 +36,64 @@ type Pieces = mpsc::Receiver<Result<Bytes, Error>>;
 pub(super) enum Source {
     /// A file as it is.
     File(PathBuf),
-    /// A folder, as a tar.
-    Folder(Archive),
-    /// What can be read only once.
-    Reader(Box<dyn AsyncRead + Send + Unpin>),
+    /// A folder, as a tar. Whoever reads it holds it.
+    Folder(Arc<Mutex<Archive>>),
+    /// What can be read only once; none when it is being read.
+    Reader(Option<Box<dyn AsyncRead + Send + Unpin>>),
 }
 
 impl Source {
-    /// Its bytes from an offset on, made as they are taken. An empty piece is the end.
-    fn pieces(self, from: u64) -> Pieces {
+    /// Its bytes from an offset on, made as they are taken. An empty piece is the end. None if it can't be read from there.
+    fn pieces(&mut self, from: u64) -> Option<Pieces> {
         let (sender, pieces) = mpsc::channel(QUEUE_MAX);
         match self {
-            Self::Reader(reader) => drop(tokio::spawn(read(reader, sender))),
-            Self::File(path) => drop(tokio::task::spawn_blocking(move || {
-                produce(&sender, |take| {
-                    let failed = |error| Error::io(&path, &error);
-                    let mut file = File::open(&path).map_err(failed)?;
-                    file.seek(SeekFrom::Start(from)).map_err(failed)?;
-                    let mut buffer = vec![0; PIECE_BYTES];
-                    loop {
-                        match file.read(&mut buffer).map_err(failed)? {
-                            0 => return Ok(()),
-                            len => take(&buffer[..len])?,
-                        }
-                    }
-                });
-            })),
-            Self::Folder(mut archive) => drop(tokio::task::spawn_blocking(move || {
-                let mut skip = from;
-                produce(&sender, |take| {
-                    let mut piece = BytesMut::with_capacity(PIECE_BYTES);
-                    archive.write(&mut |mut bytes| {
-                        let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
-                        skip -= skipped as u64;
-                        bytes = &bytes[skipped..];
-                        // The headers of many small files would make many small pieces.
-                        while !bytes.is_empty() {
-                            let (now, later) = bytes.split_at(bytes.len().min(PIECE_BYTES - piece.len()));
-                            piece.extend_from_slice(now);
-                            bytes = later;
-                            if piece.len() == PIECE_BYTES {
-                                take(&piece)?;
-                                piece.clear();
+            Self::Reader(reader) => drop(tokio::spawn(read(reader.take_if(|_| from == 0)?, sender))),
+            Self::File(path) => drop(tokio::task::spawn_blocking({
+                let path = path.clone();
+                move || {
+                    produce(&sender, |take| {
+                        let failed = |error| Error::io(&path, &error);
+                        let mut file = File::open(&path).map_err(failed)?;
+                        file.seek(SeekFrom::Start(from)).map_err(failed)?;
+                        let mut buffer = vec![0; PIECE_BYTES];
+                        loop {
+                            match file.read(&mut buffer).map_err(failed)? {
+                                0 => return Ok(()),
+                                len => take(&buffer[..len])?,
                             }
                         }
-                        Ok(())
-                    })?;
-                    if piece.is_empty() { Ok(()) } else { take(&piece) }
-                });
+                    });
+                }
+            })),
+            Self::Folder(archive) => drop(tokio::task::spawn_blocking({
+                let archive = archive.clone();
+                move || produce(&sender, |take| write_from(&mut archive.lock().unwrap_or_else(PoisonError::into_inner), from, take))
             })),
         }
-        pieces
+        Some(pieces)
     }
+}
+
+/// An archive's bytes from an offset on.
+fn write_from(archive: &mut Archive, mut skip: u64, take: Sink<'_>) -> Result<(), Error> {
+    let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+    archive.write(&mut |mut bytes| {
+        let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
+        skip -= skipped as u64;
+        bytes = &bytes[skipped..];
+        // The headers of many small files would make many small pieces.
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE_BYTES - piece.len()));
+            piece.extend_from_slice(now);
+            bytes = later;
+            if piece.len() == PIECE_BYTES {
+                take(&piece)?;
+                piece.clear();
+            }
+        }
+        Ok(())
+    })?;
+    if piece.is_empty() { Ok(()) } else { take(&piece) }
 }
 
 /// Runs what gives its bytes to a sink, until nobody takes them any more.
@@ -122,12 +131,20 @@ async fn read(mut reader: Box<dyn AsyncRead + Send + Unpin>, sender: mpsc::Sende
     }
 }
 
-/// The id of a file's upload: the same for the same content of the same file on the same machine, packed as it was.
-pub(super) fn upload_id(path: &std::path::Path, digest: &str, as_is: bool) -> uuid::Uuid {
+/// The id of a file's upload: the same for the same file on the same machine, packed as it was. It is known before the file is read.
+pub(super) fn upload_id(path: &std::path::Path, len: u64, as_is: bool) -> uuid::Uuid {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let len = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file).map_or(0, |file| file.len());
-    let hash: [u8; 32] = Sha256::digest(format!("{digest} {as_is} {len} {host} {}", path.display())).into();
+    id_from(&format!("{as_is} {len} {host} {}", path.display()))
+}
+
+/// Where that is the id of an upload of what the file held before.
+pub(super) fn other_upload_id(id: uuid::Uuid, digest: &str) -> uuid::Uuid {
+    id_from(&format!("{id} {digest}"))
+}
+
+fn id_from(text: &str) -> uuid::Uuid {
+    let hash: [u8; 32] = Sha256::digest(text).into();
     uuid::Uuid::from_bytes(hash.first_chunk().copied().unwrap_or_default())
 }
 
@@ -135,8 +152,10 @@ pub(super) fn upload_id(path: &std::path::Path, digest: &str, as_is: bool) -> uu
 pub(super) struct Sending<'a> {
     client: &'a Client,
     begin: Begin,
-    /// Until the head has said where to begin.
-    source: Option<Source>,
+    /// An id to begin by where something else has begun by that of `begin`.
+    other_id: Option<String>,
+    source: Source,
+    /// Of the source, once the head has said where to begin.
     pieces: Option<Pieces>,
     /// What is not durable, in order, the first at offset `durable`.
     unsure: VecDeque<Bytes>,
@@ -144,12 +163,18 @@ pub(super) struct Sending<'a> {
     durable: u64,
     /// The whole length, once the end of the data was met.
     len: Option<u64>,
+    restarts: u32,
 }
 
 impl<'a> Sending<'a> {
     pub(super) fn new(client: &'a Client, begin: Begin, source: Source) -> Self {
-        let (pieces, unsure) = (None, VecDeque::new());
-        Self { client, begin, source: Some(source), pieces, unsure, unsure_bytes: 0, durable: 0, len: None }
+        let (pieces, unsure, other_id) = (None, VecDeque::new(), None);
+        Self { client, begin, other_id, source, pieces, unsure, unsure_bytes: 0, durable: 0, len: None, restarts: 0 }
+    }
+
+    /// By another id where something else has begun by the first.
+    pub(super) fn or_by_id(self, id: String) -> Self {
+        Self { other_id: Some(id), ..self }
     }
 
     /// Sends all of it, however often it has to begin again; `progress` hears how many bytes are at the head.
@@ -162,8 +187,21 @@ impl<'a> Sending<'a> {
                 Err(error) => error,
             };
             tries = if self.durable > before { 1 } else { tries + 1 };
-            if error.kind != ErrorKind::Unavailable || tries == TRIES_MAX {
-                return Err(error);
+            match error.kind {
+                ErrorKind::Unavailable | ErrorKind::TimedOut if tries < TRIES_MAX => {}
+                ErrorKind::Conflict
+                    if self.pieces.is_none()
+                        && let Some(id) = self.other_id.take() =>
+                {
+                    self.begin.upload_id = id;
+                    continue;
+                }
+                _ => return Err(error),
+            }
+            if error.kind == ErrorKind::TimedOut && self.pieces.is_some() && self.unsure.is_empty() && self.len.is_none() {
+                // It had nothing to say: only once there is something does it need a place again.
+                let piece = next(&mut self.pieces).await?;
+                self.take(piece)?;
             }
             pause_after(tries).await;
         }
@@ -186,7 +224,7 @@ impl<'a> Sending<'a> {
                 answer = answers.message() => match answer.map_err(|status| self.client.error(&status))?.and_then(|answer| answer.response) {
                     Some(Answer::Dataset(dataset)) => return Ok(dataset),
                     Some(Answer::Durable(durable)) => {
-                        sent = if is_open { sent - self.forget(durable)? } else { self.open(durable)? };
+                        sent = if is_open { still_sent(sent, self.forget(durable)?)? } else { self.open(durable)? };
                         is_open = true;
                         progress(self.durable + self.unsure.iter().take(sent).map(Bytes::len).sum::<usize>() as u64);
                     }
@@ -216,28 +254,55 @@ impl<'a> Sending<'a> {
         if !piece.is_empty() {
             self.unsure_bytes += piece.len();
             self.unsure.push_back(piece);
-            return Ok(());
+            return self.is_as_announced(self.so_far());
         }
-        let len = self.durable + self.unsure_bytes as u64;
+        let len = self.so_far();
         let is_known = self.begin.header.as_ref().is_some_and(|header| !header.digest.is_empty());
         if len == 0 && !is_known {
             return Err(Error::invalid("there is no data: nothing came before its end"));
         }
         self.len = Some(len);
-        Ok(())
+        self.is_as_announced(len)
+    }
+
+    /// What the source has given.
+    fn so_far(&self) -> u64 {
+        self.durable + self.unsure_bytes as u64
+    }
+
+    /// `Invalid` if the source has not the length that it had when it was looked at.
+    fn is_as_announced(&self, len: u64) -> Result<(), Error> {
+        match self.begin.len.filter(|announced| len > *announced || self.len.is_some() && len < *announced) {
+            Some(announced) if len > announced => Err(Error::invalid(format!(
+                "has more than the {announced} bytes that it had: wait until it is complete, and upload it again"
+            ))),
+            Some(announced) => Err(Error::invalid(format!(
+                "has only {len} of the {announced} bytes that it had: wait until it is complete, and upload it again"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// A stream has begun: from where on the head wants the bytes.
     fn open(&mut self, offset: u64) -> Result<usize, Error> {
-        if let Some(source) = self.source.take() {
-            if offset > 0 && matches!(source, Source::Reader(_)) {
-                return Err(Error::conflict("the head has an upload of this id that this one did not begin"));
-            }
-            (self.pieces, self.durable) = (Some(source.pieces(offset)), offset);
-            return Ok(0);
+        let is_here = self.pieces.is_some() && (self.durable..=self.so_far()).contains(&offset);
+        if is_here {
+            return self.forget(offset).map(|_| 0);
         }
-        self.forget(offset)?;
-        Ok(0)
+        // It begins; or the head has lost what it had confirmed; or another client has gone on with it meanwhile.
+        self.restarts += u32::from(offset < self.durable);
+        match self.source.pieces(offset).filter(|_| self.restarts <= RESTARTS_MAX) {
+            Some(pieces) => {
+                (self.pieces, self.durable, self.len) = (Some(pieces), offset, None);
+                (self.unsure, self.unsure_bytes) = (VecDeque::new(), 0);
+                Ok(0)
+            }
+            None if self.pieces.is_none() => Err(Error::conflict("the head has an upload of this id that this one did not begin")),
+            None => Err(Error::corrupt(format!(
+                "the head has {offset} bytes of an upload of which it had confirmed {}, and what was sent can't be read again: upload it again",
+                self.durable
+            ))),
+        }
     }
 
     /// So much is durable: how many pieces need not be kept any more.
@@ -266,6 +331,12 @@ impl<'a> Sending<'a> {
         }
         Ok(forgotten)
     }
+}
+
+/// How many pieces of a stream are not confirmed. `Corrupt` if the head confirms what it was not sent.
+fn still_sent(sent: usize, confirmed: usize) -> Result<usize, Error> {
+    let more = || Error::corrupt("the head has confirmed bytes of an upload that it was not sent: upload it again");
+    sent.checked_sub(confirmed).ok_or_else(more)
 }
 
 async fn next(pieces: &mut Option<Pieces>) -> Result<Bytes, Error> {

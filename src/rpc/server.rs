@@ -48,7 +48,7 @@ pub async fn serve(head: Head, listener: TcpListener, stop: impl Future<Output =
     health.set_serving::<ClusterServiceServer<Clusters>>().await;
     health.set_serving::<WorkerServiceServer<Workers>>().await;
     health.set_serving::<ResultServiceServer<Results>>().await;
-    let transfers = super::services::Transfers::default();
+    let transfers = super::services::Transfers::new(head.upload_silence);
     // tonic sets TCP_NODELAY only on listeners of its own.
     let incoming = TcpListenerStream::new(listener).map(|accepted| accepted.inspect(|socket| drop(socket.set_nodelay(true))));
     Server::builder()

@@ -51,6 +51,7 @@ mod storm;
 mod suspicion;
 mod upgrade;
 mod uploads;
+mod uploads_last;
 mod watcher;
 mod worker_disk;
 mod worker_end;

@@ -8,21 +8,21 @@ use millpond::rpc::pb;
 use millpond::rpc::pb::resume_upload_request::{Begin, End, Piece, Request as Part};
 use millpond::rpc::pb::resume_upload_response::Response as Answer;
 use millpond::rpc::status::from_status;
-use tokio_stream::StreamExt;
+use tokio_stream::{Stream, StreamExt};
 
 use super::cluster::Cluster;
 use super::process::{until, wait};
 use super::proxy::{After, Proxy};
 
-const MIB: u64 = 1 << 20;
+pub const MIB: u64 = 1 << 20;
 
 /// So many bytes that no compression would help, and no part is like another.
-fn noise(len: u64) -> Vec<u8> {
+pub fn noise(len: u64) -> Vec<u8> {
     (0..len / 8).flat_map(|no| no.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).to_le_bytes()).collect()
 }
 
 /// What lies at the head of uploads that have not ended, in bytes.
-fn partial(cluster: &Cluster) -> u64 {
+pub fn partial(cluster: &Cluster) -> u64 {
     let entries = std::fs::read_dir(cluster.data_dir.join("datasets/partial")).unwrap();
     entries.map(|entry| entry.unwrap().metadata().map_or(0, |data| data.len())).sum()
 }
@@ -92,10 +92,15 @@ fn two_clients_with_the_same_file_send_it_once() {
 }
 
 /// Parts of an upload by hand; what the head answers, and how it ends.
-async fn talk(url: &str, parts: Vec<Part>) -> (Vec<Answer>, Option<Error>) {
-    let requests = parts.into_iter().map(|part| pb::ResumeUploadRequest { request: Some(part) });
+pub async fn talk(url: &str, parts: Vec<Part>) -> (Vec<Answer>, Option<Error>) {
+    talk_and(url, parts, tokio_stream::empty()).await
+}
+
+/// The same, and more that comes afterwards.
+pub async fn talk_and(url: &str, parts: Vec<Part>, more: impl Stream<Item = Part> + Send + 'static) -> (Vec<Answer>, Option<Error>) {
+    let requests = tokio_stream::iter(parts).chain(more).map(|part| pb::ResumeUploadRequest { request: Some(part) });
     let mut client = Client::connect(url).await.unwrap().datasets();
-    let mut answers = client.resume_upload(tokio_stream::iter(requests.collect::<Vec<_>>())).await.unwrap().into_inner();
+    let mut answers = client.resume_upload(requests).await.unwrap().into_inner();
     let mut heard = Vec::new();
     while let Some(answer) = answers.next().await {
         match answer {
@@ -106,12 +111,12 @@ async fn talk(url: &str, parts: Vec<Part>) -> (Vec<Answer>, Option<Error>) {
     (heard, None)
 }
 
-fn begin(id: u8, digest: &str) -> Part {
+pub fn begin(id: u8, digest: &str) -> Part {
     let header = pb::upload_dataset_request::Header { name: "x.txt".into(), digest: digest.into(), unpack: true };
     Part::Begin(Begin { upload_id: format!("01234567-89ab-cdef-0123-4567890000{id:02x}"), header: Some(header), len: None })
 }
 
-fn piece(offset: u64, data: &[u8]) -> Part {
+pub fn piece(offset: u64, data: &[u8]) -> Part {
     Part::Piece(Piece { offset, data: data.to_vec().into(), crc32: crc32fast::hash(data) })
 }
 

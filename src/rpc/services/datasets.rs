@@ -21,7 +21,7 @@ use crate::rpc::status::to_status;
 
 use super::jobs::{check_request_id, page_size, page_token};
 use super::pieces::{self, PieceStream, Transfers};
-use super::uploads::Uploads;
+use super::uploads::{Uploads, id_of};
 
 /// See `proto/millpond/v1/datasets.proto`.
 pub struct Datasets {
@@ -51,21 +51,24 @@ impl Datasets {
     }
 
     async fn upload(&self, mut requests: Streaming<pb::UploadDatasetRequest>) -> Result<pb::Dataset, Status> {
-        let wrong = |error: Error| to_status(&error);
-        let first =
-            requests.message().await?.ok_or_else(|| wrong(Error::invalid("an upload begins with a message that has the header")))?;
+        let (wrong, patience) = (|error: Error| to_status(&error), self.transfers.patience);
+        let first = patience
+            .hears(requests.message())
+            .await
+            .map_err(wrong)??
+            .ok_or_else(|| wrong(Error::invalid("an upload begins with a message that has the header")))?;
         let label = label_of(first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?).map_err(wrong)?;
         self.head.disk.gauge().takes_uploads().map_err(wrong)?;
         let permit = self.transfers.begin().await.map_err(wrong)?;
         let intake = self.intake.clone();
         let rest = requests.map(|request| request.map(|request| request.data));
-        let (stored, name): (Stored, String) = pieces::receive(permit, first.data, rest, move |inflow| {
+        let (stored, name): (Stored, String) = pieces::receive(permit, patience, first.data, rest, move |inflow| {
             let mut upload = intake.disk.noting(intake.datasets.begin_upload())?;
             inflow.by_ref().try_for_each(|piece: Bytes| intake.write(&mut upload, &piece))?;
             if !inflow.is_whole() {
                 return Err(pieces::broke_off());
             }
-            intake.store(upload, &label)
+            intake.store(&mut upload, &label)
         })
         .await?;
         self.head.add_dataset(stored, name).await.map(message).map_err(wrong)
@@ -146,10 +149,12 @@ impl DatasetService for Datasets {
     }
 
     async fn check_upload(&self, request: Request<pb::CheckUploadRequest>) -> Result<Response<pb::CheckUploadResponse>, Status> {
-        let len = request.into_inner().len;
+        let pb::CheckUploadRequest { len, upload_id } = request.into_inner();
         let check = async {
             let gauge = self.head.disk.gauge();
-            match gauge.takes_uploads().and_then(|()| gauge.has_room_for(len)) {
+            let has_come = if upload_id.is_empty() { None } else { self.head.datasets.len_of_upload(id_of(&upload_id, "upload_id")?)? };
+            let room = has_come.map_or_else(|| gauge.takes_uploads(), |_| gauge.lets_uploads_go_on());
+            match room.and_then(|()| gauge.has_room_for(len.saturating_sub(has_come.unwrap_or_default()))) {
                 // It may be there, and then needs no room.
                 Err(_) if self.head.all_datasets().await?.iter().any(|(_, record)| record.len == len) => Ok(()),
                 checked => checked,

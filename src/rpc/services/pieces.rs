@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -21,18 +22,39 @@ pub type PieceStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// How many transfers go on at once, over all services.
 #[derive(Clone)]
-pub struct Transfers(Arc<Semaphore>);
-
-impl Default for Transfers {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(TRANSFERS_MAX)))
-    }
+pub struct Transfers {
+    places: Arc<Semaphore>,
+    /// With what comes in.
+    pub patience: Patience,
 }
 
 impl Transfers {
+    /// Places for all transfers of a head. An upload that brings nothing for so long loses its own.
+    pub fn new(silence_max: Duration) -> Self {
+        Self { places: Arc::new(Semaphore::new(TRANSFERS_MAX)), patience: Patience(silence_max) }
+    }
+
     /// A place for one more transfer, when there is one.
     pub async fn begin(&self) -> Result<OwnedSemaphorePermit, Error> {
-        self.0.clone().acquire_owned().await.map_err(|_| Error::unavailable("the head is shutting down"))
+        self.places.clone().acquire_owned().await.map_err(|_| Error::unavailable("the head is shutting down"))
+    }
+}
+
+/// How long an upload may say nothing.
+#[derive(Clone, Copy)]
+pub struct Patience(Duration);
+
+impl Patience {
+    /// What comes next.
+    ///
+    /// # Errors
+    /// `TimedOut` if nothing does.
+    pub async fn hears<T>(self, next: impl Future<Output = T>) -> Result<T, Error> {
+        let silence = |_| {
+            let seconds = self.0.as_secs_f64();
+            Error::timed_out(format!("nothing has come for {seconds} s, so the upload has lost its place (--upload-silence): begin again"))
+        };
+        tokio::time::timeout(self.0, next).await.map_err(silence)
     }
 }
 
@@ -57,6 +79,7 @@ pub fn send<T: Send + 'static>(
 /// [`Inflow::is_whole`]: half an upload must not look like a whole one.
 pub async fn receive<T: Send + 'static>(
     permit: OwnedSemaphorePermit,
+    patience: Patience,
     first: Bytes,
     mut rest: impl Stream<Item = Result<Bytes, Status>> + Send + Unpin,
     consume: impl FnOnce(&mut Inflow) -> Result<T, Error> + Send + 'static,
@@ -75,7 +98,7 @@ pub async fn receive<T: Send + 'static>(
             // The thread has given up, and says why.
             break;
         }
-        data = rest.next().await.transpose()?;
+        data = patience.hears(rest.next()).await.map_err(|error| to_status(&error))?.transpose()?;
     }
     let _ = pieces.send(None).await;
     let answer = work.await.unwrap_or_else(|_| Err(Error::internal("storing broke off: this is a mistake in Millpond")));

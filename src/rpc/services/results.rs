@@ -34,7 +34,7 @@ impl Results {
         let (mut reservation, segment) = self.head.reserve(lease.job, &meta).await.map_err(wrong)?;
         let rest = requests.map(|request| request.map(|request| request.data));
         let (disk, head) = (self.head.disk.clone(), self.head.clone());
-        let result = pieces::receive(permit, first.data, rest, move |inflow| {
+        let result = pieces::receive(permit, self.transfers.patience, first.data, rest, move |inflow| {
             // A full disk is `Exhausted`: the worker keeps the result, and offers it again.
             disk.noting(inflow.by_ref().try_for_each(|piece| reservation.write(&piece)))?;
             if !inflow.is_whole() {

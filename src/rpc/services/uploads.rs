@@ -11,14 +11,16 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use crate::actors::Head;
 use crate::actors::intake::{Intake, Label};
-use crate::blobs::{ToSync, Upload};
+use crate::blobs::{Receipt, Stored, ToSync, Upload, UploadKey};
 use crate::domain::{Digest, Error, ErrorKind};
+use crate::failpoint;
 use crate::limits::{PIECE_MAX_BYTES, UPLOAD_DURABLE_EVERY_BYTES};
 use crate::rpc::pb;
 use crate::rpc::pb::resume_upload_request::{Begin, Piece, Request as Part};
@@ -26,7 +28,7 @@ use crate::rpc::pb::resume_upload_response::Response as Answer;
 use crate::rpc::status::to_status;
 
 use super::datasets::{label_of, message};
-use super::pieces::Transfers;
+use super::pieces::{Patience, Transfers};
 
 /// Messages on the way between call and thread, each way.
 const QUEUE_MESSAGES: usize = 4;
@@ -54,17 +56,22 @@ struct Wanted {
 
 impl Wanted {
     fn of(begin: Begin) -> Result<Self, Error> {
-        let id = begin.upload_id.parse::<uuid::Uuid>().map_err(|_| Error::invalid("begin.upload_id: a UUID is needed"))?.as_u128();
+        let id = id_of(&begin.upload_id, "begin.upload_id")?;
         let header = begin.header.ok_or_else(|| Error::invalid("begin.header: missing"))?;
         Ok(Self { id, label: label_of(header)?, len: begin.len })
     }
 
-    /// Of all that has to be the same for an upload to be gone on with.
-    fn about(&self) -> Digest {
-        let Self { label, len, .. } = self;
+    /// With all that has to be the same for an upload to be gone on with.
+    fn key(&self) -> UploadKey {
+        let Self { id, label, len } = self;
         let text = format!("{:?} {} {len:?}", label.digest.map(|digest| digest.to_string()), label.unpack);
-        Digest(Sha256::digest(text).into())
+        UploadKey { id: *id, about: Digest(Sha256::digest(text).into()), digest: label.digest }
     }
+}
+
+/// A client's id of an upload, as `field` has it.
+pub(super) fn id_of(text: &str, field: &str) -> Result<u128, Error> {
+    text.parse::<uuid::Uuid>().map(|id| id.as_u128()).map_err(|_| Error::invalid(format!("{field}: a UUID is needed")))
 }
 
 impl Uploads {
@@ -88,7 +95,8 @@ impl Uploads {
     /// The data set; none if the stream has ended before.
     async fn receive(&self, mut requests: Streaming<pb::ResumeUploadRequest>, answers: &Answers) -> Result<Option<pb::Dataset>, Status> {
         let wrong = |error: Error| to_status(&error);
-        let Some(Part::Begin(begin)) = requests.message().await?.and_then(|first| first.request) else {
+        let first = self.transfers.patience.hears(requests.message()).await.map_err(wrong)??;
+        let Some(Part::Begin(begin)) = first.and_then(|first| first.request) else {
             return Err(wrong(Error::invalid("an upload begins with Begin")));
         };
         let wanted = Wanted::of(begin).map_err(wrong)?;
@@ -113,20 +121,18 @@ impl Uploads {
     ) -> Result<Option<pb::Dataset>, Status> {
         let wrong = |error: Error| to_status(&error);
         // Another upload may have stored it while this one waited; or this one, before its connection broke.
-        if let Some(digest) = wanted.label.digest
-            && let Ok((_, known)) = self.head.dataset(digest).await
-        {
-            return Ok(Some(message((digest, known))));
+        if let Some(dataset) = self.stored_before(wanted).await.map_err(wrong)? {
+            return Ok(Some(dataset));
         }
         let permit = self.transfers.begin().await.map_err(wrong)?;
         let (parts, queue) = mpsc::channel(QUEUE_MESSAGES);
-        let (label, len, id, about) = (wanted.label.clone(), wanted.len, wanted.id, wanted.about());
-        let (intake, out) = (self.intake.clone(), answers.clone());
+        let (label, len, key) = (wanted.label.clone(), wanted.len, wanted.key());
+        let (intake, out, patience) = (self.intake.clone(), answers.clone(), self.transfers.patience);
         let mut work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let upload = begin(&intake, id, about, len)?;
-            let came = Receiver { upload, intake: &intake, unsure: 0, answers: &out }.all(queue)?;
-            came.map(|upload| intake.store(upload, &label)).transpose()
+            let upload = begin(&intake, key, len)?;
+            let came = Receiver { upload, intake: &intake, announced: len, patience, unsure: 0, answers: &out }.all(queue)?;
+            came.map(|mut upload| intake.store(&mut upload, &label).map(|(stored, name)| (stored, name, upload))).transpose()
         });
         let forward = async move {
             while let Ok(Some(request)) = requests.message().await {
@@ -140,22 +146,65 @@ impl Uploads {
             done = &mut work => done,
             () = forward => work.await,
         };
-        let stored = done.unwrap_or_else(|_| Err(Error::internal("storing broke off: this is a mistake in Millpond"))).map_err(wrong)?;
-        let Some((stored, name)) = stored else { return Ok(None) };
-        self.head.add_dataset(stored, name).await.map(message).map(Some).map_err(wrong)
+        let stored = done.unwrap_or_else(|_| Err(Error::internal("storing broke off: this is a mistake in Millpond")));
+        let Ok(Some((stored, name, mut came))) = stored else {
+            self.give_up_if_known(wanted).await;
+            return stored.map(|_| None).map_err(wrong);
+        };
+        let dataset = self.head.add_dataset(stored, name).await.map_err(wrong)?;
+        // From here on it is known by its receipt.
+        came.give_up();
+        let _ = tokio::task::spawn_blocking(move || drop(came)).await;
+        failpoint::hit("upload.before_reply");
+        Ok(Some(message(dataset)))
+    }
+
+    /// What is stored of this already.
+    async fn stored_before(&self, wanted: &Wanted) -> Result<Option<pb::Dataset>, Error> {
+        if let Some(digest) = wanted.label.digest
+            && let Ok(known) = self.head.dataset(digest).await
+        {
+            return Ok(Some(message(known)));
+        }
+        let Some(Receipt { digest, name, .. }) = self.head.datasets.receipt(wanted.key()) else { return Ok(None) };
+        if let Ok(known) = self.head.dataset(digest).await {
+            return Ok(Some(message(known)));
+        }
+        // Its bytes have their place, and the journal did not say that it knows of them.
+        let len = self.head.datasets.open_dataset(digest)?.len();
+        self.head.add_dataset(Stored { digest, len }, name).await.map(message).map(Some)
+    }
+
+    /// Another client may have stored the same while this one was sending it.
+    async fn give_up_if_known(&self, wanted: &Wanted) {
+        if let Some(digest) = wanted.label.digest
+            && self.head.dataset(digest).await.is_ok()
+            && let Err(error) = self.head.datasets.give_up_known(|known| known == digest)
+        {
+            tracing::warn!(%error, "an upload whose content is stored stays for a day");
+        }
+    }
+}
+
+/// What holds nothing says nothing.
+fn is_empty(request: &pb::ResumeUploadRequest) -> bool {
+    match &request.request {
+        Some(Part::Piece(piece)) => piece.data.is_empty(),
+        Some(Part::Begin(_) | Part::End(_)) => false,
+        None => true,
     }
 }
 
 /// Opens what is there of it. Space is checked before anything is taken; an upload that has begun goes on at yellow.
-fn begin(intake: &Intake, id: u128, about: Digest, len: Option<u64>) -> Result<Upload, Error> {
+fn begin(intake: &Intake, key: UploadKey, len: Option<u64>) -> Result<Upload, Error> {
     let Intake { datasets, disk, .. } = intake;
-    let upload = disk.noting(datasets.go_on_with_upload(id, about))?;
+    let mut upload = disk.noting(datasets.go_on_with_upload(key))?;
     let gauge = disk.gauge();
     let room = if upload.is_empty() { gauge.takes_uploads() } else { gauge.lets_uploads_go_on() };
     let room = room.and_then(|()| gauge.has_room_for(len.unwrap_or_default().saturating_sub(upload.len())));
     match room {
         Err(error) if upload.is_empty() => {
-            upload.discard();
+            upload.give_up();
             Err(error)
         }
         room => room.map(|()| upload),
@@ -165,6 +214,10 @@ fn begin(intake: &Intake, id: u128, about: Digest, len: Option<u64>) -> Result<U
 struct Receiver<'a> {
     upload: Upload,
     intake: &'a Intake,
+    /// How many bytes will come, if Begin has said it.
+    announced: Option<u64>,
+    /// While it is the client's turn.
+    patience: Patience,
     /// Bytes that are not durable yet.
     unsure: u64,
     answers: &'a Answers,
@@ -188,7 +241,7 @@ impl Receiver<'_> {
         }
         if matches!(&received, Err(Error { kind: ErrorKind::Exhausted, .. })) {
             // The room is needed more by others.
-            self.upload.discard();
+            self.upload.give_up();
             return received.map(|_| None);
         }
         match received? {
@@ -200,10 +253,10 @@ impl Receiver<'_> {
     /// Whether the end has come.
     fn parts(&mut self, parts: &mut mpsc::Receiver<pb::ResumeUploadRequest>, marks: SyncSender<u64>) -> Result<bool, Error> {
         says_durable(self.answers, self.upload.len());
-        while let Some(part) = parts.blocking_recv() {
+        while let Some(part) = self.next(parts)? {
             match part.request {
                 Some(Part::Piece(piece)) => self.piece(&piece, &marks)?,
-                Some(Part::End(end)) if end.len == self.upload.len() => return Ok(true),
+                Some(Part::End(end)) if end.len == self.upload.len() => return self.has_all().map(|()| true),
                 Some(Part::End(end)) => {
                     return Err(Error::unavailable(format!(
                         "the upload ends at byte {}, and {} have come: begin again",
@@ -218,6 +271,31 @@ impl Receiver<'_> {
         Ok(false)
     }
 
+    /// What comes next that says something; none if the stream has ended.
+    fn next(&self, parts: &mut mpsc::Receiver<pb::ResumeUploadRequest>) -> Result<Option<pb::ResumeUploadRequest>, Error> {
+        let next = async {
+            loop {
+                match parts.recv().await {
+                    Some(part) if is_empty(&part) => {}
+                    next => break next,
+                }
+            }
+        };
+        let next = Handle::current().block_on(self.patience.hears(next));
+        next.inspect_err(|_| tracing::info!(bytes = self.upload.len(), "an upload that brings nothing has lost its place"))
+    }
+
+    /// `Invalid` at an end that comes before what was announced.
+    fn has_all(&self) -> Result<(), Error> {
+        let len = self.upload.len();
+        match self.announced.filter(|announced| *announced != len) {
+            Some(announced) => Err(Error::invalid(format!(
+                "the upload ends at byte {len}, and Begin has announced {announced} bytes (begin.len): send the rest, or announce {len}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     fn piece(&mut self, piece: &Piece, marks: &SyncSender<u64>) -> Result<(), Error> {
         let (offset, len) = (piece.offset, piece.data.len());
         if len > PIECE_MAX_BYTES {
@@ -225,6 +303,11 @@ impl Receiver<'_> {
         }
         if offset != self.upload.len() {
             return Err(Error::unavailable(format!("a piece for byte {offset} came where byte {} is due: begin again", self.upload.len())));
+        }
+        if let Some(announced) = self.announced.filter(|announced| offset.saturating_add(len as u64) > *announced) {
+            return Err(Error::invalid(format!(
+                "the piece of {len} bytes at byte {offset} goes beyond the {announced} bytes that Begin has announced (begin.len): announce all"
+            )));
         }
         if crc32fast::hash(&piece.data) != piece.crc32 {
             return Err(Error::unavailable(format!("the piece of {len} bytes at byte {offset} was damaged on its way: begin again")));
