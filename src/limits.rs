@@ -225,6 +225,12 @@ pub const RESULTS_KEPT_MAX_BYTES: u64 = 10 << 30;
 pub const WORKER_CACHE_MAX_BYTES: u64 = 10 << 30;
 /// How many of them: they are noted in memory.
 pub const WORKER_CACHE_MAX_PIECES: usize = 20_000;
+/// A chunk of at most so many bytes, with its header, is read with those beside it, and never kept beyond its task.
+pub const SMALL_CHUNK_MAX_BYTES: u64 = 64 * 1024;
+/// Small chunks that are read by one call.
+pub const READ_AHEAD_MAX_BYTES: u64 = 1 << 20;
+/// How many such parts of data sets a worker keeps in memory.
+pub const READ_AHEAD_BLOCKS: usize = 8;
 /// What a file takes at least on a disk, and what is noted of a file or a folder.
 pub const DISK_BLOCK_BYTES: u64 = 4096;
 /// How long a finished job is kept, unless it or its head says otherwise.

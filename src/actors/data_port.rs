@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 
+use bytes::Bytes;
+
 use crate::domain::wire::Lease;
 use crate::domain::{Digest, Error, Outcome, Packed, ResultRef, Timing, WorkerId};
 
@@ -39,6 +41,9 @@ pub enum TransferError {
 pub trait DataPort: Send + Sync {
     /// Writes byte ranges `(offset, len)` of a data set one behind the other into a new file; without any, all of it. Returns the length.
     fn fetch(&self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, TransferError>>;
+
+    /// A byte range `(offset, len)` of a data set, of a megabyte at most.
+    fn read(&self, digest: Digest, range: (u64, u64)) -> BoxFuture<Result<Bytes, TransferError>>;
 
     /// Gives a result's packed bytes to the head; returns where they are once they are durable.
     fn upload(&self, header: ResultHeader, from: PathBuf) -> BoxFuture<Result<ResultRef, TransferError>>;

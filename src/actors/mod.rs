@@ -27,6 +27,7 @@ pub mod journal;
 mod new_folder;
 pub mod prepare;
 pub mod proxy;
+pub mod read_ahead;
 mod reminder;
 pub mod result_box;
 pub mod runner;

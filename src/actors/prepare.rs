@@ -2,38 +2,103 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::archive::Layout;
 use crate::domain::wire::{JobInfo, Lease};
-use crate::domain::{Chunk, Error, ErrorKind, Input, Packing, Record, SplitRule};
+use crate::domain::{Chunk, Digest, Error, ErrorKind, Input, Packing, Record, SplitRule};
 use crate::engine::slot_table::Preparation;
 use crate::limits::NAME_MAX_BYTES;
 
 use super::cache::{Cache, Piece, Pinned};
-use super::data_port::TransferError;
+use super::data_port::{DataPort, TransferError};
+use super::read_ahead::ReadAhead;
 
-/// Pinned inputs of one task.
+/// What one task needs, at hand.
 #[derive(Default)]
 pub struct Inputs {
     /// The chunk.
-    pub input: Option<Pinned>,
+    pub input: Option<ChunkInput>,
     /// The shared files, by name.
     pub with: Vec<(String, Pinned)>,
 }
 
-/// Gets a task's inputs.
-pub async fn prepare(cache: Arc<Cache>, info: Arc<JobInfo>, lease: Lease, chunk: Option<Chunk>) -> Result<Inputs, TransferError> {
-    let mut inputs = Inputs::default();
-    if let (Input::Dataset { digest, name, rule }, Some(chunk)) = (&info.spec.input, chunk) {
+/// A chunk.
+pub enum ChunkInput {
+    /// A small one, whose slot makes a file of it.
+    Small {
+        /// The file's name.
+        name: String,
+        /// What is in it.
+        bytes: Bytes,
+    },
+    /// A file, or a folder.
+    Kept(Pinned),
+}
+
+/// Where a worker gets inputs.
+#[derive(Clone)]
+pub struct Stores {
+    cache: Arc<Cache>,
+    read_ahead: Arc<ReadAhead>,
+}
+
+impl Stores {
+    /// Nothing is read yet; files are kept in a cache.
+    pub fn new(cache: Arc<Cache>, port: Arc<dyn DataPort>) -> Self {
+        Self { cache, read_ahead: Arc::new(ReadAhead::new(port)) }
+    }
+
+    /// A task's inputs, if they are here, and nothing has to be waited for.
+    pub fn here(&self, info: &JobInfo, lease: &Lease, chunk: Option<&Chunk>) -> Option<Inputs> {
+        if !info.spec.with.is_empty() {
+            return None;
+        }
+        let Some((wanted, chunk)) = Wanted::of(info, lease).zip(chunk) else { return Some(Inputs::default()) };
+        let bytes = self.read_ahead.here(wanted.digest, chunk).filter(|_| wanted.is_small(chunk))?;
+        Some(Inputs { input: Some(ChunkInput::Small { name: wanted.name, bytes }), with: Vec::new() })
+    }
+
+    /// Gets a task's inputs. Of the job's other chunks those that follow may be read as well.
+    pub async fn get(self, info: Arc<JobInfo>, lease: Lease, chunk: Option<Chunk>, others: Vec<Chunk>) -> Result<Inputs, TransferError> {
+        let mut inputs = Inputs::default();
+        if let Some((wanted, chunk)) = Wanted::of(&info, &lease).zip(chunk) {
+            inputs.input = Some(if wanted.is_small(&chunk) {
+                let bytes = self.read_ahead.get(wanted.digest, &chunk, &others).await?;
+                ChunkInput::Small { name: wanted.name, bytes }
+            } else {
+                let Wanted { digest, name, layout } = wanted;
+                let piece = Piece { digest, chunk: Some(chunk), len: chunk.header.saturating_add(chunk.len), name, layout };
+                ChunkInput::Kept(self.cache.get(&piece).await?)
+            });
+        }
+        for file in &info.spec.with {
+            let piece = Piece { digest: file.digest, chunk: None, len: file.len, name: file.name.clone(), layout: None };
+            inputs.with.push((file.name.clone(), self.cache.get(&piece).await?));
+        }
+        Ok(inputs)
+    }
+}
+
+/// Of which data set, and as what.
+struct Wanted {
+    digest: Digest,
+    name: String,
+    layout: Option<Layout>,
+}
+
+impl Wanted {
+    /// None for a task without a data set.
+    fn of(info: &JobInfo, lease: &Lease) -> Option<Self> {
+        let Input::Dataset { digest, name, rule } = &info.spec.input else { return None };
         let (layout, name) = (layout(rule), chunk_name(name, info.spec.index_of(lease.no)));
         let name = if layout.is_some() { name.trim_end_matches(".tar").to_owned() } else { name };
-        let piece = Piece { digest: *digest, chunk: Some(chunk), len: chunk.header.saturating_add(chunk.len), name, layout };
-        inputs.input = Some(cache.get(&piece).await?);
+        Some(Self { digest: *digest, name, layout })
     }
-    for file in &info.spec.with {
-        let piece = Piece { digest: file.digest, chunk: None, len: file.len, name: file.name.clone(), layout: None };
-        inputs.with.push((file.name.clone(), cache.get(&piece).await?));
+
+    fn is_small(&self, chunk: &Chunk) -> bool {
+        self.layout.is_none() && ReadAhead::takes(chunk)
     }
-    Ok(inputs)
 }
 
 /// How a chunk of files is laid out.

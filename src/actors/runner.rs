@@ -15,8 +15,9 @@ use crate::domain::{EntryKind, Error, ErrorKind, Outcome, Packed, Timing};
 use crate::exec::{self, Found, Launcher, Placeholders, Programs, SlotFolders, Start, Stopper, TaskVariables};
 use crate::limits;
 
+use super::cache::Pinned;
 use super::clock::wall_now;
-use super::prepare::Inputs;
+use super::prepare::{ChunkInput, Inputs};
 use super::result_box::{KeptBytes, KeptResult, ResultWriter};
 use super::worker::WorkerMsg;
 use crate::engine::launcher_deaths::LauncherDeaths;
@@ -188,7 +189,8 @@ impl Runner {
 
     fn attempt(&mut self, order: &Order) -> Result<(Outcome, Timing), MachineFault> {
         let started = wall_now();
-        let outcome = match self.start_of(order) {
+        let input = self.input_of(order).map_err(|error| error.message)?;
+        let outcome = match self.start_of(order, input.as_deref()) {
             Ok(start) => self.run(&start, order)?,
             Err(error) => Outcome::SpawnFailed { reason: error.message },
         };
@@ -221,11 +223,20 @@ impl Runner {
         Ok(KeptResult { outcome, timing, packed, bytes, receipt: None })
     }
 
-    fn start_of(&mut self, order: &Order) -> Result<Start, Error> {
+    /// Where the task's chunk is; a small one is written here and now.
+    fn input_of(&mut self, order: &Order) -> Result<Option<PathBuf>, Error> {
+        match &order.inputs.input {
+            None => Ok(None),
+            Some(ChunkInput::Kept(pinned)) => Ok(Some(pinned.path.clone())),
+            Some(ChunkInput::Small { name, bytes }) => self.folders.put_input(order.lease.job, name, bytes).map(Some),
+        }
+    }
+
+    fn start_of(&mut self, order: &Order, input: Option<&Path>) -> Result<Start, Error> {
         let Order { lease, info, inputs, .. } = order;
         let spec = &info.spec;
         let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| Error::invalid("the worker's --dir must be valid UTF-8"));
-        let input = inputs.input.as_ref().map(|pinned| text(&pinned.path)).transpose()?;
+        let input = input.map(text).transpose()?;
         let with = inputs.with.iter().map(|(name, pinned)| Ok((name.clone(), text(&pinned.path)?))).collect::<Result<Vec<_>, Error>>()?;
         let (output, index, count) = (text(self.folders.out())?, spec.index_of(lease.no), u64::from(info.total));
         let (job, task) = (info.job.to_string(), format!("{}.{index}", info.job));
@@ -246,7 +257,7 @@ impl Runner {
         let mut argv = spec.command.iter().map(|arg| exec::expand(arg, &placeholders));
         let name = argv.next().ok_or_else(|| Error::invalid("the command is empty"))?;
         let path = env.iter().chain(&self.inherited).find(|(key, _)| key == "PATH").map_or("", |(_, value)| value.as_str());
-        let has_bytes = inputs.input.as_ref().is_some_and(|pinned| !pinned.is_folder);
+        let has_bytes = !matches!(&inputs.input, None | Some(ChunkInput::Kept(Pinned { is_folder: true, .. })));
         let stdin = if exec::uses_input(&spec.command) || !has_bytes { None } else { input.as_ref().map(PathBuf::from) };
         Ok(Start {
             program: self.programs.find(&name, path)?,
@@ -284,12 +295,14 @@ impl Runner {
                 if ended.leftover > 0 {
                     // Processes that can't be killed stay with this launcher; the next task gets a clean one.
                     self.launcher = None;
+                    self.folders.abandon_input();
                 }
                 ended.fault().map_or_else(|| Ok(ended.outcome()), |fault| Err(fault.to_owned()))
             }
             Err(died) => {
                 tracing::error!(slot = self.slot, %died, "the slot's launcher died: its task is lost");
                 self.launcher = None;
+                self.folders.abandon_input();
                 exec::adopt_and_kill_orphans(&[]);
                 let mut deaths = self.setup.launcher_deaths.lock().unwrap_or_else(PoisonError::into_inner);
                 if !deaths.are_too_many(&order.lease) {

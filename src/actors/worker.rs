@@ -17,10 +17,9 @@ use crate::engine::{Outbox, SlotEffect, SlotEvent, SlotTable};
 use crate::failpoint;
 use crate::limits;
 
-use super::cache::Cache;
 use super::clock::Clock;
 use super::data_port::{DataPort, TransferError};
-use super::prepare::{self, Inputs};
+use super::prepare::{self, Inputs, Stores};
 use super::reminder::Reminder;
 use super::result_box::{KeptBytes, KeptResult};
 use super::runner::{Order, StopSwitch};
@@ -107,7 +106,7 @@ pub struct WorkerArgs {
     /// Its slots' threads.
     pub make_runners: MakeRunners,
     /// Chunks and shared files.
-    pub cache: Arc<Cache>,
+    pub stores: Stores,
     /// The head's stores.
     pub port: Arc<dyn DataPort>,
     /// The highest epoch obeyed is kept here.
@@ -146,7 +145,7 @@ pub struct WorkerState {
     outbox: Outbox,
     /// Of [`WorkerMsg::Flush`].
     flush_due: Reminder,
-    cache: Arc<Cache>,
+    stores: Stores,
     port: Arc<dyn DataPort>,
     epoch_file: PathBuf,
     clock: Clock,
@@ -191,7 +190,7 @@ impl Actor for WorkerActor {
             out: None,
             outbox: Outbox::default(),
             flush_due: Reminder::default(),
-            cache: args.cache,
+            stores: args.stores,
             port: args.port,
             epoch_file: args.epoch_file,
             clock: args.clock,
@@ -393,26 +392,27 @@ impl WorkerState {
         }
     }
 
-    /// Fetches what a task needs; if that is nothing, it is ready at once.
+    /// Fetches what a task needs; if all is here, it is ready at once.
     fn prepare(&mut self, myself: &ActorRef<WorkerMsg>, slot: usize, lease: Lease, chunk: Option<Chunk>) -> Option<SlotEvent> {
         let Some(info) = self.jobs.get(&lease.job).cloned() else {
             let error = Error::unavailable("the head sent a task before its job");
             let _ = myself.cast(WorkerMsg::Prepared(slot, lease, Err(error.into())));
             return None;
         };
-        let nothing_to_fetch = chunk.is_none() && info.spec.with.is_empty();
-        if nothing_to_fetch {
-            return Some(SlotEvent::Prepared { slot, lease, how: Preparation::Ready });
-        }
-        let (cache, myself) = (self.cache.clone(), myself.clone());
-        let task = tokio::spawn(async move {
-            let prepared = prepare::prepare(cache, info, lease, chunk).await;
-            let _ = myself.cast(WorkerMsg::Prepared(slot, lease, prepared));
+        let here = self.stores.here(&info, &lease, chunk.as_ref());
+        let is_here = here.is_some();
+        let preparing = (!is_here).then(|| {
+            let (stores, myself, others) = (self.stores.clone(), myself.clone(), self.table.chunks_wanted(lease.job));
+            let get = async move {
+                let prepared = stores.get(info, lease, chunk, others).await;
+                let _ = myself.cast(WorkerMsg::Prepared(slot, lease, prepared));
+            };
+            tokio::spawn(get).abort_handle()
         });
         if let Some(slot) = self.slots.get_mut(slot) {
-            slot.preparing = Some(task.abort_handle());
+            (slot.inputs, slot.preparing) = (here, preparing);
         }
-        None
+        is_here.then_some(SlotEvent::Prepared { slot, lease, how: Preparation::Ready })
     }
 
     fn prepared(

@@ -17,6 +17,7 @@ use crate::store::FolderLock;
 use super::cache::Cache;
 use super::clock::Clock;
 use super::data_port::DataPort;
+use super::prepare::Stores;
 use super::runner::{self, RunnerSetup};
 use super::small_file;
 use super::worker::{WorkerActor, WorkerArgs, WorkerMsg};
@@ -101,7 +102,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     make_dir(&results_dir)?;
     let slots_dir = dir.join("slots");
     make_dir(&slots_dir)?;
-    let cache = Cache::new(&dir.join("cache"), options.cache_bytes, port.clone())?;
+    let stores = Stores::new(Cache::new(&dir.join("cache"), options.cache_bytes, port.clone())?, port.clone());
     let (slots, launcher) = (options.slots, options.launcher.clone());
     let make_runners = move |worker: ActorRef<WorkerMsg>| {
         let setup = RunnerSetup { launcher, slots_dir, results_dir, launcher_deaths: Arc::default(), worker };
@@ -113,7 +114,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
         start: count_start(&dir.join("starts"))?,
         table: SlotTable::new(slots, options.equipment.clone(), options.allowance, Epoch(number(&epoch_file)?)),
         make_runners: Box::new(make_runners),
-        cache,
+        stores,
         port,
         epoch_file,
         clock: Clock::start(),

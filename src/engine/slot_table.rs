@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::wire::{FromWorker, Held, Lease, Run, Standing, ToWorker, Verdict};
-use crate::domain::{Epoch, FenceId, Instant, JobId, Resources, Room, SessionId};
+use crate::domain::{Chunk, Epoch, FenceId, Instant, JobId, Resources, Room, SessionId};
 use crate::limits;
 
 use super::alarm::Alarm;
@@ -211,7 +211,7 @@ impl SlotTable {
     fn occupy(&mut self, slot: usize, task: Waiting, fx: &mut Vec<SlotEffect>) {
         let Waiting { lease, needs, chunk } = task;
         let trial = self.rest != Rest::None;
-        self.slots.put(slot, Slot { lease, needs, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
+        self.slots.put(slot, Slot { lease, needs, chunk, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
         fx.push(SlotEffect::Prepare { slot, lease, chunk });
     }
 
@@ -511,6 +511,12 @@ impl SlotTable {
     /// Whether the slot gets the inputs of this attempt.
     pub fn is_preparing(&self, at: usize, lease: &Lease) -> bool {
         self.slots.at(at).is_some_and(|slot| slot.phase == Phase::Preparing && slot.lease.same_attempt(lease))
+    }
+
+    /// The chunks of a job's tasks whose inputs are awaited, or will be.
+    pub fn chunks_wanted(&self, job: JobId) -> Vec<Chunk> {
+        let in_slots = self.slots.taken().filter(|slot| slot.phase == Phase::Preparing && slot.lease.job == job);
+        in_slots.filter_map(|slot| slot.chunk).chain(self.ahead.chunks_of(job)).collect()
     }
 
     /// Whether no slot is taken, no task waits for one, and no result for the head.

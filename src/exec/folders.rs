@@ -3,6 +3,7 @@
 //! ```text
 //! root/slot-3/work/    a task's working folder, empty at its start
 //!            /out/     `{output}`, empty at its start
+//!            /in/      its chunk, if that is small
 //!            /stdout   its standard output
 //!            /stderr   its standard error
 //!            /trash/   what is being removed; there only as long as that takes
@@ -19,12 +20,14 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::{Errno, Result as SysResult};
 use rustix::path::Arg;
 
+use super::input::InputFile;
 use super::trash::{TRASH, Trash, is_real, make_folder, open_folder};
 use super::watched::{Watched, is};
-use crate::domain::Error;
+use crate::domain::{Error, JobId};
 
 const WORK: &CStr = c"work";
 const OUT: &CStr = c"out";
+const IN: &CStr = c"in";
 const STDOUT: &CStr = c"stdout";
 const STDERR: &CStr = c"stderr";
 /// The permissions of everything here are for the owner only.
@@ -39,6 +42,8 @@ pub struct SlotFolders {
     slot: Watched,
     work: Watched,
     out: Watched,
+    input_folder: Watched,
+    input: Option<InputFile>,
     stdout: PathBuf,
     stderr: PathBuf,
 }
@@ -75,9 +80,11 @@ impl SlotFolders {
             name: CString::new(name).map_err(|_| Error::internal("a number holds a NUL character"))?,
             work: Watched::new(slot.join("work"), &[]),
             out: Watched::new(slot.join("out"), &[]),
+            input_folder: Watched::new(slot.join("in"), &[]),
+            input: None,
             stdout: slot.join("stdout"),
             stderr: slot.join("stderr"),
-            slot: Watched::new(slot, &[WORK, OUT, STDOUT, STDERR]),
+            slot: Watched::new(slot, &[WORK, OUT, IN, STDOUT, STDERR]),
         };
         folders.reset()?;
         // The first of two looks, from which on they are known.
@@ -110,7 +117,27 @@ impl SlotFolders {
         &self.stderr
     }
 
-    /// What lies there. Five system calls, if nothing was done to the folders for some seconds.
+    /// Puts a task's chunk there, where it stays until the next one comes, or a reset. Only while no task runs here.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn put_input(&mut self, job: JobId, name: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
+        let folder = self.input_folder.path();
+        let put = match self.input.take() {
+            Some(input) if input.is_of(job) => input.becomes(name, bytes),
+            Some(input) => fs::remove_file(&input.path).and_then(|()| InputFile::create(folder, job, name, bytes)),
+            None => InputFile::create(folder, job, name, bytes),
+        };
+        let input = put.map_err(|error| Error::io(folder.join(name), &error))?;
+        Ok(self.input.insert(input).path.clone())
+    }
+
+    /// Nobody gets the file of the last task's chunk again: something of that task is still alive.
+    pub fn abandon_input(&mut self) {
+        self.input = None;
+    }
+
+    /// What lies there. Six system calls, if nothing was done to the folders for some seconds.
     pub fn look(&mut self) -> Found {
         // What can't be looked at is a matter for a reset.
         self.try_look().unwrap_or(Found::More)
@@ -122,17 +149,28 @@ impl SlotFolders {
                 return Ok(Found::More);
             }
         }
+        if !self.input_is_as_left()? {
+            return Ok(Found::More);
+        }
         Ok(match (printed(CWD, &self.stdout)?, printed(CWD, &self.stderr)?) {
             (Some(stdout), Some(stderr)) => Found::Printed { stdout, stderr },
             _ => Found::More,
         })
     }
 
+    /// Whether there is nothing but the last task's chunk, if it had one.
+    fn input_is_as_left(&mut self) -> SysResult<bool> {
+        match &self.input {
+            Some(input) => Ok(input.is_as_left().unwrap_or(false)),
+            None => self.input_folder.is_as_new(FOLDER_MODE),
+        }
+    }
+
     /// Makes them as new, if that is what lies there.
     ///
     /// # Errors
     /// As for [`reset`](Self::reset).
-    pub fn clean(&self, found: Found) -> Result<(), Error> {
+    pub fn clean(&mut self, found: Found) -> Result<(), Error> {
         let cut = |printed: bool, path: &Path| if printed { cut(CWD, path) } else { Ok(()) };
         match found {
             Found::Printed { stdout, stderr } => {
@@ -146,8 +184,9 @@ impl SlotFolders {
     ///
     /// An error means that the slot can't be used. What merely can't be removed (another user's, immutable) is logged and stays in the
     /// trash, to be tried again by the next call that finds it.
-    pub fn reset(&self) -> Result<(), Error> {
+    pub fn reset(&mut self) -> Result<(), Error> {
         fs::create_dir_all(&self.root).map_err(|error| Error::io(&self.root, &error))?;
+        self.input.take_if(|input| !input.is_as_left().unwrap_or(false));
         self.reset_slot().map_err(|errno| Error::io(self.slot(), &io::Error::from(errno)))
     }
 
@@ -178,12 +217,14 @@ impl SlotFolders {
         for entry in Dir::read_from(slot)? {
             let entry = entry?;
             let name = entry.file_name();
-            if name == TRASH || (is_real(name) && !is_as_new(slot, name)?) {
+            let stays = name == IN && self.input.is_some();
+            if name == TRASH || (is_real(name) && !stays && !is_as_new(slot, name)?) {
                 throw_away(slot, name, &mut trash)?;
             }
         }
         make_folder(slot, WORK)?;
         make_folder(slot, OUT)?;
+        make_folder(slot, IN)?;
         if let Some(Err(errno)) = trash.map(|trash| trash.empty(slot)) {
             tracing::warn!(folder = %self.slot().display(), error = %errno, "what a task left can't be removed; it stays in the trash");
         }
@@ -214,7 +255,7 @@ fn is_as_new(slot: BorrowedFd<'_>, name: &CStr) -> SysResult<bool> {
         Err(Errno::NOENT) => return Ok(true),
         result => result?,
     };
-    Ok((name == WORK || name == OUT) && is(&stat, FileType::Directory, FOLDER_MODE) && is_empty(slot, name)?)
+    Ok((name == WORK || name == OUT || name == IN) && is(&stat, FileType::Directory, FOLDER_MODE) && is_empty(slot, name)?)
 }
 
 /// Whether something is in an output's file; none if it is no file that a task can use after another one.
@@ -284,8 +325,8 @@ mod tests {
             let mut names: Vec<_> = fs::read_dir(self.folders.slot()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             names.retain(|name| name != "stdout" && name != "stderr");
             names.sort();
-            assert_eq!(names, ["out", "work"]);
-            for folder in [self.folders.work(), self.folders.out()] {
+            assert_eq!(names, ["in", "out", "work"]);
+            for folder in [self.folders.work(), self.folders.out(), &self.folders.slot().join("in")] {
                 let meta = fs::symlink_metadata(folder).unwrap();
                 assert!(meta.is_dir() && meta.permissions().mode() & 0o7777 == 0o700);
                 assert_eq!(fs::read_dir(folder).unwrap().count(), 0);

@@ -15,6 +15,7 @@ pub mod command;
 pub mod environment;
 pub mod folders;
 pub mod handle;
+mod input;
 pub mod launcher;
 mod line;
 mod machine;

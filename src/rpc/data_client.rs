@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 use tonic::transport::Channel;
 
 use crate::actors::data_port::{BoxFuture, DataPort, ResultHeader, TransferError};
@@ -36,12 +37,29 @@ impl DataClient {
         Ok(Self { channel: endpoint(url)?.connect_lazy() })
     }
 
-    async fn fetch_to(self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> Result<u64, TransferError> {
-        let expected = (!ranges.is_empty()).then(|| ranges.iter().map(|(_, len)| len).sum::<u64>());
+    async fn pieces(self, digest: Digest, ranges: Vec<(u64, u64)>) -> Result<Streaming<pb::ReadDatasetResponse>, TransferError> {
         let ranges = ranges.into_iter().map(|(offset, len)| pb::ByteRange { offset, len }).collect();
         let request = pb::ReadDatasetRequest { digest: digest.to_string(), ranges };
         let mut client = DatasetServiceClient::new(self.channel).max_decoding_message_size(MESSAGE_MAX_BYTES);
-        let mut pieces = client.read_dataset(request).await.map_err(|status| from_call(&status))?.into_inner();
+        Ok(client.read_dataset(request).await.map_err(|status| from_call(&status))?.into_inner())
+    }
+
+    async fn read_range(self, digest: Digest, range: (u64, u64)) -> Result<Bytes, TransferError> {
+        let expected = range.1;
+        let mut pieces = self.pieces(digest, vec![range]).await?;
+        let mut all = BytesMut::with_capacity(expected as usize);
+        while let Some(piece) = pieces.message().await.map_err(|status| from_call(&status))? {
+            if (all.len() + piece.data.len()) as u64 > expected {
+                return Err(other_length((all.len() + piece.data.len()) as u64, expected));
+            }
+            all.extend_from_slice(&piece.data);
+        }
+        if all.len() as u64 == expected { Ok(all.freeze()) } else { Err(other_length(all.len() as u64, expected)) }
+    }
+
+    async fn fetch_to(self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> Result<u64, TransferError> {
+        let expected = (!ranges.is_empty()).then(|| ranges.iter().map(|(_, len)| len).sum::<u64>());
+        let mut pieces = self.pieces(digest, ranges).await?;
         let failed = |error: std::io::Error| TransferError::Here(Error::io(&to, &error));
         let mut file = File::create(&to).await.map_err(failed)?;
         let mut len = 0;
@@ -50,11 +68,10 @@ impl DataClient {
             file.write_all(&piece.data).await.map_err(failed)?;
         }
         file.flush().await.map_err(failed)?;
-        if expected.is_some_and(|expected| expected != len) {
-            let error = format!("a chunk arrived with {len} bytes, {} were asked for", expected.unwrap_or(0));
-            return Err(Error::unavailable(error).into());
+        match expected.filter(|expected| *expected != len) {
+            Some(expected) => Err(other_length(len, expected)),
+            None => Ok(len),
         }
-        Ok(len)
     }
 
     async fn upload_from(self, header: ResultHeader, from: PathBuf) -> Result<ResultRef, TransferError> {
@@ -75,6 +92,10 @@ impl DataClient {
         };
         Ok(receipt_from_pb(reply.map_err(|status| from_call(&status))?.into_inner())?)
     }
+}
+
+fn other_length(len: u64, expected: u64) -> TransferError {
+    Error::unavailable(format!("a chunk arrived with {len} bytes, {expected} were asked for")).into()
 }
 
 async fn feed(
@@ -101,6 +122,10 @@ async fn feed(
 }
 
 impl DataPort for DataClient {
+    fn read(&self, digest: Digest, range: (u64, u64)) -> BoxFuture<Result<Bytes, TransferError>> {
+        Box::pin(self.clone().read_range(digest, range))
+    }
+
     fn fetch(&self, digest: Digest, ranges: Vec<(u64, u64)>, to: PathBuf) -> BoxFuture<Result<u64, TransferError>> {
         Box::pin(self.clone().fetch_to(digest, ranges, to))
     }

@@ -93,7 +93,7 @@ impl Street {
             let names = || -> BTreeSet<String> {
                 fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
             };
-            let of_a_slot = ["out", "stderr", "stdout", "work"].map(str::to_owned);
+            let of_a_slot = ["in", "out", "stderr", "stdout", "work"].map(str::to_owned);
             until("the slot is clean", || names().is_subset(&of_a_slot.clone().into()));
         }
         let (head, worker) = (cluster.head_pid(), cluster.worker(1).pid());

@@ -155,3 +155,31 @@ fn damaged_compressed_data_is_refused_with_its_place() {
     assert!(piped.status.code() == Some(2) && said.contains("breaks off, at byte 1000000"), "{said}");
     assert_eq!(cluster.json(&["data", "list"])["datasets"], serde_json::json!([]));
 }
+
+#[test]
+fn whatever_a_task_does_to_its_chunk_the_next_one_gets_its_own() {
+    let cluster = Cluster::start(&[1]);
+    let lines = |from: u32, len: usize| (from..from + 60).map(|no| format!("{no}{}\n", "x".repeat(len))).collect::<String>();
+    // The file is deleted, replaced, written to, made longer, linked, moved to the output, has others beside it; or is left alone.
+    let script = "in=$MILLPOND_INPUT; cat $in; case $(($MILLPOND_INDEX % 9)) in \
+        0) rm -f $in;; 1) rm -f $in; ln -s /etc/passwd $in;; 2) chmod u+w $in; echo more >> $in;; 3) ln $in ${in%/*}/second;; \
+        4) mv $in $MILLPOND_OUTPUT/moved;; 5) mkdir $in.idx; : > $in.idx/f;; 6) chmod 500 ${in%/*};; 7) ls ${in%/*} > $MILLPOND_OUTPUT/names;; esac";
+    // Small ones, which come several at a time, of two jobs; and ones that are files of their own.
+    for (name, content, len) in [("a.txt", lines(100, 3), 60), ("b.txt", lines(500, 1), 60), ("large.txt", lines(100, 70_000), 60)] {
+        let input = cluster.write(name, &content);
+        let job = cluster.submit(&[&input, "--split", "lines:1", "--", "sh", "-c", script]);
+        cluster.ends(&job, 0);
+        let bundle = cluster.bundle(&job);
+        for (index, line) in content.split_inclusive('\n').enumerate() {
+            assert_eq!(bundle.text(&format!("{index:06}/stdout")), line, "{name}");
+            if index % 9 == 7 {
+                let stem = name.trim_end_matches(".txt");
+                assert_eq!(bundle.text(&format!("{index:06}/names")), format!("{stem}-{index:06}.txt\n"));
+            }
+            if index % 9 == 4 {
+                assert_eq!(bundle.text(&format!("{index:06}/moved")), line);
+            }
+        }
+        assert_eq!(content.lines().count(), len);
+    }
+}

@@ -54,6 +54,11 @@ impl Ahead {
         self.tasks.pop_front()
     }
 
+    /// The chunks of a job's tasks.
+    pub fn chunks_of(&self, job: JobId) -> impl Iterator<Item = Chunk> {
+        self.tasks.iter().filter(move |task| task.lease.job == job).filter_map(|task| task.chunk)
+    }
+
     /// Takes one out; whether it was here.
     pub fn remove(&mut self, lease: &Lease) -> Option<Lease> {
         let at = self.tasks.iter().position(|task| task.lease.same_attempt(lease))?;

@@ -1,7 +1,7 @@
 //! A worker's slots, and what is known of the tasks on them.
 
-use crate::domain::Resources;
 use crate::domain::wire::Lease;
+use crate::domain::{Chunk, Resources};
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub(super) struct Slot {
     pub lease: Lease,
     /// What its task needs: as it was when it came, whatever its job needs since.
     pub needs: Resources,
+    pub chunk: Option<Chunk>,
     pub phase: Phase,
     /// The head of this session knows that we hold it.
     pub confirmed: bool,
