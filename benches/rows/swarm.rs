@@ -120,7 +120,7 @@ impl State {
                     SlotEffect::Prepare { slot, lease, .. } => {
                         events.push_back(SlotEvent::Prepared { slot, lease, how: Preparation::Ready });
                     }
-                    SlotEffect::Start { slot, lease, .. } => events.push_back(SlotEvent::Ended { slot, lease, bytes: 0 }),
+                    SlotEffect::Start { slot, lease, .. } => events.push_back(SlotEvent::Ended { slot, lease, bytes: 0, next: None }),
                     SlotEffect::Deliver(lease) => self.outbox.push(succeeded(lease)),
                     SlotEffect::EndSession(session) => {
                         if let Some((_, out)) = self.out.take_if(|(present, _)| *present == session) {

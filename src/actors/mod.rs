@@ -16,6 +16,7 @@ pub mod clock;
 mod collection;
 pub mod data_port;
 pub mod disk;
+pub mod handover;
 pub mod head;
 pub mod head_root;
 pub mod ingest;

@@ -17,6 +17,7 @@ use crate::limits;
 
 use super::cache::Pinned;
 use super::clock::wall_now;
+use super::handover::{Handover, MachineFault};
 use super::prepare::{ChunkInput, Inputs};
 use super::result_box::{KeptBytes, KeptResult, ResultWriter};
 use super::worker::WorkerMsg;
@@ -113,7 +114,9 @@ pub struct RunnerSetup {
     pub results_dir: PathBuf,
     /// In all slots.
     pub launcher_deaths: Arc<Mutex<LauncherDeaths>>,
-    /// Told when an attempt has ended.
+    /// Where attempts end, and the next ones are.
+    pub handover: Arc<Handover>,
+    /// Told to look there.
     pub worker: ActorRef<WorkerMsg>,
 }
 
@@ -126,7 +129,7 @@ pub fn spawn(slot: usize, setup: RunnerSetup) -> Result<mpsc::Sender<Order>, Err
     let mut runner = Runner { slot, setup, folders, inherited, programs, press: Press::default(), launcher: None, in_doubt: false };
     std::thread::Builder::new()
         .name(format!("slot-{slot}"))
-        .spawn(move || inbox.iter().for_each(|order| runner.work(order)))
+        .spawn(move || inbox.iter().for_each(|order| runner.work_on(order)))
         .map_err(|error| Error::internal(format!("a thread for slot {slot} can't be started: {error}")))?;
     Ok(orders)
 }
@@ -144,11 +147,17 @@ struct Runner {
     in_doubt: bool,
 }
 
-/// Why this machine failed an attempt, in one line; that says nothing about the task.
-type MachineFault = String;
-
 impl Runner {
-    fn work(&mut self, order: Order) {
+    /// This one, and what comes behind it without a pause.
+    fn work_on(&mut self, order: Order) {
+        let mut next = Some(order);
+        while let Some(order) = next {
+            next = self.work(order);
+        }
+    }
+
+    /// What is next, if there is something.
+    fn work(&mut self, order: Order) -> Option<Order> {
         let lease = order.lease;
         let attempted = self.is_fit().and_then(|()| self.attempt(&order));
         let found = self.folders.look();
@@ -160,8 +169,9 @@ impl Runner {
         let attempted = attempted.and_then(|kept| self.to_blame(kept));
         self.in_doubt = attempted.is_err() || cleaned.is_err();
         drop(order);
-        let ended = attempted.map(Box::new);
-        let _ = self.setup.worker.cast(WorkerMsg::Ended { slot: self.slot, lease, ended });
+        let next = self.setup.handover.end(self.slot, lease, attempted.map(Box::new));
+        let _ = self.setup.worker.cast(WorkerMsg::Ended);
+        next
     }
 
     /// Whether a task can be started here, in folders that are empty: tasks of other slots could have written to them since the last one.

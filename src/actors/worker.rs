@@ -19,6 +19,7 @@ use crate::limits;
 
 use super::clock::Clock;
 use super::data_port::{DataPort, TransferError};
+use super::handover::{EndedAttempt, Handover};
 use super::prepare::{self, Inputs, Stores};
 use super::reminder::Reminder;
 use super::result_box::{KeptBytes, KeptResult};
@@ -30,6 +31,8 @@ const UPLOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What is said to the head gathers for so long, as long as there are tasks that were sent ahead: then no slot waits for the answer.
 const GATHER_FOR: Duration = Duration::from_millis(8);
+/// How many of the tasks that were sent ahead may start without a word from here: so many end at most before this actor hears of the first.
+const OFFERS_PER_SLOT: usize = 2;
 /// How long a goodbye may take to the head.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
 
@@ -61,15 +64,8 @@ pub enum WorkerMsg {
     Disconnected(SessionId),
     /// A slot's inputs are there, or can't be had.
     Prepared(usize, Lease, Result<Inputs, TransferError>),
-    /// An attempt has ended.
-    Ended {
-        /// In which slot.
-        slot: usize,
-        /// Which.
-        lease: Lease,
-        /// Its result, packed; or why this machine failed it.
-        ended: Result<Box<KeptResult>, String>,
-    },
+    /// Attempts have ended: see the [`Handover`].
+    Ended,
     /// A large result was given to the head, or not.
     Uploaded(Lease, Result<ResultRef, TransferError>),
     /// Try again to give a result.
@@ -107,6 +103,8 @@ pub struct WorkerArgs {
     pub make_runners: MakeRunners,
     /// Chunks and shared files.
     pub stores: Stores,
+    /// Where attempts end.
+    pub handover: Arc<Handover>,
     /// The head's stores.
     pub port: Arc<dyn DataPort>,
     /// The highest epoch obeyed is kept here.
@@ -146,6 +144,7 @@ pub struct WorkerState {
     /// Of [`WorkerMsg::Flush`].
     flush_due: Reminder,
     stores: Stores,
+    handover: Arc<Handover>,
     port: Arc<dyn DataPort>,
     epoch_file: PathBuf,
     clock: Clock,
@@ -191,6 +190,7 @@ impl Actor for WorkerActor {
             outbox: Outbox::default(),
             flush_due: Reminder::default(),
             stores: args.stores,
+            handover: args.handover,
             port: args.port,
             epoch_file: args.epoch_file,
             clock: args.clock,
@@ -201,6 +201,7 @@ impl Actor for WorkerActor {
     }
 
     async fn handle(&self, myself: ActorRef<WorkerMsg>, message: WorkerMsg, state: &mut WorkerState) -> Result<(), ActorProcessingErr> {
+        let offered = state.take_ended(&myself)?;
         match message {
             WorkerMsg::Hello(reply) => {
                 let stamp = state.clock.now().mono;
@@ -232,12 +233,8 @@ impl Actor for WorkerActor {
             }
             WorkerMsg::Left => state.left.cancel(),
             WorkerMsg::Prepared(slot, lease, prepared) => state.prepared(&myself, slot, lease, prepared)?,
-            WorkerMsg::Ended { slot, lease, ended } => {
-                let kept = state.health(&myself, lease, ended)?;
-                let bytes = kept.packed.entries.iter().map(|entry| entry.packed_len).sum();
-                state.results.insert(key(&lease), kept);
-                state.event(&myself, SlotEvent::Ended { slot, lease, bytes })?;
-            }
+            // That is done.
+            WorkerMsg::Ended => {}
             WorkerMsg::Uploaded(lease, Ok(receipt)) => state.uploaded(&myself, lease, receipt),
             WorkerMsg::Uploaded(lease, Err(TransferError::Head(error))) => state.not_uploaded(&myself, lease, &error),
             WorkerMsg::Uploaded(lease, Err(TransferError::Here(error))) => state.unreadable(&myself, lease, &error)?,
@@ -249,6 +246,7 @@ impl Actor for WorkerActor {
                 state.event(&myself, SlotEvent::Drain(true))?;
             }
             WorkerMsg::Shutdown => {
+                state.stopping = Some(Duration::ZERO);
                 state.slots.iter().for_each(|slot| slot.stop.stop(Duration::ZERO));
                 myself.stop(None);
             }
@@ -263,6 +261,7 @@ impl Actor for WorkerActor {
             }
         }
         state.flush_in_time(&myself);
+        state.offer(offered);
         Ok(())
     }
 }
@@ -339,6 +338,43 @@ impl WorkerState {
             }
         }
         Ok(None)
+    }
+
+    /// Takes back what is offered, and takes in what has ended, with what was claimed then. Before anything else.
+    fn take_ended(&mut self, myself: &ActorRef<WorkerMsg>) -> Result<VecDeque<Order>, ActorProcessingErr> {
+        let (ended, offered) = self.handover.take();
+        for EndedAttempt { slot, lease, ended, next } in ended {
+            let kept = self.health(myself, lease, ended)?;
+            let bytes = kept.packed.entries.iter().map(|entry| entry.packed_len).sum();
+            self.results.insert(key(&lease), kept);
+            let next = next.map(|(next, stop)| {
+                if let Some(slot) = self.slots.get_mut(slot) {
+                    slot.stop = stop;
+                }
+                next
+            });
+            self.event(myself, SlotEvent::Ended { slot, lease, bytes, next })?;
+        }
+        Ok(offered)
+    }
+
+    /// Offers what comes next and has all that it needs here; of what was offered before, what is still the same.
+    fn offer(&mut self, mut before: VecDeque<Order>) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let mut orders = VecDeque::new();
+        for offer in self.table.offers(self.clock.now()).take(OFFERS_PER_SLOT * self.slots.len()) {
+            let Some(info) = self.jobs.get(&offer.lease.job) else { break };
+            let is_it = |order: &Order| order.lease == offer.lease && Arc::ptr_eq(&order.info, info);
+            if let Some(at) = before.iter().position(is_it) {
+                orders.extend(before.drain(..=at).next_back());
+                continue;
+            }
+            let Some(inputs) = self.stores.here(info, &offer.lease, offer.chunk.as_ref()) else { break };
+            orders.push_back(Order { lease: offer.lease, info: info.clone(), inputs, gpus: offer.gpus, stop: Arc::default() });
+        }
+        self.handover.offer(orders, self.table.lease_until());
     }
 
     /// Notes what an attempt says of this machine; the result to keep of it.
@@ -458,7 +494,8 @@ impl WorkerState {
         let inputs = slot.inputs.take().unwrap_or_default();
         let order = Order { lease, info, inputs, gpus, stop: slot.stop.clone() };
         if runner.send(order).is_err() {
-            let _ = myself.cast(WorkerMsg::Ended { slot: at, lease, ended: Err("its slot's thread has ended".into()) });
+            self.handover.end(at, lease, Err("its slot's thread has ended".into()));
+            let _ = myself.cast(WorkerMsg::Ended);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::store::FolderLock;
 use super::cache::Cache;
 use super::clock::Clock;
 use super::data_port::DataPort;
+use super::handover::Handover;
 use super::prepare::Stores;
 use super::runner::{self, RunnerSetup};
 use super::small_file;
@@ -104,8 +105,11 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     make_dir(&slots_dir)?;
     let stores = Stores::new(Cache::new(&dir.join("cache"), options.cache_bytes, port.clone())?, port.clone());
     let (slots, launcher) = (options.slots, options.launcher.clone());
+    let clock = Clock::start();
+    let handover = Arc::new(Handover::new(clock));
+    let shared = handover.clone();
     let make_runners = move |worker: ActorRef<WorkerMsg>| {
-        let setup = RunnerSetup { launcher, slots_dir, results_dir, launcher_deaths: Arc::default(), worker };
+        let setup = RunnerSetup { launcher, slots_dir, results_dir, launcher_deaths: Arc::default(), handover: shared, worker };
         (0..slots as usize).map(|slot| runner::spawn(slot, setup.clone())).collect()
     };
     Ok(WorkerArgs {
@@ -117,7 +121,8 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
         stores,
         port,
         epoch_file,
-        clock: Clock::start(),
+        handover,
+        clock,
         left,
     })
 }

@@ -28,7 +28,7 @@ use rest::Rest;
 use slots::{Phase, Slot, Slots};
 
 pub use equipment::Equipment;
-pub use event::{Health, Preparation, SlotEffect, SlotEvent};
+pub use event::{Health, Offer, Preparation, SlotEffect, SlotEvent};
 pub use kept::Allowance;
 
 mod ahead;
@@ -113,7 +113,7 @@ impl SlotTable {
             SlotEvent::Disconnected(session) if self.session == Some(session) => self.disconnected(now, fx),
             SlotEvent::Disconnected(_) => {}
             SlotEvent::Prepared { slot, lease, how } => self.prepared(slot, lease, how, now, fx),
-            SlotEvent::Ended { slot, lease, bytes } => self.ended(slot, lease, bytes, now, fx),
+            SlotEvent::Ended { slot, lease, bytes, next } => self.ended(slot, lease, bytes, next, now, fx),
             SlotEvent::Drain(drain) => self.drain(drain, now, fx),
             SlotEvent::Machine(health) => self.machine(health, now, fx),
             SlotEvent::Tick => self.tick(now, fx),
@@ -331,7 +331,7 @@ impl SlotTable {
             Preparation::Failed => {
                 slot.phase = Phase::Running { unwanted: false };
                 fx.push(SlotEffect::Fail { lease });
-                self.ended(at, lease, 0, now, fx);
+                self.ended(at, lease, 0, None, now, fx);
             }
             Preparation::Declined => {
                 self.slots.take_if(at, |_| true);
@@ -365,11 +365,19 @@ impl SlotTable {
         }
     }
 
-    fn ended(&mut self, at: usize, lease: Lease, bytes: u64, now: Now, fx: &mut Vec<SlotEffect>) {
+    fn ended(&mut self, at: usize, lease: Lease, bytes: u64, next: Option<Lease>, now: Now, fx: &mut Vec<SlotEffect>) {
         let is_it = |slot: &mut Slot| slot.lease.same_attempt(&lease) && slot.phase.has_started();
         let Some(slot) = self.slots.take_if(at, is_it) else { return };
         let unwanted = slot.phase == Phase::Running { unwanted: true };
-        self.equipment.give_back(at);
+        match next.and_then(|next| self.ahead.claim(&next, now.mono)) {
+            // What it holds is passed on.
+            Some(Waiting { lease, needs, chunk }) => {
+                let phase = Phase::Running { unwanted: false };
+                self.slots.put(at, Slot { lease, needs, chunk, phase, confirmed: true, trial: false, frozen: false });
+                fx.push(SlotEffect::Say(FromWorker::Started(vec![lease])));
+            }
+            None => self.equipment.give_back(at),
+        }
         self.ahead.ended(self.slots.count(), now.mono);
         if unwanted {
             fx.push(SlotEffect::Forget(slot.lease));
@@ -511,6 +519,23 @@ impl SlotTable {
     /// Whether the slot gets the inputs of this attempt.
     pub fn is_preparing(&self, at: usize, lease: &Lease) -> bool {
         self.slots.at(at).is_some_and(|slot| slot.phase == Phase::Preparing && slot.lease.same_attempt(lease))
+    }
+
+    /// What a slot that ends its task may start at once, without asking: it says so as it ends. Valid until the next event, and
+    /// [`lease_until`](Self::lease_until).
+    pub fn offers(&self, now: Now) -> impl Iterator<Item = Offer> {
+        let all_run = self.slots.taken().all(|slot| slot.phase == Phase::Running { unwanted: false });
+        let may = self.session.is_some() && self.takes_ahead() && all_run && !self.lease_over(now);
+        // Whichever slot ends first has what it needs.
+        let fits = |task: &Waiting| self.slots.taken_at().all(|at| self.equipment.is_passed_on(at, &task.needs));
+        let gpus = self.equipment.gpus_of(usize::MAX);
+        let offer = move |task: &Waiting| Offer { lease: task.lease, chunk: task.chunk, gpus: gpus.clone() };
+        self.ahead.iter().take_while(move |task| may && fits(task)).map(offer)
+    }
+
+    /// Until when what has not started may.
+    pub fn lease_until(&self) -> Instant {
+        self.lease_from.after(limits::LEASE)
     }
 
     /// The chunks of a job's tasks whose inputs are awaited, or will be.

@@ -71,6 +71,7 @@ fn every_seed_keeps_every_promise() {
                 && totals.expired > 0
                 && totals.changed > 0
                 && totals.most_ahead > 20
+                && totals.passed_on > count
                 && totals.recalls > count / 50,
             "{totals:?}"
         );

@@ -46,6 +46,8 @@ pub struct Story {
     pub deliveries: u64,
     /// The most tasks that waited for a slot at a worker.
     pub most_ahead: u64,
+    /// Tasks that a slot started without a word from its worker's actor.
+    pub passed_on: u64,
     /// How often they were recalled for a job that goes before theirs.
     pub recalls: u64,
 }
@@ -86,6 +88,7 @@ impl Story {
         self.changed += other.changed;
         self.deliveries += other.deliveries;
         self.most_ahead = self.most_ahead.max(other.most_ahead);
+        self.passed_on += other.passed_on;
         self.recalls += other.recalls;
     }
 }

@@ -281,7 +281,33 @@ impl World {
         }
         worker.results.insert(bare(lease), outcome);
         self.table_event(at, SlotEvent::Machine(health))?;
-        self.table_event(at, SlotEvent::Ended { slot, lease, bytes: 1 })
+        // Where the next one's input is at hand it starts before the worker's actor has heard of anything.
+        let now = Now { mono: self.workers[at].clock(self.now), ..self.clock() };
+        let offered = self.workers[at].table.offers(now).next().map(|offer| offer.lease);
+        let next = offered.filter(|_| health == Health::Sound && self.rng.percent(50));
+        self.table_event(at, SlotEvent::Ended { slot, lease, bytes: 1, next })?;
+        self.story.passed_on += u64::from(next.is_some());
+        next.map_or(Ok(()), |next| self.process_starts(at, slot, next))
+    }
+
+    fn process_starts(&mut self, at: usize, slot: usize, lease: Lease) -> Result<(), String> {
+        let incarnation = self.workers[at].incarnation;
+        self.oracle.starts(at, lease, self.now)?;
+        self.check_command(at, lease)?;
+        self.check_resources(at)?;
+        self.story.started += 1;
+        // Where tasks are short one is long now and then.
+        let longest = if self.quick && !self.rng.percent(2) { 3 } else { 4_000 };
+        let time = self.now + self.rng.between(1, longest);
+        let fails = self.rng.percent(10) || self.workers[at].broken;
+        let unfit = self.workers[at].unfit || self.rng.percent(1);
+        let outcome = if unfit { Outcome::Lost } else { Outcome::Exited { code: i32::from(fails) } };
+        self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, outcome));
+        if self.deadly == Some((lease.job, lease.no)) {
+            let soon = self.now + self.rng.below(2);
+            self.at(soon, Addr::World, Mail::Fault(FaultKind::CrashWorker(at)));
+        }
+        Ok(())
     }
 
     /// A kept result reaches the stream.
@@ -328,23 +354,7 @@ impl World {
                 };
                 self.at(time, Addr::Worker(at), Mail::Prepared(at, incarnation, slot, lease, how));
             }
-            SlotEffect::Start { slot, lease, gpus: _ } => {
-                self.oracle.starts(at, lease, self.now)?;
-                self.check_command(at, lease)?;
-                self.check_resources(at)?;
-                self.story.started += 1;
-                // Where tasks are short one is long now and then.
-                let longest = if self.quick && !self.rng.percent(2) { 3 } else { 4_000 };
-                let time = self.now + self.rng.between(1, longest);
-                let fails = self.rng.percent(10) || self.workers[at].broken;
-                let unfit = self.workers[at].unfit || self.rng.percent(1);
-                let outcome = if unfit { Outcome::Lost } else { Outcome::Exited { code: i32::from(fails) } };
-                self.at(time, Addr::Worker(at), Mail::Ended(at, incarnation, slot, lease, outcome));
-                if self.deadly == Some((lease.job, lease.no)) {
-                    let soon = self.now + self.rng.below(2);
-                    self.at(soon, Addr::World, Mail::Fault(FaultKind::CrashWorker(at)));
-                }
-            }
+            SlotEffect::Start { slot, lease, gpus: _ } => self.process_starts(at, slot, lease)?,
             SlotEffect::Freeze { lease, frozen: true, .. } => {
                 self.workers[at].frozen.insert(bare(lease), None);
             }

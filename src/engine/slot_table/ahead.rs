@@ -54,6 +54,18 @@ impl Ahead {
         self.tasks.pop_front()
     }
 
+    /// Takes one out, for a slot.
+    pub fn claim(&mut self, lease: &Lease, now: Instant) -> Option<Waiting> {
+        let at = self.tasks.iter().position(|task| task.lease.same_attempt(lease))?;
+        self.moved = now;
+        self.tasks.remove(at)
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.tasks.iter()
+    }
+
     /// The chunks of a job's tasks.
     pub fn chunks_of(&self, job: JobId) -> impl Iterator<Item = Chunk> {
         self.tasks.iter().filter(move |task| task.lease.job == job).filter_map(|task| task.chunk)
@@ -61,8 +73,7 @@ impl Ahead {
 
     /// Takes one out; whether it was here.
     pub fn remove(&mut self, lease: &Lease) -> Option<Lease> {
-        let at = self.tasks.iter().position(|task| task.lease.same_attempt(lease))?;
-        self.tasks.remove(at).map(|task| task.lease)
+        self.claim(lease, self.moved).map(|task| task.lease)
     }
 
     /// Takes out those of a job.

@@ -54,6 +54,11 @@ impl Equipment {
         held.iter().for_each(|holding| self.taken.remove(&holding.needs));
     }
 
+    /// A slot goes on with a task that needs the same, and no graphics processor.
+    pub(super) fn is_passed_on(&self, slot: usize, needs: &Resources) -> bool {
+        self.held.get(&slot).is_some_and(|holding| holding.needs == *needs && needs.gpus == 0)
+    }
+
     /// The graphics processors of a slot's task; none where the machine has none at all, so that there is nothing to keep it from.
     pub(super) fn gpus_of(&self, slot: usize) -> Option<Vec<u32>> {
         let gpus = || self.held.get(&slot).map(|holding| holding.gpus.clone()).unwrap_or_default();

@@ -30,6 +30,8 @@ pub enum SlotEvent {
         lease: Lease,
         /// Its packed result.
         bytes: u64,
+        /// What the slot has started instead, of what was offered.
+        next: Option<Lease>,
     },
     /// The worker is to leave, or, false, to stay.
     Drain(bool),
@@ -37,6 +39,17 @@ pub enum SlotEvent {
     Machine(Health),
     /// Time has passed.
     Tick,
+}
+
+/// A task that may start on any slot that ends one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Which attempt.
+    pub lease: Lease,
+    /// What it reads.
+    pub chunk: Option<Chunk>,
+    /// The graphics processors that are its own, as for [`SlotEffect::Start`].
+    pub gpus: Option<Vec<u32>>,
 }
 
 /// What a task says of the machine it ran on.

@@ -89,6 +89,11 @@ impl Slots {
         self.0.iter().flatten()
     }
 
+    /// The numbers of those that are taken.
+    pub fn taken_at(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().filter_map(|(at, slot)| slot.is_some().then_some(at))
+    }
+
     pub fn taken_mut(&mut self) -> impl Iterator<Item = (usize, &mut Slot)> {
         self.0.iter_mut().enumerate().filter_map(|(at, slot)| Some((at, slot.as_mut()?)))
     }

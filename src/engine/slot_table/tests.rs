@@ -76,7 +76,7 @@ impl Story {
     }
 
     fn ends(&mut self, slot: usize, no: u32) -> Vec<SlotEffect> {
-        self.tell(SlotEvent::Ended { slot, lease: lease(no), bytes: 100 })
+        self.tell(SlotEvent::Ended { slot, lease: lease(no), bytes: 100, next: None })
     }
 }
 
@@ -221,7 +221,7 @@ fn a_full_store_of_results_is_busy_until_the_head_has_taken_some() {
     let mut story = Story::new();
     story.runs(&[0]);
     story.starts(0, 0);
-    let effects = story.tell(SlotEvent::Ended { slot: 0, lease: lease(0), bytes: 1000 });
+    let effects = story.tell(SlotEvent::Ended { slot: 0, lease: lease(0), bytes: 1000, next: None });
     assert_eq!(announced(&effects), Some((0, 1)));
     assert_eq!(announced(&story.hears(ToWorker::Ack(vec![lease(0)]))), Some((2, 1)));
 }
@@ -449,7 +449,7 @@ fn nonsense() -> impl Strategy<Value = SlotEvent> {
         6 => (session(), said).prop_map(|(session, message)| SlotEvent::Said(session, message)),
         1 => session().prop_map(SlotEvent::Disconnected),
         4 => (0usize..4, lease.clone(), how).prop_map(|(slot, lease, how)| SlotEvent::Prepared { slot, lease, how }),
-        4 => (0usize..4, lease.clone(), 0u64..2000).prop_map(|(slot, lease, bytes)| SlotEvent::Ended { slot, lease, bytes }),
+        4 => (0usize..4, lease.clone(), 0u64..2000).prop_map(|(slot, lease, bytes)| SlotEvent::Ended { slot, lease, bytes, next: None }),
         2 => Just(SlotEvent::Tick),
         1 => prop_oneof![Just(Health::Sound), Just(Health::Failed)].prop_map(SlotEvent::Machine),
         1 => any::<bool>().prop_map(SlotEvent::Drain),
