@@ -104,7 +104,14 @@ pub const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// One gRPC message.
 pub const MESSAGE_MAX_BYTES: usize = 4 << 20;
 /// A result that rides in the `Finished` message; a larger one goes to `ResultService` first.
-pub const RESULT_INLINE_MAX_BYTES: usize = 8 * 1024;
+pub const RESULT_INLINE_MAX_BYTES: usize = 256 * 1024;
+/// A result that its worker keeps in memory; a larger one is a file, read again when it is sent.
+pub const RESULT_IN_MEMORY_MAX_BYTES: usize = 8 * 1024;
+/// What the larger of those that ride may take, all together, until the head has acknowledged them: an answer to a kill waits behind no more than
+/// that, 9 ms on a line of a gigabit, and no queue on the way holds more of a worker. What finds no room goes to `ResultService` as well.
+pub const RESULTS_RIDING_MAX_BYTES: usize = 1 << 20;
+/// The same in messages that have come from one worker, at the head: above it the stream waits until the jobs have stored some.
+pub const SESSION_RESULTS_MAX_BYTES: usize = 8 << 20;
 /// Files that one task may leave in its output folder.
 pub const OUTPUT_FILES_MAX: usize = 10_000;
 /// Things of any kind in an output folder, folders and what is left out included: it bounds the time that a look takes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::blobs::ChunkIndex;
 use crate::domain::entry::{Entry, JobEntry};
@@ -30,14 +31,17 @@ const STORE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// What came of a verb, with the job as it is after it.
 pub type VerbAnswer = Result<(VerbReply, JobView), Error>;
 
+/// Room for results that have come from a worker.
+pub type StoreRoom = Option<Arc<OwnedSemaphorePermit>>;
+
 /// What a job is told.
 pub enum JobMsg {
     /// Something for the machine that needs nothing else.
     Event(JobEvent),
     /// Something for the machine that names a session which the job may not know yet.
     FromSession(JobEvent, ActorRef<ProxyMsg>),
-    /// What a worker said of the job, in order.
-    News(SessionId, WorkerId, Vec<News>),
+    /// What a worker said of the job, in order. The permit, if there is one, is room for what its results take, until they are stored.
+    News(SessionId, WorkerId, Vec<News>, StoreRoom),
     /// The data set is split, or can't be.
     Split(Result<Arc<ChunkIndex>, Error>),
     /// A person steers the job.
@@ -209,7 +213,7 @@ impl Actor for JobActor {
                 }
                 state.event(&myself, event)?;
             }
-            JobMsg::News(session, worker, news) => state.news(&myself, session, worker, news)?,
+            JobMsg::News(session, worker, news, room) => state.news(&myself, session, worker, news, &room)?,
             JobMsg::Split(Ok(chunks)) => {
                 let total = chunks.len();
                 if state.machine.record().total.is_some_and(|before| before != total) {
@@ -290,7 +294,14 @@ impl JobActorState {
     }
 
     /// Stores what attempts left, in one go, then tells the machine all of it.
-    fn news(&mut self, myself: &ActorRef<JobMsg>, session: SessionId, worker: WorkerId, news: Vec<News>) -> Result<(), ActorProcessingErr> {
+    fn news(
+        &mut self,
+        myself: &ActorRef<JobMsg>,
+        session: SessionId,
+        worker: WorkerId,
+        news: Vec<News>,
+        room: &StoreRoom,
+    ) -> Result<(), ActorProcessingErr> {
         let finished = news.iter().filter_map(|news| if let News::Finished(finished) = news { Some(finished.as_ref()) } else { None });
         let mut stored = self.store(worker, &finished.collect::<Vec<_>>()).into_iter();
         let mut effects = Vec::new();
@@ -305,7 +316,7 @@ impl JobActorState {
                         JobEvent::Finished { session, worker, lease, outcome, timing, result }
                     }
                     Err(error) => {
-                        self.not_stored(myself, session, worker, finished, &error);
+                        self.not_stored(myself, (session, worker), finished, room, &error);
                         continue;
                     }
                 },
@@ -348,11 +359,19 @@ impl JobActorState {
     }
 
     /// Not acknowledged: the worker keeps the result, and offers it again when it reconnects, should this head end before there is room.
-    fn not_stored(&self, myself: &ActorRef<JobMsg>, session: SessionId, worker: WorkerId, finished: Box<Finished>, error: &Error) {
+    fn not_stored(
+        &self,
+        myself: &ActorRef<JobMsg>,
+        (session, worker): (SessionId, WorkerId),
+        finished: Box<Finished>,
+        room: &StoreRoom,
+        error: &Error,
+    ) {
         let task = finished.lease.no.0;
         if error.kind == ErrorKind::Exhausted {
             tracing::warn!(job = %self.id, task, %error, "a result could not be stored; trying again");
-            drop(myself.send_after(STORE_AGAIN_AFTER, move || JobMsg::News(session, worker, vec![News::Finished(finished)])));
+            let room = room.clone();
+            drop(myself.send_after(STORE_AGAIN_AFTER, move || JobMsg::News(session, worker, vec![News::Finished(finished)], room)));
         } else {
             tracing::error!(job = %self.id, task, %error, "a result could not be stored");
         }

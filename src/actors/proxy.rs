@@ -49,8 +49,8 @@ pub enum ProxyMsg {
     },
     /// Something for the machine that needs nothing else.
     Event(SessionEvent),
-    /// The worker said these, in order. The permit is room in its queue.
-    Said(Vec<FromWorker>, OwnedSemaphorePermit),
+    /// The worker said these, in order. The permits are room in its queue, and for what its results take until they are stored.
+    Said(Vec<FromWorker>, OwnedSemaphorePermit, Arc<OwnedSemaphorePermit>),
     /// A job has ended: it has no leases here any more.
     JobGone(JobId),
     /// The worker's stream has ended.
@@ -159,7 +159,7 @@ impl Actor for WorkerProxy {
                 state.send(&myself, ToWorker::Verdict(lease, verdict));
             }
             ProxyMsg::Event(event) => state.event(&myself, event),
-            ProxyMsg::Said(messages, _permit) => state.said(&myself, messages),
+            ProxyMsg::Said(messages, _permit, bytes) => state.said(&myself, messages, &bytes),
             ProxyMsg::JobGone(job) => {
                 if state.jobs.remove(&job).is_some() {
                     state.event(&myself, SessionEvent::JobGone(job));
@@ -194,7 +194,7 @@ impl Actor for WorkerProxy {
 
 impl ProxyState {
     /// Each job hears at once all that concerns it, in order; before that the supervisor hears what room there is now.
-    fn said(&mut self, myself: &ActorRef<ProxyMsg>, messages: Vec<FromWorker>) {
+    fn said(&mut self, myself: &ActorRef<ProxyMsg>, messages: Vec<FromWorker>, bytes: &Arc<OwnedSemaphorePermit>) {
         let mut news: BTreeMap<JobId, Vec<News>> = BTreeMap::new();
         let (mut room, mut over) = (None, None);
         for message in messages {
@@ -217,16 +217,16 @@ impl ProxyState {
             }
         }
         room.into_iter().for_each(|room| self.perform(myself, room));
-        news.into_iter().for_each(|(job, news)| self.tell_news(job, news));
+        news.into_iter().for_each(|(job, news)| self.tell_news(job, news, bytes));
         over.into_iter().for_each(|over| self.perform(myself, over));
     }
 
-    fn tell_news(&self, job: JobId, news: Vec<News>) {
+    fn tell_news(&self, job: JobId, news: Vec<News>, bytes: &Arc<OwnedSemaphorePermit>) {
         let (session, worker) = (self.session.id(), self.session.worker());
         let untold = match self.jobs.get(&job) {
-            Some((actor, _)) => match actor.cast(JobMsg::News(session, worker, news)) {
+            Some((actor, _)) => match actor.cast(JobMsg::News(session, worker, news, Some(bytes.clone()))) {
                 Ok(()) => return,
-                Err(ractor::MessagingErr::SendErr(JobMsg::News(_, _, news))) => news,
+                Err(ractor::MessagingErr::SendErr(JobMsg::News(_, _, news, _))) => news,
                 Err(_) => return,
             },
             None => news,

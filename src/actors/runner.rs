@@ -211,7 +211,7 @@ impl Runner {
     fn result(&mut self, lease: Lease, outcome: Outcome, timing: Timing, found: Found) -> Result<KeptResult, MachineFault> {
         if matches!(outcome, Outcome::Revoked | Outcome::Lost) {
             let (packed, bytes) = (Packed::default(), KeptBytes::Memory(Vec::new()));
-            return Ok(KeptResult { outcome, timing, packed, bytes, receipt: None });
+            return Ok(KeptResult { outcome, timing, packed, bytes, receipt: None, riding_bytes: 0 });
         }
         let full = has_failed(&outcome) && self.folders.free_bytes() < limits::WORKER_DISK_MIN_BYTES;
         let packed = if full { Err(PackError::Bad { reason: "the disk of its worker is full".into() }) } else { self.pack(lease, found) };
@@ -230,7 +230,7 @@ impl Runner {
         };
         // What can't even be told without its files comes without a word.
         let (packed, bytes) = packed.unwrap_or_else(|_| (Packed::default(), KeptBytes::Memory(Vec::new())));
-        Ok(KeptResult { outcome, timing, packed, bytes, receipt: None })
+        Ok(KeptResult { outcome, timing, packed, bytes, receipt: None, riding_bytes: 0 })
     }
 
     /// Where the task's chunk is; a small one is written here and now.

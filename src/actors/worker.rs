@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::wire::{Dial, FromWorker, Hello, JobInfo, Lease, ToWorker};
+use crate::domain::wire::{Dial, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker};
 use crate::domain::{Attempt, Chunk, Error, Instant, JobId, Outcome, ResultRef, SessionId, TaskNo, WorkerId};
 use crate::engine::slot_table::{Health, Preparation};
 use crate::engine::{Outbox, SlotEffect, SlotEvent, SlotTable};
@@ -137,6 +137,8 @@ pub struct WorkerState {
     runners: Vec<mpsc::Sender<Order>>,
     jobs: BTreeMap<JobId, Arc<JobInfo>>,
     results: BTreeMap<Key, KeptResult>,
+    /// The sum of theirs that ride.
+    riding_bytes: usize,
     /// Why a task can't be started, until its failed result is made.
     refusals: BTreeMap<Key, String>,
     out: Option<(SessionId, SessionOut)>,
@@ -185,6 +187,7 @@ impl Actor for WorkerActor {
             runners,
             jobs: BTreeMap::new(),
             results: BTreeMap::new(),
+            riding_bytes: 0,
             refusals: BTreeMap::new(),
             out: None,
             outbox: Outbox::default(),
@@ -217,6 +220,9 @@ impl Actor for WorkerActor {
                         state.results.values_mut().for_each(|kept| kept.receipt = None);
                     }
                 }
+                // What rode in the last session is offered again in this one.
+                state.results.values_mut().for_each(|kept| kept.riding_bytes = 0);
+                state.riding_bytes = 0;
                 // The head of this session introduces its jobs anew.
                 state.jobs.clear();
                 state.out = Some((session, out));
@@ -235,10 +241,10 @@ impl Actor for WorkerActor {
             WorkerMsg::Prepared(slot, lease, prepared) => state.prepared(&myself, slot, lease, prepared)?,
             // That is done.
             WorkerMsg::Ended => {}
-            WorkerMsg::Uploaded(lease, Ok(receipt)) => state.uploaded(&myself, lease, receipt),
-            WorkerMsg::Uploaded(lease, Err(TransferError::Head(error))) => state.not_uploaded(&myself, lease, &error),
+            WorkerMsg::Uploaded(lease, Ok(receipt)) => state.uploaded(&myself, lease, receipt)?,
+            WorkerMsg::Uploaded(lease, Err(TransferError::Head(error))) => state.not_uploaded(&myself, lease, &error)?,
             WorkerMsg::Uploaded(lease, Err(TransferError::Here(error))) => state.unreadable(&myself, lease, &error)?,
-            WorkerMsg::Deliver(lease) => state.deliver(&myself, lease),
+            WorkerMsg::Deliver(lease) => state.deliver(&myself, lease)?,
             WorkerMsg::Drain => state.event(&myself, SlotEvent::Drain(true))?,
             WorkerMsg::Stop(grace) => {
                 state.stopping = Some(grace);
@@ -309,9 +315,10 @@ impl WorkerState {
                 }
             }
             SlotEffect::Fail { lease } => self.fail(lease),
-            SlotEffect::Deliver(lease) => self.deliver(myself, lease),
+            SlotEffect::Deliver(lease) => self.deliver(myself, lease)?,
             SlotEffect::Forget(lease) => {
                 failpoint::hit("worker.before_forget");
+                self.rides_no_more(&lease);
                 self.results.remove(&key(&lease));
             }
             SlotEffect::KeepEpoch(epoch) => small_file::write(&self.epoch_file, &epoch.0.to_string())?,
@@ -504,12 +511,34 @@ impl WorkerState {
         self.results.insert(key(&lease), KeptResult::without_bytes(Outcome::SpawnFailed { reason }));
     }
 
-    /// Sends a result, large ones after their bytes.
-    fn deliver(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease) {
-        let Some(kept) = self.results.get(&key(&lease)).filter(|_| self.out.is_some()) else { return };
-        if let Some(finished) = kept.finished(lease) {
-            self.outbox.push(FromWorker::Finished(Box::new(finished)));
-        } else if let KeptBytes::Disk(file) = &kept.bytes {
+    /// Sends a result, those that find no room in a message after their bytes.
+    fn deliver(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease) -> Result<(), ActorProcessingErr> {
+        self.rides_no_more(&lease);
+        let Some(kept) = self.results.get_mut(&key(&lease)).filter(|_| self.out.is_some()) else { return Ok(()) };
+        // Such a file was written a moment ago; and at a reconnection the room for what rides bounds what is read before a heartbeat.
+        match kept.finished(lease, limits::RESULTS_RIDING_MAX_BYTES - self.riding_bytes) {
+            Ok(Some(finished)) => {
+                if let (KeptBytes::Disk(_), ResultBytes::Inline(bytes)) = (&kept.bytes, &finished.bytes) {
+                    kept.riding_bytes = bytes.len();
+                    self.riding_bytes += bytes.len();
+                }
+                self.outbox.push(FromWorker::Finished(Box::new(finished)));
+            }
+            Ok(None) => self.upload(myself, lease),
+            Err(error) => self.unreadable(myself, lease, &error)?,
+        }
+        Ok(())
+    }
+
+    fn rides_no_more(&mut self, lease: &Lease) {
+        if let Some(kept) = self.results.get_mut(&key(lease)) {
+            self.riding_bytes -= std::mem::take(&mut kept.riding_bytes);
+        }
+    }
+
+    fn upload(&self, myself: &ActorRef<WorkerMsg>, lease: Lease) {
+        let Some(kept) = self.results.get(&key(&lease)) else { return };
+        if let KeptBytes::Disk(file) = &kept.bytes {
             failpoint::hit("worker.before_upload");
             let (upload, myself) = (self.port.upload(kept.header(lease, self.worker), file.path().to_owned()), myself.clone());
             tokio::spawn(async move {
@@ -518,30 +547,31 @@ impl WorkerState {
         }
     }
 
-    fn uploaded(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, receipt: ResultRef) {
-        if let Some(kept) = self.results.get_mut(&key(&lease)) {
-            kept.receipt = Some(receipt);
-            self.deliver(myself, lease);
-        }
+    fn uploaded(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, receipt: ResultRef) -> Result<(), ActorProcessingErr> {
+        let Some(kept) = self.results.get_mut(&key(&lease)) else { return Ok(()) };
+        kept.receipt = Some(receipt);
+        self.deliver(myself, lease)
     }
 
     /// A kept result can't be read again: the task is given back, unless the head wants nothing of it any more and the file is gone for that.
     fn unreadable(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, error: &Error) -> Result<(), ActorProcessingErr> {
+        self.rides_no_more(&lease);
         if let Some(kept) = self.results.get_mut(&key(&lease)) {
             *kept = KeptResult::without_bytes(Outcome::Lost);
             self.machine_failed(myself, lease, &error.message)?;
-            self.deliver(myself, lease);
+            self.deliver(myself, lease)?;
         }
         Ok(())
     }
 
-    fn not_uploaded(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, error: &Error) {
-        let Some(kept) = self.results.get_mut(&key(&lease)) else { return };
+    fn not_uploaded(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, error: &Error) -> Result<(), ActorProcessingErr> {
+        self.rides_no_more(&lease);
+        let Some(kept) = self.results.get_mut(&key(&lease)) else { return Ok(()) };
         if kept.refused(error) {
-            self.deliver(myself, lease);
-        } else {
-            tracing::warn!(job = %lease.job, task = lease.no.0, %error, "a result could not be given to the head; trying again");
-            myself.send_after(UPLOAD_AGAIN_AFTER, move || WorkerMsg::Deliver(lease));
+            return self.deliver(myself, lease);
         }
+        tracing::warn!(job = %lease.job, task = lease.no.0, %error, "a result could not be given to the head; trying again");
+        myself.send_after(UPLOAD_AGAIN_AFTER, move || WorkerMsg::Deliver(lease));
+        Ok(())
     }
 }

@@ -15,17 +15,21 @@ const BATCH_MAX: usize = 512;
 // It is taken in as a whole.
 const _: () = assert!(BATCH_MAX <= SESSION_QUEUE_MAX);
 
-/// Waits for a message, and takes what else has arrived by then; nothing at the stream's end.
+/// Waits for a message, and takes what else has arrived by then, up to some number of messages and `bytes_max`, as `weight` counts them; nothing
+/// at the stream's end.
 ///
 /// # Errors
 /// As the stream's, if it comes first; behind other messages it is an end.
-pub async fn next_batch<T>(inbound: &mut Streaming<T>) -> Result<Vec<T>, Status> {
+pub async fn next_batch<T>(inbound: &mut Streaming<T>, bytes_max: usize, weight: fn(&T) -> usize) -> Result<Vec<T>, Status> {
     let Some(first) = inbound.message().await? else { return Ok(Vec::new()) };
+    let mut bytes = weight(&first);
     let mut batch = vec![first];
     poll_fn(|context| {
         while batch.len() < BATCH_MAX
+            && bytes < bytes_max
             && let Poll::Ready(Some(Ok(message))) = Pin::new(&mut *inbound).poll_next(context)
         {
+            bytes += weight(&message);
             batch.push(message);
         }
         Poll::Ready(())

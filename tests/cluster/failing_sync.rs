@@ -70,7 +70,7 @@ fn a_job_whose_files_cannot_be_synced_is_not_taken_in() {
 fn a_large_result_whose_sync_fails_is_not_acknowledged_and_comes_again() {
     let Some(mut cluster) = cluster_with_a_disk_that_can_break() else { return };
     let shell = format!(
-        "until [ -e {} ]; do sleep 0.02; done; echo x >> {}; head -c 100000 /dev/urandom",
+        "until [ -e {} ]; do sleep 0.02; done; echo x >> {}; head -c 400000 /dev/urandom",
         cluster.text_path("gate"),
         cluster.text_path("runs")
     );
@@ -80,6 +80,6 @@ fn a_large_result_whose_sync_fails_is_not_acknowledged_and_comes_again() {
     cluster.write("gate", "");
     stops_and_starts_again(&mut cluster);
     cluster.ends(&job, 0);
-    assert_eq!(cluster.bundle(&job).entries["000000/stdout"].len(), 100_000);
+    assert_eq!(cluster.bundle(&job).entries["000000/stdout"].len(), 400_000);
     assert_eq!(cluster.lines("runs").len(), 1, "it ran once");
 }

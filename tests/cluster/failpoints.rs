@@ -78,7 +78,7 @@ fn submits(cluster: &mut Cluster, revive: &mut impl FnMut(&mut Cluster)) -> Stri
     let input = cluster.write("lines.txt", (0..TASKS).map(|line| format!("line {line}\n")).collect::<String>());
     // One result is too large to ride along.
     let shell = format!(
-        "echo $MILLPOND_INDEX >> {}; cat; [ $MILLPOND_INDEX != 3 ] || seq 20000 | awk '{{print ($1 * 7919) % 1000003}}' > {{output}}/numbers; sleep 0.05",
+        "echo $MILLPOND_INDEX >> {}; cat; [ $MILLPOND_INDEX != 3 ] || seq 150000 | awk '{{print ($1 * 7919) % 1000003}}' > {{output}}/numbers; sleep 0.05",
         cluster.text_path("log")
     );
     let request = ["--request-id", "00000000-0000-4000-8000-000000000001"];
@@ -109,7 +109,7 @@ fn is_right(cluster: &Cluster, job: &str, plan: &str) {
     assert_eq!(list["jobs"].as_array().unwrap().len(), 3, "{plan}: {list}");
     let bundle = cluster.bundle(job);
     (0..TASKS).for_each(|index| assert_eq!(bundle.text(&format!("{index:06}/stdout")), format!("line {index}\n"), "{plan}"));
-    let numbers: String = (1..=20_000).map(|n| format!("{}\n", n * 7919 % 1_000_003)).collect();
+    let numbers: String = (1..=150_000).map(|n| format!("{}\n", n * 7919 % 1_000_003)).collect();
     assert!(bundle.text("000003/numbers") == numbers, "{plan}");
     assert_eq!(bundle.entries.len() as u64, TASKS + 3, "{plan}: {:?}", bundle.names());
 }

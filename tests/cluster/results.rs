@@ -115,3 +115,21 @@ fn a_bundle_goes_to_a_pipe_or_to_a_file_of_its_own_name() {
     assert_eq!(std::fs::read(cluster.path("night run-j1.zip")).unwrap(), output.stdout);
     super::bundle::Bundle::of(output.stdout);
 }
+
+#[test]
+fn results_that_are_not_large_need_no_call_of_their_own() {
+    if !cfg!(debug_assertions) {
+        return println!("skipped: a release build has no failpoints");
+    }
+    let mut cluster = Cluster::start(&[2]);
+    cluster.worker(1).dies();
+    // It would die before it made one.
+    cluster.worker_starts_again(1, &[("MILLPOND_FAILPOINT", "worker.before_upload:1=kill")]);
+    let job = cluster.submit_array("0-3", &[], "head -c 100000 /dev/urandom | tee {output}/copy");
+    cluster.ends(&job, 0);
+    let bundle = cluster.bundle(&job);
+    for index in 0..4 {
+        let (said, copy) = (&bundle.entries[&format!("{index:06}/stdout")], &bundle.entries[&format!("{index:06}/copy")]);
+        assert!(said.len() == 100_000 && said == copy);
+    }
+}

@@ -204,7 +204,7 @@ impl SupervisorState {
         let lease = finished.lease;
         match self.live.get(&lease.job) {
             Some(job) => {
-                let _ = job.cast(JobMsg::News(session, worker, vec![News::Finished(finished)]));
+                let _ = job.cast(JobMsg::News(session, worker, vec![News::Finished(finished)], None));
             }
             None => {
                 let _ = seat.proxy.cast(ProxyMsg::Event(SessionEvent::Pass(ToWorker::Ack(vec![lease]))));

@@ -235,8 +235,8 @@ mod tests {
             (pb::Finished { info: None, ..finished() }, "finished.info: missing; it must be set"),
             (finished_with(5), "finished.inline: 0 bytes, but the entries are 5; they must be the same"),
             (
-                pb::Finished { inline: vec![0; 8193].into(), ..finished_with(8193) },
-                "finished.inline: 8193 bytes, at most 8192 are allowed; upload a larger result first",
+                pb::Finished { inline: vec![0; 262_145].into(), ..finished_with(262_145) },
+                "finished.inline: 262145 bytes, at most 262144 are allowed; upload a larger result first",
             ),
             (
                 pb::Finished { inline: vec![0; 5].into(), receipt, ..finished_with(5) },

@@ -12,10 +12,11 @@ use crate::actors::Head;
 use crate::actors::proxy::ProxyMsg;
 use crate::domain::Error;
 use crate::domain::wire::{FromWorker, Hello};
-use crate::limits::{CALL_TIMEOUT, SESSION_QUEUE_MAX, WORKER_SLOTS_MAX};
+use crate::limits::{CALL_TIMEOUT, RESULTS_RIDING_MAX_BYTES, SESSION_QUEUE_MAX, SESSION_RESULTS_MAX_BYTES, WORKER_SLOTS_MAX};
 use crate::rpc::batches::next_batch;
 use crate::rpc::convert::{from_worker, to_worker};
 use crate::rpc::pb;
+use crate::rpc::pb::worker_message::Body;
 use crate::rpc::pb::worker_service_server::WorkerService;
 use crate::rpc::status::to_status;
 
@@ -44,10 +45,21 @@ async fn hello(inbound: &mut Streaming<pb::WorkerMessage>) -> Result<Hello, Stat
     }
 }
 
-/// Passes what the worker says to its proxy, in order. The proxy takes in no more than the queue holds before the stream waits.
+/// What a message brings of a result.
+fn riding_bytes(message: &pb::WorkerMessage) -> usize {
+    match &message.body {
+        Some(Body::Finished(finished)) => finished.inline.len(),
+        _ => 0,
+    }
+}
+
+/// Passes what the worker says to its proxy, in order. The proxy takes in no more than the queue holds before the stream waits, and the jobs
+/// no more of results than they can store.
 async fn pump(mut inbound: Streaming<pb::WorkerMessage>, proxy: ActorRef<ProxyMsg>) {
     let queue = Arc::new(Semaphore::new(SESSION_QUEUE_MAX));
-    while let Ok(batch) = next_batch(&mut inbound).await {
+    let room = Arc::new(Semaphore::new(SESSION_RESULTS_MAX_BYTES));
+    while let Ok(batch) = next_batch(&mut inbound, RESULTS_RIDING_MAX_BYTES, riding_bytes).await {
+        let bytes: usize = batch.iter().map(riding_bytes).sum();
         let messages = match batch.into_iter().map(from_worker).collect::<Result<Vec<_>, Error>>() {
             Ok(messages) if messages.is_empty() => break,
             Ok(messages) => messages,
@@ -57,7 +69,8 @@ async fn pump(mut inbound: Streaming<pb::WorkerMessage>, proxy: ActorRef<ProxyMs
             }
         };
         let Ok(permit) = queue.clone().acquire_many_owned(messages.len() as u32).await else { break };
-        if proxy.cast(ProxyMsg::Said(messages, permit)).is_err() {
+        let Ok(bytes) = room.clone().acquire_many_owned(bytes.min(SESSION_RESULTS_MAX_BYTES) as u32).await else { break };
+        if proxy.cast(ProxyMsg::Said(messages, permit, Arc::new(bytes))).is_err() {
             return;
         }
     }
