@@ -46,6 +46,12 @@ impl Intake {
         self.disk.noting(upload.write(piece))
     }
 
+    /// The same, and leaves the hash to the caller.
+    pub fn write_unhashed(&self, upload: &mut Upload, piece: &[u8]) -> Result<(), Error> {
+        self.disk.gauge().lets_uploads_go_on()?;
+        self.disk.noting(upload.write_unhashed(piece))
+    }
+
     /// Stores what came in, durably, and says under which name. What came is given up if nothing else can become of it; otherwise it is the
     /// caller's, to be given up once the journal knows what is stored. Space is checked before where it can be known, and all along.
     ///

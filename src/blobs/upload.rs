@@ -65,6 +65,18 @@ impl Upload {
 
     /// Adds bytes. `Exhausted` if the disk is full; after an error it can only be dropped, and gone on with, if it is kept.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.write_unhashed(bytes)?;
+        self.hasher.update(bytes);
+        Ok(())
+    }
+
+    /// The hash of what was written, for another thread to go on with: all that is written by [`Self::write_unhashed`] until it is given back.
+    pub fn hasher(&mut self) -> &mut Sha256 {
+        &mut self.hasher
+    }
+
+    /// Adds bytes, and leaves it to the caller to hash them: see [`Self::hasher`].
+    pub fn write_unhashed(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.usable()?;
         if let Err(error) = self.file.write_all(bytes) {
             // Some of it may have been written: file and hash no longer agree.
@@ -73,7 +85,6 @@ impl Upload {
             self.is_kept &= error.kind == ErrorKind::Exhausted;
             return Err(error);
         }
-        self.hasher.update(bytes);
         self.len += bytes.len() as u64;
         Ok(())
     }

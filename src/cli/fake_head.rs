@@ -232,7 +232,7 @@ impl DatasetService for FakeHead {
                         let _ = answers.send(answer(Answer::Durable(0))).await;
                     }
                     Ok(Some(Part::Piece(_))) => count += 1,
-                    Ok(Some(Part::End(End { len }))) => {
+                    Ok(Some(Part::End(End { len, .. }))) => {
                         head.ask(format!("upload {} of {len} bytes in {count} pieces", header.name));
                         let digest = if header.digest.is_empty() { "0".repeat(64) } else { header.digest.clone() };
                         let data = Dataset { digest, name: header.name.clone(), len, ..Default::default() };
@@ -246,7 +246,7 @@ impl DatasetService for FakeHead {
     }
 
     async fn check_upload(&self, _: Request<CheckUploadRequest>) -> Result<Response<CheckUploadResponse>, Status> {
-        Ok(Response::new(CheckUploadResponse {}))
+        Ok(Response::new(CheckUploadResponse::default()))
     }
 
     async fn get_dataset(&self, request: Request<GetDatasetRequest>) -> Result<Response<Dataset>, Status> {

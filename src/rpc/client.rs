@@ -119,10 +119,24 @@ impl Client {
         let len = found.len;
         // Before it is read: a bomb, or a file that fits no disk, is not.
         let upload_id = sending::upload_id(path, len, form == Form::AsIs);
+        let mut is_new = false;
         if let Some(len) = found.stored_len {
             let request = pb::CheckUploadRequest { len, upload_id: upload_id.to_string() };
             let check = self.repeat(async || self.datasets().check_upload(request.clone()).await).await;
-            check.map_err(|error| error.context(path.display()))?;
+            is_new = check.map_err(|error| error.context(path.display()))?.is_new;
+        }
+        if let Some((stamp, file)) = found.as_file().filter(|_| is_new) {
+            // It is read once: the head says the digest.
+            let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: String::new(), unpack: form == Form::Plain };
+            let begin = Begin { upload_id: upload_id.to_string(), header: Some(header), len: Some(len) };
+            let sending = Sending::new(self, begin, Source::File(path.to_owned(), Some(stamp))).hashing_if_need_be(file);
+            match sending.run(|sent| progress(sent, len)).await {
+                // Something else has begun by this id; or what came of an earlier upload is not of this file, and is given up by now.
+                Err(error) if error.kind == ErrorKind::Conflict => {}
+                sent => {
+                    return sent.map(|data| pb::Dataset { name: name.to_owned(), ..data }).map_err(|error| error.context(path.display()));
+                }
+            }
         }
         let Hashed { digest, name: stored_name, folder } = found.hash(name).await?;
         let digest = digest.to_string();
@@ -136,7 +150,7 @@ impl Client {
         let name = if folder.is_some() { stored_name.clone() } else { name.to_owned() };
         let header = pb::upload_dataset_request::Header { name, digest, unpack: form == Form::Plain };
         let begin = Begin { upload_id: upload_id.to_string(), header: Some(header), len: Some(len) };
-        let source = folder.map_or_else(|| Source::File(path.to_owned()), |folder| Source::Folder(Arc::new(Mutex::new(folder))));
+        let source = folder.map_or_else(|| Source::File(path.to_owned(), None), |folder| Source::Folder(Arc::new(Mutex::new(folder))));
         let stored = Sending::new(self, begin, source).or_by_id(other_id).run(|sent| progress(sent, len)).await;
         stored.map(|data| pb::Dataset { name: stored_name, ..data }).map_err(|error| error.context(path.display()))
     }

@@ -1,7 +1,9 @@
 //! What a client knows of a file or folder before it uploads it: the digest under which the head would store it, and so whether it is there.
 
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
@@ -29,6 +31,29 @@ pub(super) struct Found {
     pub len: u64,
     /// What is stored, in bytes, if that is known.
     pub stored_len: Option<u64>,
+    stamp: Stamp,
+}
+
+/// What tells that a file was written to: its length, and when that was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    fn of(data: &Metadata) -> Self {
+        Self { len: data.len(), modified: data.modified().ok() }
+    }
+
+    /// `Invalid` if the file was written to since.
+    pub(super) fn still_fits(&self, file: &File) -> Result<(), Error> {
+        let now = file.metadata().map_err(|error| Error::internal(format!("can't look at a file that is open: {error}")))?;
+        if Self::of(&now) == *self {
+            return Ok(());
+        }
+        Err(Error::invalid("has changed while it was sent: wait until it is complete, and upload it again"))
+    }
 }
 
 /// What a file turned out to be.
@@ -54,9 +79,17 @@ impl Found {
             let len = if let Some(Archive::Folder(_)) = &archive { tar_len.unwrap_or_default() } else { data.len() };
             let is_packed = form == Form::Plain && archive.is_none() && Packing::of(&head_of(&path)?).is_some();
             let stored_len = if is_packed { None } else { tar_len.or(Some(len)) };
-            Ok(Self { path, form, archive, len, stored_len })
+            Ok(Self { path, form, archive, len, stored_len, stamp: Stamp::of(&data) })
         })
         .await
+    }
+
+    /// A file that is stored byte for byte, whose digest the head can say as well: when it was written, and the same again, should it have to be
+    /// read here after all. None for what becomes something else.
+    pub(super) fn as_file(&self) -> Option<(Stamp, Self)> {
+        let is_plain = self.archive.is_none() && self.stored_len.is_some();
+        let (path, form, len, stored_len, stamp) = (self.path.clone(), self.form, self.len, self.stored_len, self.stamp);
+        is_plain.then(|| (stamp, Self { path, form, archive: None, len, stored_len, stamp }))
     }
 
     /// Reads all of it, in a thread of its own.
@@ -81,7 +114,7 @@ impl Found {
             return Ok(Hashed { digest: Digest(hash.finalize().into()), name: tar_name(&name), folder });
         }
         let failed = |error: std::io::Error| Error::io(&self.path, &error);
-        let mut file = std::fs::File::open(&self.path).map_err(failed)?;
+        let mut file = File::open(&self.path).map_err(failed)?;
         let mut buffer = vec![0; PIECE_BYTES];
         let mut unpacker = (self.form == Form::Plain).then(Unpacker::default);
         loop {
@@ -100,7 +133,7 @@ impl Found {
 
 fn head_of(path: &Path) -> Result<Vec<u8>, Error> {
     let (mut head, failed) = (Vec::new(), |error| Error::io(path, &error));
-    std::fs::File::open(path).map_err(failed)?.take(Packing::HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
+    File::open(path).map_err(failed)?.take(Packing::HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
     Ok(head)
 }
 

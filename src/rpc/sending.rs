@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::client::{Client, pause_after};
+use super::hashed::{Found, Stamp};
 use super::pb;
 use super::pb::resume_upload_request::{Begin, End, Piece, Request as Part};
 use super::pb::resume_upload_response::Response as Answer;
@@ -34,8 +35,8 @@ type Pieces = mpsc::Receiver<Result<Bytes, Error>>;
 
 /// What is sent.
 pub(super) enum Source {
-    /// A file as it is.
-    File(PathBuf),
+    /// A file as it is. With a stamp it has to be, at its end, as it was then: nobody knows its digest.
+    File(PathBuf, Option<Stamp>),
     /// A folder, as a tar. Whoever reads it holds it.
     Folder(Arc<Mutex<Archive>>),
     /// What can be read only once; none when it is being read.
@@ -48,18 +49,18 @@ impl Source {
         let (sender, pieces) = mpsc::channel(QUEUE_MAX);
         match self {
             Self::Reader(reader) => drop(tokio::spawn(read(reader.take_if(|_| from == 0)?, sender))),
-            Self::File(path) => drop(tokio::task::spawn_blocking({
-                let path = path.clone();
+            Self::File(path, stamp) => drop(tokio::task::spawn_blocking({
+                let (path, stamp) = (path.clone(), *stamp);
                 move || {
                     produce(&sender, |take| {
                         let failed = |error| Error::io(&path, &error);
                         let mut file = File::open(&path).map_err(failed)?;
                         file.seek(SeekFrom::Start(from)).map_err(failed)?;
-                        let mut buffer = vec![0; PIECE_BYTES];
                         loop {
-                            match file.read(&mut buffer).map_err(failed)? {
-                                0 => return Ok(()),
-                                len => take(&buffer[..len])?,
+                            let mut piece = Vec::with_capacity(PIECE_BYTES);
+                            match (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut piece).map_err(failed)? {
+                                0 => return stamp.map_or(Ok(()), |stamp| stamp.still_fits(&file)),
+                                _ => take(piece.into())?,
                             }
                         }
                     });
@@ -67,7 +68,12 @@ impl Source {
             })),
             Self::Folder(archive) => drop(tokio::task::spawn_blocking({
                 let archive = archive.clone();
-                move || produce(&sender, |take| write_from(&mut archive.lock().unwrap_or_else(PoisonError::into_inner), from, take))
+                move || {
+                    produce(&sender, |take| {
+                        let mut archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
+                        write_from(&mut archive, from, &mut |bytes| take(Bytes::copy_from_slice(bytes)))
+                    });
+                }
             })),
         }
         Some(pieces)
@@ -99,11 +105,9 @@ fn write_from(archive: &mut Archive, mut skip: u64, take: Sink<'_>) -> Result<()
 /// Runs what gives its bytes to a sink, until nobody takes them any more.
 fn produce(
     sender: &mpsc::Sender<Result<Bytes, Error>>,
-    work: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error>,
+    work: impl FnOnce(&mut dyn FnMut(Bytes) -> Result<(), Error>) -> Result<(), Error>,
 ) {
-    let mut take = |bytes: &[u8]| {
-        sender.blocking_send(Ok(Bytes::copy_from_slice(bytes))).map_err(|_| Error::internal("nobody takes the data to upload any more"))
-    };
+    let mut take = |bytes: Bytes| sender.blocking_send(Ok(bytes)).map_err(|_| Error::internal("nobody takes the data to upload any more"));
     let last = work(&mut take).map(|()| Bytes::new());
     let _ = sender.blocking_send(last);
 }
@@ -154,6 +158,10 @@ pub(super) struct Sending<'a> {
     begin: Begin,
     /// An id to begin by where something else has begun by that of `begin`.
     other_id: Option<String>,
+    /// To hash it, where the digest was not known at Begin and turns out to be needed.
+    unread: Option<Found>,
+    /// What that gave, for End.
+    digest: Option<String>,
     source: Source,
     /// Of the source, once the head has said where to begin.
     pieces: Option<Pieces>,
@@ -168,8 +176,25 @@ pub(super) struct Sending<'a> {
 
 impl<'a> Sending<'a> {
     pub(super) fn new(client: &'a Client, begin: Begin, source: Source) -> Self {
-        let (pieces, unsure, other_id) = (None, VecDeque::new(), None);
-        Self { client, begin, other_id, source, pieces, unsure, unsure_bytes: 0, durable: 0, len: None, restarts: 0 }
+        Self {
+            client,
+            begin,
+            other_id: None,
+            unread: None,
+            digest: None,
+            source,
+            pieces: None,
+            unsure: VecDeque::new(),
+            unsure_bytes: 0,
+            durable: 0,
+            len: None,
+            restarts: 0,
+        }
+    }
+
+    /// Begun without a digest: what the head has of it without having it from here has to be of the same file, which is hashed then.
+    pub(super) fn hashing_if_need_be(self, file: Found) -> Self {
+        Self { unread: Some(file), ..self }
     }
 
     /// By another id where something else has begun by the first.
@@ -183,7 +208,11 @@ impl<'a> Sending<'a> {
         loop {
             let before = self.durable;
             let error = match self.once(&mut progress).await {
-                Ok(dataset) => return Ok(dataset),
+                Ok(Some(dataset)) => return self.is_ours(dataset),
+                Ok(None) => {
+                    self.hash().await?;
+                    continue;
+                }
                 Err(error) => error,
             };
             tries = if self.durable > before { 1 } else { tries + 1 };
@@ -196,6 +225,10 @@ impl<'a> Sending<'a> {
                     self.begin.upload_id = id;
                     continue;
                 }
+                // What is refused for its digest is given up: the part that came from elsewhere was of other data.
+                ErrorKind::Invalid if self.digest.is_some() && self.len.is_some() => {
+                    return Err(Error::conflict(error.message));
+                }
                 _ => return Err(error),
             }
             if error.kind == ErrorKind::TimedOut && self.pieces.is_some() && self.unsure.is_empty() && self.len.is_none() {
@@ -207,8 +240,24 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// One stream, to its end.
-    async fn once(&mut self, progress: &mut impl FnMut(u64)) -> Result<pb::Dataset, Error> {
+    /// No stream is open meanwhile: a large file takes longer than the head waits.
+    async fn hash(&mut self) -> Result<(), Error> {
+        if let Some(file) = self.unread.take() {
+            self.digest = Some(file.hash("").await?.digest.to_string());
+        }
+        Ok(())
+    }
+
+    /// `Conflict` for what another client has stored by this id, if it had other data.
+    fn is_ours(&self, stored: pb::Dataset) -> Result<pb::Dataset, Error> {
+        match self.digest.as_ref().filter(|digest| **digest != stored.digest) {
+            Some(_) => Err(Error::conflict("the file has changed since an upload of it was stored")),
+            None => Ok(stored),
+        }
+    }
+
+    /// One stream, to its end. None if the digest is needed first.
+    async fn once(&mut self, progress: &mut impl FnMut(u64)) -> Result<Option<pb::Dataset>, Error> {
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let begin = pb::ResumeUploadRequest { request: Some(Part::Begin(self.begin.clone())) };
         requests.try_send(begin).map_err(|_| Error::internal("a queue is full before anything is in it"))?;
@@ -222,7 +271,10 @@ impl<'a> Sending<'a> {
             tokio::select! {
                 biased;
                 answer = answers.message() => match answer.map_err(|status| self.client.error(&status))?.and_then(|answer| answer.response) {
-                    Some(Answer::Dataset(dataset)) => return Ok(dataset),
+                    // Stored before anything was sent from here.
+                    Some(Answer::Dataset(_)) if self.pieces.is_none() && self.unread.is_some() => return Ok(None),
+                    Some(Answer::Dataset(dataset)) => return Ok(Some(dataset)),
+                    Some(Answer::Durable(durable)) if durable > self.so_far() && self.unread.is_some() => return Ok(None),
                     Some(Answer::Durable(durable)) => {
                         sent = if is_open { still_sent(sent, self.forget(durable)?)? } else { self.open(durable)? };
                         is_open = true;
@@ -239,7 +291,7 @@ impl<'a> Sending<'a> {
                         }
                         None => {
                             is_ended = true;
-                            Part::End(End { len: self.len.unwrap_or_default() })
+                            Part::End(End { len: self.len.unwrap_or_default(), digest: self.digest.clone().unwrap_or_default() })
                         }
                     };
                     permit.send(pb::ResumeUploadRequest { request: Some(request) });

@@ -24,7 +24,7 @@ pub struct Proxy {
 
 struct Line {
     head: String,
-    limit: u64,
+    limit: AtomicU64,
     after: After,
     /// Bytes on the way up so far.
     passed: AtomicU64,
@@ -41,7 +41,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let line = Arc::new(Line {
             head: url.strip_prefix("http://").unwrap().to_owned(),
-            limit,
+            limit: AtomicU64::new(limit),
             after,
             passed: AtomicU64::new(0),
             is_cut: AtomicBool::new(false),
@@ -79,6 +79,7 @@ impl Proxy {
 
     /// All is well again.
     pub fn is_mended(&self) {
+        self.line.limit.store(u64::MAX, Ordering::SeqCst);
         self.line.is_cut.store(false, Ordering::SeqCst);
         self.line.is_stalled.store(false, Ordering::SeqCst);
     }
@@ -113,11 +114,12 @@ impl Line {
 
     /// Counts bytes on the way up; whether the connection is to be cut with them.
     fn breaks_after(&self, len: u64) -> bool {
+        let limit = self.limit.load(Ordering::SeqCst);
         let before = self.passed.fetch_add(len, Ordering::Relaxed);
-        let is_over = before.saturating_add(len) >= self.limit;
+        let is_over = before.saturating_add(len) >= limit;
         if is_over && self.after == After::Stall {
             self.is_stalled.store(true, Ordering::SeqCst);
         }
-        is_over && self.after == After::Cut && before < self.limit
+        is_over && self.after == After::Cut && before < limit
     }
 }

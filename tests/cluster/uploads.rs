@@ -64,17 +64,77 @@ fn standard_input_goes_on_too_when_the_head_dies_in_the_middle() {
 #[test]
 fn a_file_is_gone_on_with_by_the_next_client() {
     let cluster = Cluster::start(&[]);
-    let input = cluster.write("large.bin", noise(24 * MIB));
-    let proxy = Proxy::to(&cluster.url, 12 * MIB, After::Stall);
-    let mut client = cluster.client(&["--head", &proxy.url, "data", "add", &input]).spawn().unwrap();
-    until("half of it is there", || partial(&cluster) >= 11 * MIB);
-    client.kill().unwrap();
-    client.wait().unwrap();
-    proxy.is_cut();
+    let input = half_an_upload(&cluster);
     let second = Proxy::open_to(&cluster.url);
     cluster.ok(&["--head", &second.url, "data", "add", &input]);
     assert!(second.passed() < 15 * MIB, "{} bytes were sent again", second.passed());
     assert_eq!(partial(&cluster), 0);
+}
+
+/// A file of which half is at the head, and nobody there to send the rest; the file's path.
+fn half_an_upload(cluster: &Cluster) -> String {
+    let input = cluster.write("large.bin", noise(24 * MIB));
+    let proxy = Proxy::to(&cluster.url, 12 * MIB, After::Stall);
+    let mut client = cluster.client(&["--head", &proxy.url, "data", "add", &input]).spawn().unwrap();
+    until("half of it is there", || partial(cluster) >= 11 * MIB);
+    client.kill().unwrap();
+    client.wait().unwrap();
+    proxy.is_cut();
+    input
+}
+
+#[test]
+fn a_file_that_has_changed_since_another_client_sent_half_of_it_is_sent_from_the_start() {
+    let cluster = Cluster::start(&[]);
+    let input = half_an_upload(&cluster);
+    let mut other = noise(24 * MIB);
+    other[5] ^= 1;
+    cluster.write("large.bin", other);
+    let digest = cluster.ok(&["data", "add", &input]);
+    let sum = cluster.command("sha256sum").arg(&input).output().unwrap().stdout;
+    assert!(sum.starts_with(digest.as_bytes()), "{digest}");
+    assert_eq!(cluster.json(&["data", "list"])["datasets"].as_array().unwrap().len(), 1);
+    assert_eq!(partial(&cluster), 0);
+}
+
+#[test]
+fn a_file_that_is_written_to_while_it_is_sent_is_refused() {
+    let cluster = Cluster::start(&[]);
+    let input = cluster.write("large.bin", noise(48 * MIB));
+    let proxy = Proxy::to(&cluster.url, 4 * MIB, After::Stall);
+    let client = cluster.client(&["--head", &proxy.url, "data", "add", &input]).stderr(Stdio::piped()).spawn().unwrap();
+    until("some of it is there", || partial(&cluster) >= 3 * MIB);
+    // Of the same length: only its time tells.
+    let file = std::fs::File::options().write(true).open(&input).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"other", 40 * MIB).unwrap();
+    proxy.is_mended();
+    let said = client.wait_with_output().unwrap();
+    let error = String::from_utf8(said.stderr).unwrap();
+    assert!(!said.status.success() && error.contains("large.bin: has changed while it was sent"), "{error}");
+    assert_eq!(cluster.json(&["data", "list"])["datasets"], serde_json::json!([]));
+    // What came of it is of no file any more: it is found out, and given up.
+    let digest = cluster.ok(&["data", "add", &input]);
+    let sum = cluster.command("sha256sum").arg(&input).output().unwrap().stdout;
+    assert!(sum.starts_with(digest.as_bytes()), "{digest}");
+    assert_eq!(partial(&cluster), 0);
+}
+
+#[tokio::test]
+async fn the_digest_may_be_said_at_the_end_and_has_to_fit() {
+    let cluster = Cluster::start(&[]);
+    let (abc, other) = ("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "00".repeat(32));
+    let end = |digest: &str| Part::End(End { len: 3, digest: digest.into() });
+    for (digest, says) in [(other.as_str(), "was announced, and what came has the digest ba7816bf"), ("x", "end.digest")] {
+        let (_, error) = talk(&cluster.url, vec![begin(1, ""), piece(0, b"abc"), end(digest)]).await;
+        assert!(error.as_ref().is_some_and(|error| error.kind == ErrorKind::Invalid && error.message.contains(says)), "{error:?}");
+        let (heard, _) = talk(&cluster.url, vec![begin(1, "")]).await;
+        // What can't be of the file is given up; a slip of the pen is not that.
+        assert_eq!(heard, [Answer::Durable(if digest == "x" { 3 } else { 0 })]);
+    }
+    let (_, error) = talk(&cluster.url, vec![begin(2, abc), piece(0, b"abc"), end(&other)]).await;
+    assert!(error.is_some_and(|error| error.message.contains("and Begin has announced ba7816bf")));
+    let (heard, _) = talk(&cluster.url, vec![begin(1, ""), end(abc)]).await;
+    assert!(matches!(&heard[..], [Answer::Durable(3), Answer::Dataset(data)] if data.digest == abc), "{heard:?}");
 }
 
 #[test]
@@ -129,14 +189,15 @@ async fn a_damaged_piece_is_refused_with_its_offset_and_what_came_before_stays()
     assert_eq!((heard, error.kind), (vec![Answer::Durable(0)], ErrorKind::Unavailable));
     assert_eq!(error.message, "the piece of 3 bytes at byte 2 was damaged on its way: begin again");
     // A hole, or what came already, is refused likewise; the end has to fit.
-    for (part, says) in
-        [(piece(5, b"x"), "for byte 5 came where byte 2 is due"), (Part::End(End { len: 3 }), "ends at byte 3, and 2 have come")]
-    {
+    for (part, says) in [
+        (piece(5, b"x"), "for byte 5 came where byte 2 is due"),
+        (Part::End(End { len: 3, digest: String::new() }), "ends at byte 3, and 2 have come"),
+    ] {
         let (heard, error) = talk(&cluster.url, vec![begin(1, ""), part]).await;
         assert_eq!(heard, [Answer::Durable(2)]);
         assert!(error.as_ref().is_some_and(|error| error.message.contains(says)), "{error:?}");
     }
-    let (heard, error) = talk(&cluster.url, vec![begin(1, ""), piece(2, b"cde\n"), Part::End(End { len: 6 })]).await;
+    let (heard, error) = talk(&cluster.url, vec![begin(1, ""), piece(2, b"cde\n"), Part::End(End { len: 6, digest: String::new() })]).await;
     assert_eq!(error, None);
     assert!(matches!(&heard[..], [Answer::Durable(2), Answer::Dataset(data)] if data.len == 6), "{heard:?}");
 }
@@ -149,14 +210,14 @@ async fn an_upload_is_bound_to_what_was_said_of_it() {
     assert_eq!(error, None);
     let (_, error) = talk(&cluster.url, vec![begin(1, &other)]).await;
     assert_eq!(error.unwrap().kind, ErrorKind::Conflict);
-    let (_, error) = talk(&cluster.url, vec![begin(1, abc), piece(1, b"x"), Part::End(End { len: 2 })]).await;
+    let (_, error) = talk(&cluster.url, vec![begin(1, abc), piece(1, b"x"), Part::End(End { len: 2, digest: String::new() })]).await;
     assert_eq!(error.unwrap().kind, ErrorKind::Invalid, "another content");
-    let (heard, _) = talk(&cluster.url, vec![begin(1, abc), piece(0, b"abc"), Part::End(End { len: 3 })]).await;
+    let (heard, _) = talk(&cluster.url, vec![begin(1, abc), piece(0, b"abc"), Part::End(End { len: 3, digest: String::new() })]).await;
     assert!(matches!(&heard[..], [Answer::Durable(0), Answer::Dataset(_)]), "{heard:?}");
     // What is there by now is answered at once.
     let (heard, _) = talk(&cluster.url, vec![begin(2, abc)]).await;
     assert!(matches!(&heard[..], [Answer::Dataset(_)]), "{heard:?}");
-    for part in [piece(0, b"a"), Part::End(End { len: 0 }), Part::Begin(Begin::default())] {
+    for part in [piece(0, b"a"), Part::End(End { len: 0, digest: String::new() }), Part::Begin(Begin::default())] {
         let (_, error) = talk(&cluster.url, vec![part]).await;
         assert_eq!(error.unwrap().kind, ErrorKind::Invalid);
     }

@@ -107,7 +107,7 @@ fn an_upload_whose_last_answer_is_lost_gets_it_from_the_next_head() {
 #[tokio::test]
 async fn what_was_stored_is_answered_to_the_same_begin_until_it_is_deleted() {
     let cluster = Cluster::start(&[]);
-    let all = || vec![begin(1, ""), piece(0, b"abc"), Part::End(End { len: 3 })];
+    let all = || vec![begin(1, ""), piece(0, b"abc"), Part::End(End { len: 3, digest: String::new() })];
     let (heard, _) = talk(&cluster.url, all()).await;
     let Some(Answer::Dataset(stored)) = heard.last().cloned() else { panic!("{heard:?}") };
     let (heard, _) = talk(&cluster.url, vec![begin(1, "")]).await;
@@ -152,11 +152,11 @@ async fn no_more_and_no_fewer_bytes_are_taken_than_were_announced() {
     let error = error.unwrap();
     let says = "the piece of 3 bytes at byte 3 goes beyond the 5 bytes that Begin has announced (begin.len): announce all";
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Invalid, says));
-    let (heard, error) = talk(&cluster.url, vec![announced(), Part::End(End { len: 3 })]).await;
+    let (heard, error) = talk(&cluster.url, vec![announced(), Part::End(End { len: 3, digest: String::new() })]).await;
     let error = error.unwrap();
     let says = "the upload ends at byte 3, and Begin has announced 5 bytes (begin.len): send the rest, or announce 3";
     assert_eq!((heard, error.kind, error.message.as_str()), (vec![Answer::Durable(3)], ErrorKind::Invalid, says));
-    let (heard, _) = talk(&cluster.url, vec![announced(), piece(3, b"de"), Part::End(End { len: 5 })]).await;
+    let (heard, _) = talk(&cluster.url, vec![announced(), piece(3, b"de"), Part::End(End { len: 5, digest: String::new() })]).await;
     assert!(matches!(&heard[..], [Answer::Durable(3), Answer::Dataset(data)] if data.len == 5), "{heard:?}");
 }
 
@@ -184,7 +184,7 @@ async fn another_digest_than_announced_is_explained_by_what_was_sent() {
     .into_iter()
     .enumerate()
     {
-        let parts = vec![begin(no as u8, announced), piece(0, data), Part::End(End { len: data.len() as u64 })];
+        let parts = vec![begin(no as u8, announced), piece(0, data), Part::End(End { len: data.len() as u64, digest: String::new() })];
         let (_, error) = talk(&cluster.url, parts).await;
         let error = error.unwrap();
         assert!(error.kind == ErrorKind::Invalid && error.message.starts_with(&says), "{error}");
@@ -213,7 +213,8 @@ fn uploads_that_say_nothing_lose_their_places_and_can_be_gone_on_with() {
         let says = "nothing has come for 1 s, so the upload has lost its place (--upload-silence): begin again";
         assert_eq!((heard, error.kind, error.message.as_str()), (vec![Answer::Durable(0)], ErrorKind::TimedOut, says));
     }
-    let (heard, _) = runtime.block_on(talk(&cluster.url, vec![begin(7, ""), piece(2, b"c"), Part::End(End { len: 3 })]));
+    let (heard, _) =
+        runtime.block_on(talk(&cluster.url, vec![begin(7, ""), piece(2, b"c"), Part::End(End { len: 3, digest: String::new() })]));
     assert!(matches!(&heard[..], [Answer::Durable(2), Answer::Dataset(data)] if data.len == 3), "{heard:?}");
 }
 

@@ -154,13 +154,14 @@ impl DatasetService for Datasets {
             let gauge = self.head.disk.gauge();
             let has_come = if upload_id.is_empty() { None } else { self.head.datasets.len_of_upload(id_of(&upload_id, "upload_id")?)? };
             let room = has_come.map_or_else(|| gauge.takes_uploads(), |_| gauge.lets_uploads_go_on());
-            match room.and_then(|()| gauge.has_room_for(len.saturating_sub(has_come.unwrap_or_default()))) {
-                // It may be there, and then needs no room.
-                Err(_) if self.head.all_datasets().await?.iter().any(|(_, record)| record.len == len) => Ok(()),
-                checked => checked,
+            let is_new = !self.head.all_datasets().await?.iter().any(|(_, record)| record.len == len);
+            if is_new {
+                // What may be there needs no room.
+                room.and_then(|()| gauge.has_room_for(len.saturating_sub(has_come.unwrap_or_default())))?;
             }
+            Ok(pb::CheckUploadResponse { is_new })
         };
-        check.await.map(|()| Response::new(pb::CheckUploadResponse {})).map_err(|error: Error| to_status(&error))
+        check.await.map(Response::new).map_err(|error: Error| to_status(&error))
     }
 
     async fn get_dataset(&self, request: Request<pb::GetDatasetRequest>) -> Result<Response<pb::Dataset>, Status> {

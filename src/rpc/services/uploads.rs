@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -23,7 +24,7 @@ use crate::domain::{Digest, Error, ErrorKind};
 use crate::failpoint;
 use crate::limits::{PIECE_MAX_BYTES, UPLOAD_DURABLE_EVERY_BYTES};
 use crate::rpc::pb;
-use crate::rpc::pb::resume_upload_request::{Begin, Piece, Request as Part};
+use crate::rpc::pb::resume_upload_request::{Begin, End, Piece, Request as Part};
 use crate::rpc::pb::resume_upload_response::Response as Answer;
 use crate::rpc::status::to_status;
 
@@ -131,8 +132,14 @@ impl Uploads {
         let mut work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let upload = begin(&intake, key, len)?;
-            let came = Receiver { upload, intake: &intake, announced: len, patience, unsure: 0, answers: &out }.all(queue)?;
-            came.map(|mut upload| intake.store(&mut upload, &label).map(|(stored, name)| (stored, name, upload))).transpose()
+            let digest = label.digest;
+            let mut receiver = Receiver { upload, intake: &intake, announced: len, digest, patience, unsure: 0, answers: &out };
+            if !receiver.all(queue)? {
+                return Ok(None);
+            }
+            let Receiver { mut upload, digest, .. } = receiver;
+            let (stored, name) = intake.store(&mut upload, &Label { digest, ..label })?;
+            Ok(Some((stored, name, upload)))
         });
         let forward = async move {
             while let Ok(Some(request)) = requests.message().await {
@@ -216,6 +223,8 @@ struct Receiver<'a> {
     intake: &'a Intake,
     /// How many bytes will come, if Begin has said it.
     announced: Option<u64>,
+    /// Of what is to be stored, once Begin or End has said it.
+    digest: Option<Digest>,
     /// While it is the client's turn.
     patience: Patience,
     /// Bytes that are not durable yet.
@@ -223,18 +232,36 @@ struct Receiver<'a> {
     answers: &'a Answers,
 }
 
+/// To the threads beside the one that writes: each takes half as long as what comes in, or longer.
+struct Ways {
+    /// Up to here it is to be synced.
+    marks: SyncSender<u64>,
+    /// What was written, to be hashed, in order.
+    pieces: SyncSender<Bytes>,
+}
+
 impl Receiver<'_> {
-    /// All of it; none if the stream ended before. What came is durable then, too.
-    fn all(mut self, mut parts: mpsc::Receiver<pb::ResumeUploadRequest>) -> Result<Option<Upload>, Error> {
+    /// Whether all of it has come; no if the stream ended before. What came is durable then, too.
+    fn all(&mut self, mut parts: mpsc::Receiver<pb::ResumeUploadRequest>) -> Result<bool, Error> {
         let file = self.upload.to_sync()?;
         let (marks, due) = std::sync::mpsc::sync_channel(MARKS_MAX);
-        let answers = self.answers;
-        let (received, synced) = std::thread::scope(|scope| {
+        let (pieces, to_hash) = std::sync::mpsc::sync_channel::<Bytes>(QUEUE_MESSAGES);
+        let (answers, mut hasher) = (self.answers, self.upload.hasher().clone());
+        let (received, synced, hashed) = std::thread::scope(|scope| {
             let syncing = scope.spawn(move || make_durable(&file, &due, answers));
-            let received = self.parts(&mut parts, marks);
+            let hashing = scope.spawn(move || {
+                to_hash.iter().for_each(|piece| hasher.update(&piece));
+                hasher
+            });
+            // Both threads end with these ways to them.
+            let received = self.parts(&mut parts, Ways { marks, pieces });
             let synced = syncing.join().unwrap_or_else(|_| Err(Error::internal("syncing broke off: this is a mistake in Millpond")));
-            (received, self.intake.disk.noting(synced))
+            (received, self.intake.disk.noting(synced), hashing.join())
         });
+        match hashed {
+            Ok(hasher) => *self.upload.hasher() = hasher,
+            Err(_) => return Err(Error::internal("hashing broke off: this is a mistake in Millpond")),
+        }
         if let Err(error) = synced {
             self.upload.sync_failed(error.clone());
             return Err(error);
@@ -242,21 +269,25 @@ impl Receiver<'_> {
         if matches!(&received, Err(Error { kind: ErrorKind::Exhausted, .. })) {
             // The room is needed more by others.
             self.upload.give_up();
-            return received.map(|_| None);
+            return received;
         }
-        match received? {
-            true => Ok(Some(self.upload)),
-            false => self.upload.sync().map(|()| None),
+        if !received? {
+            return self.upload.sync().map(|()| false);
         }
+        Ok(true)
     }
 
     /// Whether the end has come.
-    fn parts(&mut self, parts: &mut mpsc::Receiver<pb::ResumeUploadRequest>, marks: SyncSender<u64>) -> Result<bool, Error> {
+    fn parts(&mut self, parts: &mut mpsc::Receiver<pb::ResumeUploadRequest>, ways: Ways) -> Result<bool, Error> {
         says_durable(self.answers, self.upload.len());
         while let Some(part) = self.next(parts)? {
             match part.request {
-                Some(Part::Piece(piece)) => self.piece(&piece, &marks)?,
-                Some(Part::End(end)) if end.len == self.upload.len() => return self.has_all().map(|()| true),
+                Some(Part::Piece(piece)) => self.piece(piece, &ways)?,
+                Some(Part::End(end)) if end.len == self.upload.len() => {
+                    self.has_all()?;
+                    self.digest = self.digest_of(&end)?;
+                    return Ok(true);
+                }
                 Some(Part::End(end)) => {
                     return Err(Error::unavailable(format!(
                         "the upload ends at byte {}, and {} have come: begin again",
@@ -296,7 +327,19 @@ impl Receiver<'_> {
         }
     }
 
-    fn piece(&mut self, piece: &Piece, marks: &SyncSender<u64>) -> Result<(), Error> {
+    /// What Begin or this says; the digest itself is checked with what is stored.
+    fn digest_of(&self, end: &End) -> Result<Option<Digest>, Error> {
+        if end.digest.is_empty() {
+            return Ok(self.digest);
+        }
+        let said = end.digest.parse().map_err(|error: Error| error.context("end.digest"))?;
+        match self.digest.filter(|before| *before != said) {
+            Some(before) => Err(Error::invalid(format!("end.digest: {said}, and Begin has announced {before}: announce one of them"))),
+            None => Ok(Some(said)),
+        }
+    }
+
+    fn piece(&mut self, piece: Piece, ways: &Ways) -> Result<(), Error> {
         let (offset, len) = (piece.offset, piece.data.len());
         if len > PIECE_MAX_BYTES {
             return Err(Error::invalid(format!("the piece at byte {offset} has {len} bytes: at most {PIECE_MAX_BYTES} are allowed")));
@@ -312,11 +355,12 @@ impl Receiver<'_> {
         if crc32fast::hash(&piece.data) != piece.crc32 {
             return Err(Error::unavailable(format!("the piece of {len} bytes at byte {offset} was damaged on its way: begin again")));
         }
-        self.intake.write(&mut self.upload, &piece.data)?;
+        self.intake.write_unhashed(&mut self.upload, &piece.data)?;
+        ways.pieces.send(piece.data).map_err(|_| Error::internal("hashing broke off: this is a mistake in Millpond"))?;
         self.unsure += len as u64;
         if self.unsure >= UPLOAD_DURABLE_EVERY_BYTES {
             self.unsure = 0;
-            marks.send(self.upload.len()).map_err(|_| Error::internal("a failed sync, which says why, has ended an upload"))?;
+            ways.marks.send(self.upload.len()).map_err(|_| Error::internal("a failed sync, which says why, has ended an upload"))?;
         }
         Ok(())
     }
