@@ -29,6 +29,7 @@ use super::job::{JobSnapshot, VerbAnswer};
 use super::journal::JournalRef;
 use super::proxy::ProxyMsg;
 use super::supervisor::{DatasetUsers, JobStatus, Submission, SupervisorMsg, WorkerStatus, deletable};
+use super::turns::Turns;
 use super::watch::{self, JobEvent, WatchMsg};
 
 /// A job that is deleted.
@@ -62,6 +63,8 @@ pub struct Head {
     pub(super) backups: Arc<Semaphore>,
     /// Held while a backup is made: no file of what it copies is removed meanwhile.
     pub(super) kept_files: Arc<RwLock<()>>,
+    /// A deletion that is repeated waits for its first call.
+    pub(super) turns: Turns,
 }
 
 impl Head {
@@ -114,6 +117,11 @@ impl Head {
 
     /// Removes a job that has ended, with its bundle; returns what it was, once that is durable.
     pub async fn delete(&self, job: JobId, request: DeletionRequest) -> Result<Gone, Error> {
+        let (head, id) = (self.clone(), request.id.clone());
+        self.turns.take(&id, async move { head.delete_once(job, request).await }).await
+    }
+
+    async fn delete_once(&self, job: JobId, request: DeletionRequest) -> Result<Gone, Error> {
         if let Some(deletion) = self.deletion_by(&request.id).await? {
             return deletion.of_job(job).cloned().map(Gone::Before);
         }
@@ -135,13 +143,22 @@ impl Head {
 
     /// Kills a job, and removes it once it has ended; returns what the kill came to, once both are durable.
     pub async fn kill_and_delete(&self, job: JobId, kill: Wish) -> VerbAnswer {
-        let killed = self.verb(job, kill).await?;
-        ask(&self.supervisor, |reply| SupervisorMsg::Doom(job, reply)).await??;
-        Ok(killed)
+        let head = self.clone();
+        let both = async move {
+            let killed = head.verb(job, kill).await?;
+            ask(&head.supervisor, |reply| SupervisorMsg::Doom(job, reply)).await??;
+            Ok(killed)
+        };
+        self.turns.take("", both).await
     }
 
     /// Removes a data set that no job needs any more, or, `unused`, has used; returns what it was, once that is durable.
     pub async fn delete_dataset(&self, digest: Digest, unused: bool, request: DeletionRequest) -> Result<DatasetEntry, Error> {
+        let (head, id) = (self.clone(), request.id.clone());
+        self.turns.take(&id, async move { head.delete_dataset_once(digest, unused, request).await }).await
+    }
+
+    async fn delete_dataset_once(&self, digest: Digest, unused: bool, request: DeletionRequest) -> Result<DatasetEntry, Error> {
         if let Some(deletion) = self.deletion_by(&request.id).await? {
             return deletion.dataset(digest).map(|(name, len, at)| (digest, DatasetRecord { name: name.to_owned(), len, at }));
         }

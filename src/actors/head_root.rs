@@ -22,6 +22,7 @@ use super::ingest::{CHUNKS_DIR, DATASETS_DIR, Ingest, IngestArgs};
 use super::job_store::JobStore;
 use super::journal::{self, Journal, JournalArgs, JournalRef, Replayed};
 use super::supervisor::{JobSupervisor, SupervisorArgs};
+use super::turns::Turns;
 use super::watch::{Watch, WatchArgs};
 
 /// What a head is started with.
@@ -165,6 +166,7 @@ impl Actor for HeadRoot {
             upload_silence: options.upload_silence,
             backups: Arc::new(Semaphore::new(1)),
             kept_files,
+            turns: Turns::default(),
         };
         Ok(RootState { head, failed })
     }

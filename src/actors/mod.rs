@@ -35,6 +35,7 @@ pub mod runner;
 pub mod salvage;
 mod small_file;
 pub mod supervisor;
+mod turns;
 pub mod watch;
 pub mod worker;
 pub mod worker_root;

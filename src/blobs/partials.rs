@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::folder;
 use crate::domain::{Digest, Error};
-use crate::limits::{PARTIAL_UPLOAD_KEPT, PARTIAL_UPLOADS_MAX};
+use crate::limits::{PARTIAL_UPLOAD_IDLE_AFTER, PARTIAL_UPLOAD_KEPT, PARTIAL_UPLOADS_MAX};
 
 /// An upload that can be gone on with; its text is its file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,9 +98,9 @@ impl Partials {
                 ));
             }
             Some(there) => *there,
-            None if there.len() >= PARTIAL_UPLOADS_MAX => {
+            None if there.len() >= PARTIAL_UPLOADS_MAX && !self.makes_room(&open)? => {
                 return Err(Error::exhausted(format!(
-                    "{} uploads have begun and not ended, no more are taken (PARTIAL_UPLOADS_MAX): those to which nothing comes go after a day",
+                    "{} uploads have begun and not ended, no more are taken (PARTIAL_UPLOADS_MAX): try again in a minute, one that is silent for so long makes room",
                     there.len()
                 )));
             }
@@ -144,6 +144,14 @@ impl Partials {
         let known = self.keys()?.into_iter().filter(|key| !open.contains(key) && key.digest.is_some_and(&is_known));
         known.for_each(|key| self.give_up(&key, "its content is stored"));
         Ok(())
+    }
+
+    /// Gives up the one that was silent for longest, and for a time; whether there was one.
+    fn makes_room(&self, open: &BTreeSet<UploadKey>) -> Result<bool, Error> {
+        let longest = self.idle(open)?.into_iter().max_by_key(|idle| idle.silent_for);
+        let longest = longest.filter(|idle| idle.silent_for >= PARTIAL_UPLOAD_IDLE_AFTER);
+        longest.iter().for_each(|idle| self.give_up(&idle.key, "so many have begun that the next one needs its place"));
+        Ok(longest.is_some())
     }
 
     fn give_up(&self, key: &UploadKey, why: &str) {
@@ -267,6 +275,22 @@ mod tests {
         assert_eq!(there(&partials), [2]);
         partials.give_up_known(|digest| digest == Digest([9; 32])).unwrap();
         assert_eq!(there(&partials), [0; 0]);
+    }
+
+    #[test]
+    fn of_too_many_the_one_that_was_silent_for_longest_makes_room_and_none_that_has_just_come() {
+        let (_folder, partials) = opened();
+        (0..PARTIAL_UPLOADS_MAX as u128)
+            .for_each(|id| partial(&partials, id, if id == 7 || id == 8 { id as u32 * MINUTE } else { MINUTE / 2 }));
+        let open = partials.open(key(8)).unwrap();
+        let new = partials.open(key(5000)).unwrap();
+        fs::write(&new.path, "text").unwrap();
+        assert!(!there(&partials).contains(&7), "it was silent for seven minutes");
+        let error = partials.open(key(5001)).unwrap_err();
+        assert!(error.kind == ErrorKind::Exhausted && error.message.contains("try again in a minute"), "{error}");
+        drop(open);
+        partials.open(key(5001)).unwrap();
+        assert!(!there(&partials).contains(&8), "nobody goes on with it any more");
     }
 
     #[test]

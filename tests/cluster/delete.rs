@@ -111,6 +111,29 @@ fn a_deletion_that_is_asked_for_again_is_answered_as_it_was() {
 }
 
 #[test]
+fn a_deletion_that_comes_again_before_the_first_is_done_is_answered_too() {
+    let cluster = Cluster::start(&[1]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = runtime.block_on(Client::connect(&cluster.url)).unwrap();
+    for round in 0..10 {
+        let digest = cluster.ok(&["data", "add", &cluster.write("in.txt", format!("{round}\n"))]);
+        let job = cluster.submit_array("0", &[], "true");
+        cluster.ends(&job, 0);
+        let calls = (0..8).map(|_| {
+            let (mut jobs, mut datasets) = (client.jobs(), client.datasets());
+            let of_data = pb::DeleteDatasetRequest { digest: digest.clone(), request_id: format!("data {round}"), unused: true };
+            let of_job = pb::DeleteJobRequest { id: job.clone(), request_id: format!("job {round}"), ..Default::default() };
+            runtime.spawn(async move { (datasets.delete_dataset(of_data).await, jobs.delete_job(of_job).await) })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            let (data, job) = runtime.block_on(call).unwrap();
+            assert_eq!(data.unwrap().into_inner().digest, digest);
+            job.unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_job_that_runs_is_not_deleted_but_by_its_end() {
     let mut cluster = Cluster::start(&[2]);
     let gate = format!("until [ -e {} ]; do sleep 0.05; done", cluster.text_path("gate"));
