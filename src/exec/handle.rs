@@ -210,6 +210,17 @@ mod tests {
     }
 
     #[test]
+    fn a_launcher_that_another_task_has_stopped_before_its_next_start_goes_on() {
+        let mut slot = Slot::new();
+        assert_eq!(slot.run("exit 3").end, End::Exited { code: 3 });
+        for _ in 0..2 {
+            let pid = Pid::from_raw(slot.launcher.pid().cast_signed()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+            assert_eq!(slot.run("exit 4").end, End::Exited { code: 4 });
+        }
+    }
+
+    #[test]
     fn a_kill_does_not_wait_for_the_grace_of_a_stop() {
         let mut slot = Slot::new();
         let start = slot.shell(DEAF);
