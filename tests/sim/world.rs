@@ -371,7 +371,7 @@ impl World {
                 self.look()?;
             }
             if self.story.events > self.events_max {
-                return Err(format!("no end in sight at {} ms; last: {mail:?}", self.now));
+                return Err(format!("no end in sight at {} ms: {}; last: {mail:?}", self.now, self.unfinished().join(", ")));
             }
             self.step(to, mail)?;
             match (self.over(), self.over_since) {
@@ -429,10 +429,16 @@ impl World {
     }
 
     fn over(&self) -> bool {
-        let ended = |ledger: &Ledger| ledger.jobs.values().all(|job| job.ended.is_some());
-        let answered = self.wishes.iter().all(|(_, answered)| *answered);
-        let idle = self.workers.iter().all(|worker| worker.up && worker.conn.is_some() && worker.table.is_empty());
-        self.now > self.quiet_from + 60_000 && self.head.is_some() && ended(&self.disk.ledger) && idle && answered
+        self.now > self.quiet_from + 60_000 && self.head.is_some() && self.unfinished().is_empty()
+    }
+
+    /// What is not as it is at the end.
+    fn unfinished(&self) -> Vec<String> {
+        let jobs = self.disk.ledger.jobs.values().filter(|job| job.ended.is_none()).map(|job| format!("{} has not ended", job.id));
+        let asked = self.wishes.iter().filter(|(_, answered)| !answered).map(|(wish, _)| format!("no answer to {}", wish.request_id));
+        let busy = self.workers.iter().enumerate();
+        let busy = busy.filter(|(_, worker)| !(worker.up && worker.conn.is_some() && worker.table.is_empty()));
+        jobs.chain(asked).chain(busy.map(|(at, _)| format!("worker {at} is not idle"))).collect()
     }
 
     fn check_end(&mut self) -> Result<(), String> {
