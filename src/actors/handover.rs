@@ -67,10 +67,14 @@ impl Handover {
         next
     }
 
-    /// What has ended, in order, and what of the offers nobody has claimed, nor will.
+    /// What has ended, and what of the offers nobody has claimed, nor will. In order, but first those whose slots went on: otherwise a slot that
+    /// was freed before would be given what another has claimed. (A slot that did not go on has nothing behind that.)
     pub fn take(&self) -> (Vec<EndedAttempt>, VecDeque<Order>) {
         let mut shared = self.shared();
-        (std::mem::take(&mut shared.ended), std::mem::take(&mut shared.offered))
+        let (mut ended, offered) = (std::mem::take(&mut shared.ended), std::mem::take(&mut shared.offered));
+        drop(shared);
+        ended.sort_by_key(|attempt| attempt.next.is_none());
+        (ended, offered)
     }
 
     /// From now on slots that end a task claim these, until `until` at most.
@@ -127,6 +131,17 @@ mod tests {
         assert_eq!(left.iter().map(|order| order.lease.no.0).collect::<Vec<_>>(), [3]);
         assert_eq!(no(handover.end(0, lease(1), well())), None);
         assert_eq!(handover.take().0.len(), 1);
+    }
+
+    #[test]
+    fn those_that_went_on_are_told_before_a_slot_that_was_freed_meanwhile() {
+        let handover = offering(&[]);
+        assert_eq!(no(handover.end(0, lease(8), well())), None);
+        handover.offer(orders(&[1, 2]), Instant(u64::MAX));
+        assert_eq!((no(handover.end(1, lease(9), well())), no(handover.end(1, lease(1), well()))), (Some(1), Some(2)));
+        assert_eq!(no(handover.end(1, lease(2), well())), None);
+        let told: Vec<_> = handover.take().0.iter().map(|ended| (ended.slot, ended.lease.no.0)).collect();
+        assert_eq!(told, [(1, 9), (1, 1), (0, 8), (1, 2)]);
     }
 
     #[test]

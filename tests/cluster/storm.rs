@@ -1,5 +1,6 @@
 //! Many verbs, quick tasks, large results and dying heads at once: the counts stay right, nothing runs twice, and no slot is lost.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::cluster::Cluster;
@@ -29,6 +30,7 @@ fn a_storm_of_pauses_over_quick_tasks_is_exact_each_time() {
         std::thread::sleep(Duration::from_millis(200));
         let expected = total - reply["undispatched"].as_u64().unwrap();
         assert_eq!(cluster.lines("log").len() as u64, expected, "round {round}: {reply}");
+        assert_eq!(cluster.lines("log").into_iter().collect::<BTreeSet<_>>().len() as u64, expected, "each once");
         // A pause and a resume at once: the later one holds.
         cluster.ok(&["resume", &job]);
         if round % 3 == 0 {
