@@ -188,9 +188,11 @@ pub const UNPACK_WINDOW_MAX_BYTES: u64 = 8 << 20;
 pub const TRANSFERS_MAX: usize = 64;
 /// Tasks that a worker may have been sent ahead of a free slot.
 pub const AHEAD_MAX: u32 = 1024;
-/// As many tasks may go ahead as a worker ends in such a time: so long one waits there, about.
+/// As many tasks may go ahead as a worker's slots take through in such a time: so long one waits there, about.
 pub const AHEAD_WINDOW: Duration = Duration::from_millis(32);
-/// What was sent ahead goes back when none of it could start for so long.
+/// That tasks are short is taken to be true so long after the last one has ended.
+pub const AHEAD_REMEMBERED: Duration = Duration::from_secs(1);
+/// What was sent ahead goes back when the first of it has waited so long.
 pub const AHEAD_PATIENCE: Duration = Duration::from_millis(100);
 /// Leases in one message to or from a worker.
 pub const LEASES_PER_MESSAGE_MAX: usize = 1024;

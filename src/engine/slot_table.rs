@@ -198,20 +198,20 @@ impl SlotTable {
         // What it can never have is not waited for: the head knows another worker, or is mistaken about this one.
         let needs = self.needs.get(&run.lease.job).cloned().unwrap_or_default();
         let fits = needs.fits(self.equipment.total());
-        let task = Waiting { lease: run.lease, needs, chunk: run.chunk };
+        let task = Waiting { lease: run.lease, needs, chunk: run.chunk, since: now.mono };
         let free = self.free() > 0;
         match self.slots.first_free().filter(|_| free) {
-            Some(slot) if fits && self.ahead.is_empty() => self.occupy(slot, task, fx),
-            _ if fits && run.seq <= self.announced.credit() && self.takes_ahead() => self.ahead.push(task, now.mono),
+            Some(slot) if fits && self.ahead.is_empty() => self.occupy(slot, task, now, fx),
+            _ if fits && run.seq <= self.announced.credit() && self.takes_ahead() => self.ahead.push(task),
             _ => fx.push(SlotEffect::Say(FromWorker::Declined(run.lease))),
         }
     }
 
     /// A task gets a free slot.
-    fn occupy(&mut self, slot: usize, task: Waiting, fx: &mut Vec<SlotEffect>) {
-        let Waiting { lease, needs, chunk } = task;
-        let trial = self.rest != Rest::None;
-        self.slots.put(slot, Slot { lease, needs, chunk, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
+    fn occupy(&mut self, slot: usize, task: Waiting, now: Now, fx: &mut Vec<SlotEffect>) {
+        let Waiting { lease, needs, chunk, .. } = task;
+        let (trial, since) = (self.rest != Rest::None, now.mono);
+        self.slots.put(slot, Slot { lease, needs, chunk, since, phase: Phase::Preparing, confirmed: true, trial, frozen: false });
         fx.push(SlotEffect::Prepare { slot, lease, chunk });
     }
 
@@ -223,8 +223,8 @@ impl SlotTable {
     /// What was sent ahead gets the slots that are free.
     fn fill(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
         while !self.ahead.is_empty() && self.free() > 0 {
-            let (Some(slot), Some(task)) = (self.slots.first_free(), self.ahead.pop(now.mono)) else { return };
-            self.occupy(slot, task, fx);
+            let (Some(slot), Some(task)) = (self.slots.first_free(), self.ahead.pop()) else { return };
+            self.occupy(slot, task, now, fx);
         }
     }
 
@@ -369,16 +369,16 @@ impl SlotTable {
         let is_it = |slot: &mut Slot| slot.lease.same_attempt(&lease) && slot.phase.has_started();
         let Some(slot) = self.slots.take_if(at, is_it) else { return };
         let unwanted = slot.phase == Phase::Running { unwanted: true };
-        match next.and_then(|next| self.ahead.claim(&next, now.mono)) {
+        match next.and_then(|next| self.ahead.claim(&next)) {
             // What it holds is passed on.
-            Some(Waiting { lease, needs, chunk }) => {
-                let phase = Phase::Running { unwanted: false };
-                self.slots.put(at, Slot { lease, needs, chunk, phase, confirmed: true, trial: false, frozen: false });
+            Some(Waiting { lease, needs, chunk, .. }) => {
+                let (phase, since) = (Phase::Running { unwanted: false }, now.mono);
+                self.slots.put(at, Slot { lease, needs, chunk, since, phase, confirmed: true, trial: false, frozen: false });
                 fx.push(SlotEffect::Say(FromWorker::Started(vec![lease])));
             }
             None => self.equipment.give_back(at),
         }
-        self.ahead.ended(self.slots.count(), now.mono);
+        self.ahead.ended(self.slots.count(), now.mono.since(slot.since), now.mono);
         if unwanted {
             fx.push(SlotEffect::Forget(slot.lease));
         } else {
@@ -423,14 +423,12 @@ impl SlotTable {
 
     /// A worker that was without a head for too long stops what it runs: the head, should it come back, has long given it to others.
     fn tick(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
-        if self.rest.is_over(now.mono) {
-            self.announce(now, fx);
-        }
+        self.rest.time_passes(now.mono);
         if self.ahead.patience_ends().is_some_and(|at| at <= now.mono) {
             self.ahead.slow_down();
             self.give_back_ahead(fx);
-            self.announce(now, fx);
         }
+        self.announce(now, fx);
         if self.session.is_some() || now.mono.since(self.alone_since) < self.allowance.alone {
             return;
         }
@@ -452,8 +450,8 @@ impl SlotTable {
     }
 
     /// The same, and how many may be sent ahead.
-    pub fn room(&self) -> Room {
-        Room { free: self.free(), ahead: if self.takes_ahead() { self.ahead.room() } else { 0 } }
+    pub fn room(&self, now: Now) -> Room {
+        Room { free: self.free(), ahead: if self.takes_ahead() { self.ahead.room(now.mono) } else { 0 } }
     }
 
     /// Tasks that wait for a slot.
@@ -482,7 +480,7 @@ impl SlotTable {
             Rest::None => Standing::Serving,
             Rest::Resting { .. } | Rest::Trying { .. } => Standing::Resting,
         };
-        let said = self.announced.say(self.room(), standing, self.fault == Some(Fault::RoomAsDelta));
+        let said = self.announced.say(self.room(now), standing, self.fault == Some(Fault::RoomAsDelta));
         fx.extend(said.into_iter().map(SlotEffect::Say));
     }
 

@@ -37,14 +37,12 @@ impl Rest {
         Some(pause)
     }
 
-    /// Time has passed; whether the rest is over.
-    pub fn is_over(&mut self, now: Instant) -> bool {
-        match *self {
-            Self::Resting { until, pause } if until <= now => {
-                *self = Self::Trying { pause };
-                true
-            }
-            Self::None | Self::Resting { .. } | Self::Trying { .. } => false,
+    /// Time has passed: after its rest it tries.
+    pub fn time_passes(&mut self, now: Instant) {
+        if let Self::Resting { until, pause } = *self
+            && until <= now
+        {
+            *self = Self::Trying { pause };
         }
     }
 
@@ -70,9 +68,10 @@ mod tests {
             let pause = (limits::REST_FIRST * 2u32.pow(tries.min(10))).min(limits::REST_MAX);
             assert_eq!(rest.failed(now), Some(pause));
             assert_eq!((rest.failed(now), rest.lets(3, false)), (None, 0));
-            assert!(!rest.is_over(Instant(now.after(pause).0 - 1)));
+            rest.time_passes(Instant(now.after(pause).0 - 1));
+            assert_eq!(rest.lets(3, false), 0);
             now = now.after(pause);
-            assert!(rest.is_over(now) && !rest.is_over(now));
+            rest.time_passes(now);
             assert_eq!((rest.lets(3, false), rest.lets(3, true), rest.lets(0, false)), (1, 0, 0));
         }
     }

@@ -1,7 +1,7 @@
 //! A worker's slots, and what is known of the tasks on them.
 
 use crate::domain::wire::Lease;
-use crate::domain::{Chunk, Resources};
+use crate::domain::{Chunk, Instant, Resources};
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) struct Slot {
     /// What its task needs: as it was when it came, whatever its job needs since.
     pub needs: Resources,
     pub chunk: Option<Chunk>,
+    /// When it got the slot.
+    pub since: Instant,
     pub phase: Phase,
     /// The head of this session knows that we hold it.
     pub confirmed: bool,

@@ -15,6 +15,7 @@ fn a_quick_worker() -> (Story, u32) {
     for no in 0..12 {
         story.starts(0, no);
         story.hears(ToWorker::Ack(vec![lease(no)]));
+        story.now += 5;
         let effects = story.ends(0, no);
         ahead = room_ahead(&effects).unwrap_or_default();
         story.hears(ToWorker::Ack(vec![lease(no)]));
@@ -44,7 +45,7 @@ fn declined(effects: &[SlotEffect]) -> Vec<u32> {
 #[test]
 fn a_worker_of_short_tasks_takes_some_ahead_and_starts_them_in_order() {
     let (mut story, ahead) = a_quick_worker();
-    assert_eq!(ahead, 10, "twelve in a moment, and two slots");
+    assert_eq!(ahead, 10, "two slots take twelve of 5 ms through in a window, and two run");
     let effects = story.runs(&[1, 2, 3]);
     assert_eq!((declined(&effects), room_ahead(&effects), story.table.ahead()), (vec![], Some(7), 3));
     assert!(effects.contains(&SlotEffect::WakeAt(Instant(story.now).after(limits::AHEAD_PATIENCE))));
