@@ -1,7 +1,7 @@
 //! Millpond runs one command over every piece of a data set, on many machines, and stays steerable while it does.
 //!
 //! `ARCHITECTURE.md` has the map. Floors: [`domain`] and [`limits`] < [`engine`], [`split`], [`unpack`], [`codec`], [`failpoint`] < [`archive`], [`store`],
-//! [`blobs`], [`bundle`], [`exec`] < [`actors`] < [`rpc`] < [`cli`] < [`daemon`] < the binaries. A module uses only what stands below it.
+//! [`blobs`], [`bundle`], [`exec`] < [`actors`] < [`rpc`] < [`cli`], [`web`] < [`daemon`] < the binaries. A module uses only what stands below it.
 
 pub mod actors;
 pub mod archive;
@@ -19,3 +19,4 @@ pub mod rpc;
 pub mod split;
 pub mod store;
 pub mod unpack;
+pub mod web;

@@ -184,6 +184,8 @@ pub const SESSION_QUEUE_MAX: usize = 1024;
 pub const WATCH_QUEUE_MAX: usize = 256;
 /// The window that compressed data may ask for while it is unpacked: that of `zstd -19`. As many may be unpacked at once as are transferred.
 pub const UNPACK_WINDOW_MAX_BYTES: u64 = 8 << 20;
+/// Connections that the head's port holds at once: two of each worker, and those of clients.
+pub const CONNECTIONS_MAX: usize = 2 * WORKERS_MAX + 4096;
 /// Uploads and downloads at once.
 pub const TRANSFERS_MAX: usize = 64;
 /// Tasks that a worker may have been sent ahead of a free slot.

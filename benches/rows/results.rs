@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use millpond::rpc::client::BundlePiece;
+use millpond::rpc::download::BundlePiece;
 use millpond::rpc::pb;
 
 use crate::bench::Bench;

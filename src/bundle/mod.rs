@@ -32,6 +32,7 @@ pub use archive::{LayoutBuilder, Piece};
 pub use assemble::assemble;
 pub use check::check_packed;
 pub use layout::{Layout, ReadAt};
+pub use names::archive_file_name;
 pub use pack::{Left, Press, pack, pack_streams};
 pub use pack_error::PackError;
 pub use spool::{Spool, SpoolWriter, Spooled};

@@ -2,6 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::domain::JobId;
+
+/// `NAME-jN.zip`: what a job's bundle is called where nobody says how. A plain name in any folder, whatever the job is called.
+pub fn archive_file_name(name: &str, id: JobId) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | ' ');
+    let name: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    // Neither hidden nor an option.
+    let name = name.trim_start_matches(['.', '-', ' ']);
+    if name.is_empty() { format!("{id}.zip") } else { format!("{name}-{id}.zip") }
+}
+
 /// One path component with `_` for what is no UTF-8 (each byte), control characters, `/`, `\` and `:` (both mean something on Windows).
 pub(super) fn sanitise(raw: &[u8]) -> String {
     let mut name = String::with_capacity(raw.len());
@@ -50,6 +61,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn an_archive_stays_in_the_current_folder() {
+        let name = |name: &str| archive_file_name(name, JobId(7));
+        assert_eq!(name("human"), "human-j7.zip");
+        assert_eq!(name("../../etc/x"), "_.._etc_x-j7.zip");
+        assert_eq!(name("-rf"), "rf-j7.zip");
+        assert_eq!(name(""), "j7.zip");
+    }
 
     #[test]
     fn what_a_reader_could_misread_becomes_an_underscore() {

@@ -7,8 +7,10 @@ use super::progress::Progress;
 use super::show;
 use super::ui::{Format, Ui};
 use super::units::short_size;
+use crate::bundle::archive_file_name;
 use crate::domain::{Error, JobId};
-use crate::rpc::client::{BundlePiece, Client};
+use crate::rpc::client::Client;
+use crate::rpc::download::BundlePiece;
 use crate::rpc::pb;
 
 #[derive(clap::Args, Debug)]
@@ -35,7 +37,7 @@ pub(crate) async fn run(args: ResultsArgs, client: &Client, ui: &mut Ui) -> Endi
             check_file(&file)?;
             file
         }
-        None => default_file(&show::get(client, args.job).await?),
+        None => default_file(&show::get(client, args.job).await?)?,
     };
     let bytes = fetch(args.job, &file, client, ui).await?;
     if file != Path::new("-") {
@@ -63,15 +65,10 @@ pub(crate) fn check_file(file: &Path) -> Result<(), Error> {
     }
 }
 
-/// `NAME-jN.zip`, in the current folder whatever the name is.
-pub(crate) fn default_file(job: &pb::Job) -> PathBuf {
+/// Where the bundle of a job goes that nobody has said it of: a file in the current folder.
+pub(crate) fn default_file(job: &pb::Job) -> Result<PathBuf, Error> {
     let name = job.spec.as_ref().map_or("", |spec| &spec.name);
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | ' ');
-    let name: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-    // Neither hidden nor an option.
-    let name = name.trim_start_matches(['.', '-', ' ']);
-    let id: String = job.id.chars().filter(char::is_ascii_alphanumeric).collect();
-    if name.is_empty() { format!("{id}.zip").into() } else { format!("{name}-{id}.zip").into() }
+    Ok(archive_file_name(name, job.id.parse()?).into())
 }
 
 /// Fetches a bundle to a file, or to standard output for `-`. Returns its length in bytes.
@@ -118,17 +115,5 @@ mod tests {
         assert!(check_file(&dir.path().join("new.zip")).is_ok());
         assert!(check_file(dir.path()).unwrap_err().message.contains("is a folder"));
         assert!(check_file(&dir.path().join("no/new.zip")).unwrap_err().message.contains("no such folder"));
-    }
-
-    #[test]
-    fn the_default_file_stays_in_the_current_folder() {
-        let file = |name: &str| {
-            let spec = Some(pb::JobSpec { name: name.into(), ..Default::default() });
-            default_file(&pb::Job { id: "j7".into(), spec, ..Default::default() }).to_string_lossy().into_owned()
-        };
-        assert_eq!(file("human"), "human-j7.zip");
-        assert_eq!(file("../../etc/x"), "_.._etc_x-j7.zip");
-        assert_eq!(file("-rf"), "rf-j7.zip");
-        assert_eq!(file(""), "j7.zip");
     }
 }

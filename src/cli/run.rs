@@ -275,7 +275,7 @@ impl Run {
     }
 
     async fn hand_over(&self, job: &pb::Job, output: Option<PathBuf>, ui: &mut Ui) -> Ending {
-        let file = output.unwrap_or_else(|| default_file(job));
+        let file = output.map_or_else(|| default_file(job), Ok)?;
         let mut text = ending(job);
         // A job that could not be split has no bundle.
         if job.tasks.is_some_and(|tasks| tasks.total > 0) {

@@ -11,7 +11,9 @@ use crate::actors::head_root::RunningHead;
 use crate::actors::{HeadOptions, HeadRoot};
 use crate::domain::Error;
 use crate::engine::Watermarks;
-use crate::rpc::server;
+use crate::rpc::services::Transfers;
+use crate::rpc::{door, server};
+use crate::web;
 
 use super::args::{HeadArgs, HeadCommand};
 use super::signals::Signals;
@@ -75,7 +77,7 @@ pub(super) struct Serving {
     pub url: String,
     running: RunningHead,
     stop: CancellationToken,
-    server: tokio::task::JoinHandle<Result<(), Error>>,
+    server: tokio::task::JoinHandle<()>,
 }
 
 impl Serving {
@@ -91,7 +93,9 @@ impl Serving {
         })?;
         let address = listener.local_addr().map_err(|error| Error::internal(format!("{listen}: {error}")))?;
         let stop = CancellationToken::new();
-        let server = tokio::spawn(server::serve(running.head.clone(), listener, stop.clone().cancelled_owned()));
+        let transfers = Transfers::new(running.head.upload_silence);
+        let routes = server::routes(running.head.clone(), transfers.clone()).await?.merge(web::routes(running.head.clone(), transfers));
+        let server = tokio::spawn(door::serve(listener, routes, stop.clone().cancelled_owned()));
         Ok(Self { url: format!("http://{address}"), running, stop, server })
     }
 
@@ -100,7 +104,7 @@ impl Serving {
         let failed = tokio::select! {
             () = stop => None,
             changed = self.running.failed.changed() => changed.ok().and_then(|()| self.running.failed.borrow().clone()),
-            served = &mut self.server => return served.unwrap_or_else(|_| Err(Error::internal("the server has broken off"))),
+            _ = &mut self.server => return Err(Error::internal("the server has broken off")),
         };
         self.stop().await;
         failed.map_or(Ok(()), |why| Err(Error::internal(format!("the head had to stop: {why}"))))

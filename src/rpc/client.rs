@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::io::AsyncRead;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Status, Streaming};
 
+use super::download::{BundleDownload, BundlePiece};
+use super::file_writer::FileWriter;
 use super::hashed::{Form, Found, Hashed};
 use super::pb;
 use super::pb::cluster_service_client::ClusterServiceClient;
@@ -27,9 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often in a row a call or download that brings nothing new is tried again.
-const TRIES_MAX: u32 = 5;
-/// How often a download starts from the beginning because the bundle has changed.
-const RESTARTS_MAX: u32 = 5;
+pub(super) const TRIES_MAX: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection to a head. Cheap to clone; it reconnects by itself.
@@ -54,6 +52,11 @@ impl Client {
     /// Where the head is.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its host and port.
+    pub(super) fn authority(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap_or(&self.url)
     }
 
     /// Jobs and verbs.
@@ -185,36 +188,38 @@ impl Client {
     }
 
     async fn download_to(&self, job: &str, part: &Path, mut progress: impl FnMut(u64, u64)) -> Result<u64, Error> {
-        let failed = |error: std::io::Error| Error::io(part, &error);
-        let mut out = None;
+        let mut out: Option<FileWriter> = None;
         let (mut done, mut total) = (0, 0);
         let mut bundle = self.bundle(job);
         while let Some(piece) = bundle.next().await? {
             match piece {
                 BundlePiece::Start { total_len } => {
                     (done, total) = (0, total_len);
+                    if let Some(begun) = out.take() {
+                        begun.finish().await?;
+                    }
                     // Made anew only now, so that an unknown job leaves nothing behind, not even for a moment.
-                    out = Some(File::create(part).await.map_err(failed)?);
+                    out = Some(FileWriter::create(part)?);
                 }
                 BundlePiece::Data(data) => {
-                    let file = out.as_mut().ok_or_else(|| Error::internal("a bundle has data before its start"))?;
-                    file.write_all(&data).await.map_err(failed)?;
                     done += data.len() as u64;
+                    let file = out.as_mut().ok_or_else(|| Error::internal("a bundle has data before its start"))?;
+                    if !file.write(data).await {
+                        break;
+                    }
                 }
             }
             progress(done, total);
         }
-        if let Some(mut file) = out {
-            file.flush().await.map_err(failed)?;
-            file.sync_all().await.map_err(failed)?;
+        if let Some(file) = out {
+            file.finish().await?;
         }
         Ok(done)
     }
 
     /// A job's bundle, piece by piece.
     pub fn bundle(&self, job: &str) -> BundleDownload<'_> {
-        let request = pb::DownloadBundleRequest { id: job.to_owned(), offset: 0, etag: String::new() };
-        BundleDownload { client: self, request, total_len: 0, started: false, stream: None, pending: Bytes::new(), tries: 0, restarts: 0 }
+        BundleDownload::new(self, job)
     }
 }
 
@@ -233,114 +238,6 @@ pub fn endpoint(url: &str) -> Result<Endpoint, Error> {
         .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true))
-}
-
-/// What comes out of a [`BundleDownload`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BundlePiece {
-    /// What came before, if anything, is void: the bundle begins here.
-    Start {
-        /// Length of the whole, in bytes.
-        total_len: u64,
-    },
-    /// The next bytes.
-    Data(Bytes),
-}
-
-/// A download that goes on at its offset when the connection breaks.
-#[derive(Debug)]
-pub struct BundleDownload<'a> {
-    client: &'a Client,
-    /// With the offset reached and the etag met.
-    request: pb::DownloadBundleRequest,
-    total_len: u64,
-    started: bool,
-    stream: Option<Streaming<pb::DataPiece>>,
-    /// Data of the first piece, which comes out after its `Start`.
-    pending: Bytes,
-    tries: u32,
-    restarts: u32,
-}
-
-impl BundleDownload<'_> {
-    /// The next piece; none at the end. An error is final: what can be tried again has been.
-    pub async fn next(&mut self) -> Result<Option<BundlePiece>, Error> {
-        loop {
-            let pending = std::mem::take(&mut self.pending);
-            if !pending.is_empty() {
-                return self.count(pending).map(Some);
-            }
-            if self.started && self.request.offset == self.total_len {
-                return Ok(None);
-            }
-            let is_first = self.stream.is_none();
-            match self.receive().await {
-                Err(error) => self.recover(error).await?,
-                Ok(piece) if is_first && !self.started => return self.start(piece).map(Some),
-                Ok(piece) if is_first && piece.etag != self.request.etag => self.start_again()?,
-                Ok(piece) => self.pending = piece.data,
-            }
-        }
-    }
-
-    fn start(&mut self, piece: pb::DataPiece) -> Result<BundlePiece, Error> {
-        if piece.total_len == 0 {
-            return Err(Error::corrupt("the head sent a bundle without a length"));
-        }
-        self.started = true;
-        self.total_len = piece.total_len;
-        self.request.etag = piece.etag;
-        self.pending = piece.data;
-        Ok(BundlePiece::Start { total_len: self.total_len })
-    }
-
-    fn count(&mut self, data: Bytes) -> Result<BundlePiece, Error> {
-        self.tries = 0;
-        self.request.offset += data.len() as u64;
-        if self.request.offset > self.total_len {
-            return Err(Error::corrupt(format!("the head sent more than the {} bytes of the bundle", self.total_len)));
-        }
-        Ok(BundlePiece::Data(data))
-    }
-
-    async fn receive(&mut self) -> Result<pb::DataPiece, Error> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            empty => {
-                let reply = self.client.job_data().download_bundle(self.request.clone()).await;
-                empty.insert(reply.map_err(|status| self.client.error(&status))?.into_inner())
-            }
-        };
-        match stream.message().await {
-            Ok(Some(piece)) => Ok(piece),
-            Ok(None) => Err(Error::unavailable(format!("the bundle ended at {} of {} bytes", self.request.offset, self.total_len))),
-            Err(status) => Err(self.client.error(&status)),
-        }
-    }
-
-    async fn recover(&mut self, error: Error) -> Result<(), Error> {
-        self.stream = None;
-        match error.kind {
-            ErrorKind::Conflict if self.request.offset > 0 => self.start_again(),
-            ErrorKind::Unavailable if self.tries + 1 < TRIES_MAX => {
-                self.tries += 1;
-                pause_after(self.tries).await;
-                // Without an etag nothing says that the rest still belongs to what is here.
-                if self.started && self.request.etag.is_empty() { self.start_again() } else { Ok(()) }
-            }
-            _ => Err(error),
-        }
-    }
-
-    fn start_again(&mut self) -> Result<(), Error> {
-        self.restarts += 1;
-        if self.restarts > RESTARTS_MAX {
-            return Err(Error::unavailable("the bundle changes faster than it can be fetched; try again when the job has ended"));
-        }
-        (self.stream, self.started) = (None, false);
-        (self.request.offset, self.request.etag) = (0, String::new());
-        Ok(())
-    }
 }
 
 fn jobs_on(channel: Channel) -> JobServiceClient<Channel> {

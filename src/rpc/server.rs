@@ -1,15 +1,12 @@
-//! The head's port: all services, health and reflection on one listener.
+//! What the head answers by gRPC: all services, health and reflection.
 
-use std::time::Duration;
-
-use tokio::net::TcpListener;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use axum::Router;
+use http::{HeaderMap, StatusCode, header};
+use tonic::service::Routes;
 
 use crate::actors::Head;
 use crate::domain::Error;
-use crate::limits::{FRAME_MAX_BYTES, MESSAGE_MAX_BYTES};
+use crate::limits::MESSAGE_MAX_BYTES;
 
 use super::pb;
 use super::pb::cluster_service_server::ClusterServiceServer;
@@ -17,13 +14,7 @@ use super::pb::dataset_service_server::DatasetServiceServer;
 use super::pb::job_service_server::JobServiceServer;
 use super::pb::result_service_server::ResultServiceServer;
 use super::pb::worker_service_server::WorkerServiceServer;
-use super::services::{Clusters, Datasets, Jobs, Results, Workers};
-
-/// Streams of one connection.
-const STREAMS_MAX: u32 = 256;
-const HEADERS_MAX_BYTES: u32 = 16 * 1024;
-const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+use super::services::{Clusters, Datasets, Jobs, Results, Transfers, Workers};
 
 macro_rules! limited {
     ($server:expr) => {
@@ -37,8 +28,8 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// Serves a head until `stop` resolves.
-pub async fn serve(head: Head, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), Error> {
+/// The services of a head.
+pub async fn routes(head: Head, transfers: Transfers) -> Result<Router, Error> {
     let failed = |error: tonic_reflection::server::Error| Error::internal(format!("reflection: {error}"));
     // The old name too: Python's client, among others, asks for no other.
     let (reflection, old_reflection) = (reflection().build_v1().map_err(failed)?, reflection().build_v1alpha().map_err(failed)?);
@@ -48,24 +39,24 @@ pub async fn serve(head: Head, listener: TcpListener, stop: impl Future<Output =
     health.set_serving::<ClusterServiceServer<Clusters>>().await;
     health.set_serving::<WorkerServiceServer<Workers>>().await;
     health.set_serving::<ResultServiceServer<Results>>().await;
-    let transfers = super::services::Transfers::new(head.upload_silence);
-    // tonic sets TCP_NODELAY only on listeners of its own.
-    let incoming = TcpListenerStream::new(listener).map(|accepted| accepted.inspect(|socket| drop(socket.set_nodelay(true))));
-    Server::builder()
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_header_list_size(HEADERS_MAX_BYTES)
-        .max_frame_size(FRAME_MAX_BYTES)
-        .http2_keepalive_interval(Some(KEEP_ALIVE_EVERY))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .add_service(reflection)
+    let routes = Routes::new(reflection)
         .add_service(old_reflection)
         .add_service(health_service)
         .add_service(limited!(JobServiceServer::new(Jobs::new(head.clone(), transfers.clone()))))
         .add_service(limited!(DatasetServiceServer::new(Datasets::new(head.clone(), transfers.clone()))))
         .add_service(limited!(ClusterServiceServer::new(Clusters::new(head.clone()))))
         .add_service(limited!(WorkerServiceServer::new(Workers::new(head.clone()))))
-        .add_service(limited!(ResultServiceServer::new(Results::new(head, transfers))))
-        .serve_with_incoming_shutdown(incoming, stop)
-        .await
-        .map_err(|error| Error::internal(format!("the server has failed: {error}")))
+        .add_service(limited!(ResultServiceServer::new(Results::new(head, transfers))));
+    Ok(routes.prepare().into_axum_router().fallback(nothing_there))
+}
+
+/// An unknown method of gRPC, or an unknown page.
+async fn nothing_there(headers: HeaderMap) -> http::Response<axum::body::Body> {
+    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
+    if kind.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
+        return tonic::Status::unimplemented("this head has no such method").into_http();
+    }
+    let mut page = http::Response::new("there is nothing at this address\n".into());
+    *page.status_mut() = StatusCode::NOT_FOUND;
+    page
 }

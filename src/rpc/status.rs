@@ -30,7 +30,7 @@ const KINDS: [ErrorKind; 9] = [
 
 /// The status of an error. A message above 2 KiB is cut.
 pub fn to_status(error: &Error) -> Status {
-    let details = ErrorDetails::with_error_info(format!("{:?}", error.kind), ERROR_DOMAIN, HashMap::new());
+    let details = ErrorDetails::with_error_info(name_of(error.kind), ERROR_DOMAIN, HashMap::new());
     Status::with_error_details(code_of(error.kind), cut(&error.message), details)
 }
 
@@ -58,7 +58,17 @@ pub fn from_call(status: &Status) -> Error {
 /// The kind that our own `ErrorInfo` names; none in a foreign status.
 pub fn own_kind(status: &Status) -> Option<ErrorKind> {
     let info = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN)?;
-    KINDS.into_iter().find(|kind| format!("{kind:?}") == info.reason)
+    kind_of_name(&info.reason)
+}
+
+/// What a kind is called on the wire.
+pub(super) fn name_of(kind: ErrorKind) -> String {
+    format!("{kind:?}")
+}
+
+/// The kind of that name.
+pub(super) fn kind_of_name(name: &str) -> Option<ErrorKind> {
+    KINDS.into_iter().find(|kind| name_of(*kind) == name)
 }
 
 fn code_of(kind: ErrorKind) -> Code {

@@ -35,6 +35,7 @@ mod million;
 mod namespaces;
 mod network;
 mod pause;
+mod plain_http;
 mod power_loss;
 mod process;
 mod proxy;

@@ -15,6 +15,6 @@ mod workers;
 pub use clusters::{BACKUP_KEY_FILE, Clusters};
 pub use datasets::Datasets;
 pub use jobs::Jobs;
-pub use pieces::Transfers;
+pub use pieces::{Transfers, send as send_pieces};
 pub use results::Results;
 pub use workers::Workers;
