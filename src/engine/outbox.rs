@@ -1,6 +1,7 @@
 //! What a worker has to say to its head, in order, until it is said.
 
 use crate::domain::wire::FromWorker;
+use crate::limits::LEASES_PER_MESSAGE_MAX;
 
 /// So much of it is not held back any longer.
 const GATHER_MAX: usize = 256;
@@ -9,6 +10,8 @@ const GATHER_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub struct Outbox {
     messages: Vec<FromWorker>,
+    /// Where among them one stands that more starts may be said with: behind it are only ends, which come no sooner by that.
+    starts: Option<usize>,
     /// The latest announcement, which says all that earlier ones did: it goes last.
     room: Option<FromWorker>,
     urgent: bool,
@@ -33,6 +36,15 @@ impl Outbox {
             FromWorker::Finished(finished) => !finished.outcome.is_success(),
             _ => true,
         };
+        match (&message, self.starts.and_then(|at| self.messages.get_mut(at))) {
+            (FromWorker::Started(more), Some(FromWorker::Started(leases))) if leases.len() + more.len() <= LEASES_PER_MESSAGE_MAX => {
+                leases.extend(more);
+                return;
+            }
+            (FromWorker::Started(_), _) => self.starts = Some(self.messages.len()),
+            (FromWorker::Finished(_), _) => {}
+            _ => self.starts = None,
+        }
         self.messages.push(message);
     }
 
@@ -48,7 +60,7 @@ impl Outbox {
 
     /// All of it.
     pub fn take(&mut self) -> Vec<FromWorker> {
-        self.urgent = false;
+        (self.urgent, self.starts) = (false, None);
         let mut messages = std::mem::take(&mut self.messages);
         messages.extend(self.room.take());
         messages
@@ -77,6 +89,27 @@ mod tests {
         let mut outbox = Outbox::default();
         messages.iter().cloned().for_each(|message| outbox.push(message));
         outbox.take()
+    }
+
+    #[test]
+    fn starts_are_said_together_as_far_as_nothing_but_ends_is_between_them() {
+        let lease = |no| Lease { no: TaskNo(no), ..LEASE };
+        let started = |no| FromWorker::Started(vec![lease(no)]);
+        let all = said(&[started(1), finished(0), started(2), FromWorker::Declined(LEASE), started(3), started(4)]);
+        let expected = [
+            FromWorker::Started(vec![lease(1), lease(2)]),
+            finished(0),
+            FromWorker::Declined(LEASE),
+            FromWorker::Started(vec![lease(3), lease(4)]),
+        ];
+        assert_eq!(all, expected);
+        let many: Vec<FromWorker> = (0..=LEASES_PER_MESSAGE_MAX as u32).map(started).collect();
+        assert_eq!(said(&many).len(), 2);
+        let mut outbox = Outbox::default();
+        outbox.push(started(1));
+        assert_eq!(outbox.take(), [started(1)]);
+        outbox.push(started(2));
+        assert_eq!(outbox.take(), [started(2)]);
     }
 
     #[test]

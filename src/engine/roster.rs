@@ -337,12 +337,12 @@ impl Roster {
         self.open.iter().map(|(_, session)| *session).find(|session| kept_free != Some(*session) && fits(session))
     }
 
-    /// Grants slot by slot, since every grant changes the owners' shares; neighbours are joined afterwards.
+    /// Grants slot by slot, since every slot changes the owners' shares; those of one job at one worker are one grant.
     fn grant(&mut self) -> Vec<RosterEffect> {
-        let mut effects: Vec<RosterEffect> = Vec::new();
+        let mut grants = Grants::default();
         let full = self.disk_full.is_some() && self.fault != Some(Fault::FullDiskIgnored);
         if self.open.is_empty() || self.wanting.is_empty() || full {
-            return effects;
+            return Vec::new();
         }
         let mut line = Line::new(self.wanting.iter().filter_map(|job| self.jobs.get(job)).map(|job| &job.view), self.rules());
         let (mut first_unfit, mut kept_free) = (None, None);
@@ -362,33 +362,17 @@ impl Roster {
             if let Some(overtaken) = first_unfit.and_then(|first| self.jobs.get_mut(&first)) {
                 overtaken.overtaken_since = overtaken.overtaken_since.or(self.now);
             }
-            self.give(job, session, &spec, &mut effects);
+            self.give(job, session, &spec, &mut grants);
             if !self.wanting.contains(&job) {
                 line.drop_first(job);
             }
         }
-        effects
+        grants.effects
     }
 
-    fn give(&mut self, job: JobId, session: SessionId, spec: &Arc<JobSpec>, effects: &mut Vec<RosterEffect>) {
+    fn give(&mut self, job: JobId, session: SessionId, spec: &Arc<JobSpec>, grants: &mut Grants) {
         let (Some(candidate), Some(seat)) = (self.jobs.get_mut(&job), self.seats.get(&session)) else { return };
-        let same = effects
-            .iter_mut()
-            .rev()
-            .take(64)
-            .find(|effect| matches!(effect, RosterEffect::Grant { job: of, session: at, .. } if *of == job && *at == session));
-        let grant = match same {
-            Some(RosterEffect::Grant { grant, slots, .. }) => {
-                *slots += 1;
-                *grant
-            }
-            _ => {
-                self.last_grant += 1;
-                let grant = GrantId(self.last_grant);
-                effects.push(RosterEffect::Grant { job, grant, session, worker: seat.worker, slots: 1 });
-                grant
-            }
-        };
+        let grant = grants.add_slot(job, session, seat.worker, &mut self.last_grant);
         if seat.room_left(self.trusted).free == 0 {
             self.lent.insert(session);
         }
@@ -446,6 +430,29 @@ impl Roster {
     /// The jobs that are not final, as last seen.
     pub fn views(&self) -> impl Iterator<Item = &JobView> + '_ {
         self.jobs.values().map(|candidate| &candidate.view)
+    }
+}
+
+/// What is granted because of one event. Each worker hears of a job once, however the slots came to it: a message costs the same for one task
+/// as for a hundred.
+#[derive(Default)]
+struct Grants {
+    effects: Vec<RosterEffect>,
+    places: BTreeMap<(JobId, SessionId), usize>,
+}
+
+impl Grants {
+    /// One slot more for a job at a worker; the grant that it belongs to.
+    fn add_slot(&mut self, job: JobId, session: SessionId, worker: WorkerId, last: &mut u64) -> GrantId {
+        let at = *self.places.entry((job, session)).or_insert(self.effects.len());
+        if let Some(RosterEffect::Grant { grant, slots, .. }) = self.effects.get_mut(at) {
+            *slots += 1;
+            return *grant;
+        }
+        *last += 1;
+        let grant = GrantId(*last);
+        self.effects.push(RosterEffect::Grant { job, grant, session, worker, slots: 1 });
+        grant
     }
 }
 

@@ -339,7 +339,7 @@ impl JobMachine {
             return;
         }
         let quick = now.mono.since(at) < Duration::from_secs(1);
-        self.mark_reserve = if quick { (self.mark_reserve * 2).min(MARK_RESERVE_MAX) } else { (self.mark_reserve / 2).max(FIRST_MARK) };
+        self.mark_reserve = if quick { (self.mark_reserve * 4).min(MARK_RESERVE_MAX) } else { (self.mark_reserve / 2).max(FIRST_MARK) };
         let mark = asked.saturating_add(self.mark_reserve).min(total);
         self.mark_asked = (mark, now.mono);
         self.persist(JobEntry::Marked { mark }, Some(AfterDurable::Mark(mark)), fx);
