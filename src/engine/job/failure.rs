@@ -64,6 +64,7 @@ impl JobMachine {
         self.limbo.remove(no);
         self.delayed.remove(no);
         self.condemned.remove(&no);
+        self.freeing.remove(no);
     }
 
     /// An attempt failed, and the task has tries left.

@@ -37,6 +37,16 @@ fn the_failed_tasks_of_a_job_that_has_ended_run_again() {
 }
 
 #[test]
+fn what_a_worker_claims_while_it_is_about_to_run_again_is_held_once() {
+    let mut story = failed();
+    let retry = story.verb(AGAIN);
+    assert_eq!(story.claims(S2, lease(2, 5), false), Some(Verdict::Adopt));
+    story.disk_catches_up();
+    assert_eq!(story.reply(retry).retried, 2);
+    assert_eq!((story.grant(S1, 9), story.counts()), (vec![lease(0, 2)], [3, 1, 1, 1, 0, 0]), "0 is sent, 2 runs");
+}
+
+#[test]
 fn a_wish_that_comes_again_acts_once() {
     let mut story = failed();
     story.verb(AGAIN);
