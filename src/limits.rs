@@ -293,3 +293,26 @@ pub const RESERVE_AFTER: Duration = Duration::from_secs(60);
 pub const FINISH_LINE_PERCENT: u64 = 95;
 /// A job past its finish line has no more tasks left than this many times the cluster's slots.
 pub const FINISH_LINE_SLOTS_FACTOR: u32 = 4;
+
+/// Tokens that may still be redeemed.
+pub const TOKENS_MAX: usize = 10_000;
+/// How long a token may be redeemed, at most: 90 days.
+pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How often a token may be redeemed, at most.
+pub const TOKEN_USES_MAX: u32 = 10_000;
+/// Those who have been let in, revoked ones included, until they are forgotten.
+pub const PRINCIPALS_MAX: usize = 100_000;
+/// So long after its last certificate has expired a principal is forgotten, and so long after its end a token.
+pub const IDENTITY_KNOWN_AFTER_END: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a certificate of a worker or a user counts; it is renewed at half of that.
+pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// That of an admin that was made on the head's machine, where nobody renews it as a matter of course: 90 days.
+pub const FIRST_ADMIN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// That of the head, which renews it when it starts, and at half of it.
+pub const HEAD_CERTIFICATE_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// That of the authority which signs all others.
+pub const AUTHORITY_LIFE: Duration = Duration::from_secs(3652 * 24 * 3600);
+/// A certificate counts from so long before it was made, for machines whose clock is behind.
+pub const CERTIFICATE_BACKDATED: Duration = Duration::from_secs(3600);
+/// A request for a certificate, and any file of certificates and keys.
+pub const CERTIFICATE_FILE_MAX_BYTES: usize = 64 * 1024;

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::deletion::Deletion;
+use super::identity::IdentityEntry;
 use super::ids::{Attempt, Digest, JobId, TaskNo, WorkerId};
 use super::job::{JobSpec, JobState};
 use super::outcome::TaskEnd;
@@ -54,6 +55,22 @@ pub enum Entry {
     },
     /// A job or a data set was removed, by a request that may come again.
     Deleted(Box<Deletion>),
+    /// About who may do what.
+    Identity(IdentityEntry),
+    /// Stored bytes belong to one more owner.
+    DatasetOwned {
+        /// The name of the bytes.
+        digest: Digest,
+        /// The owner's name.
+        owner: String,
+    },
+    /// One who owned stored bytes has given them up; others own them still.
+    DatasetDisowned {
+        /// The name of the bytes.
+        digest: Digest,
+        /// The owner's name.
+        owner: String,
+    },
 }
 
 impl Entry {

@@ -7,6 +7,7 @@ pub mod deletion;
 pub mod entry;
 pub mod error;
 pub mod glob;
+pub mod identity;
 pub mod ids;
 pub mod index_set;
 pub mod job;
@@ -28,6 +29,7 @@ pub mod worker;
 
 pub use chunk::Chunk;
 pub use error::{Error, ErrorKind};
+pub use identity::{Caller, Principal, PrincipalId, Role, TokenId};
 pub use ids::*;
 pub use index_set::IndexSet;
 pub use job::{ArrayRange, Input, JobSpec, JobState, Merge, SharedFile};

@@ -1,12 +1,13 @@
 //! What the journal adds up to: the head's whole durable state. The journal keeps one, so that a snapshot needs nobody's help.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::deletion::{Deleted, Deletion};
 use crate::domain::entry::Entry;
+use crate::domain::identity::{Admitted, Token};
 use crate::domain::verb::Said;
 use crate::domain::{Attempt, Digest, IndexSet, JobId, JobSpec, TaskNo, WallTime, WorkerId, WorkerInfo};
 
@@ -14,6 +15,7 @@ use crate::limits;
 
 use super::deletions::Deletions;
 use super::record::{Failures, JobRecord, Losses, Rounds, Terms};
+use super::tokens::Tokens;
 
 /// A stored data set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,13 +40,17 @@ pub struct Ledger {
     /// Every worker that ever attached.
     pub workers: BTreeMap<WorkerId, WorkerInfo>,
     /// Those that attached and have not left.
-    pub attached: std::collections::BTreeSet<WorkerId>,
+    pub attached: BTreeSet<WorkerId>,
     /// The last number that a job got, which may be deleted since.
     pub last_job: JobId,
     /// Which request made which job that was deleted, and when that was.
     pub gone: BTreeMap<String, Gone>,
     /// What was deleted by which request.
     pub deletions: Deletions,
+    /// Who may do what, and who may become so.
+    pub identities: Tokens,
+    /// Whose a data set is, by name, where that is known: whoever has sent its bytes.
+    pub dataset_owners: BTreeMap<Digest, BTreeSet<String>>,
 }
 
 /// A job that was deleted, as its request is told.
@@ -92,6 +98,12 @@ pub enum LedgerPart {
     Deletion(Box<Deletion>),
     /// What a job was told last; behind the job.
     Said(JobId, Vec<Said>),
+    /// One token.
+    Token(Box<Token>),
+    /// Somebody who is, or was, let in.
+    Principal(Box<Admitted>),
+    /// Some of the owners of a data set; behind it.
+    DatasetOwners(Digest, Vec<String>),
 }
 
 /// Tasks of a job by what came of them.
@@ -107,6 +119,8 @@ pub struct TaskSets {
 
 /// Runs of tasks, and tasks with failed attempts, in one part: 16 bytes each at most, so that a part is far below what a value may be.
 const TASKS_PER_PART: usize = 64 * 1024;
+/// Owners of a data set in one part, of at most 255 bytes each.
+const OWNERS_PER_PART: usize = 1000;
 
 /// A job as parts: nearly always one.
 fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
@@ -174,15 +188,33 @@ impl Ledger {
             }
             Entry::JobDeleted { job, at } => self.delete_job(*job, *at),
             Entry::DatasetDeleted { digest } => {
-                self.datasets.remove(digest);
+                self.delete_dataset(*digest);
             }
             Entry::Deleted(deletion) => {
                 match &deletion.what {
                     Deleted::Job(job) => self.delete_job(job.id, deletion.at),
-                    Deleted::Dataset { digest, .. } => drop(self.datasets.remove(digest)),
+                    Deleted::Dataset { digest, .. } => self.delete_dataset(*digest),
                 }
                 self.deletions.note(deletion.as_ref().clone());
             }
+            Entry::Identity(entry) => self.identities.apply(entry),
+            Entry::DatasetOwned { digest, owner } => self.put_owners(*digest, [owner.clone()]),
+            Entry::DatasetDisowned { digest, owner } => {
+                if let Some(owners) = self.dataset_owners.get_mut(digest) {
+                    owners.remove(owner);
+                }
+            }
+        }
+    }
+
+    fn delete_dataset(&mut self, digest: Digest) {
+        self.datasets.remove(&digest);
+        self.dataset_owners.remove(&digest);
+    }
+
+    fn put_owners(&mut self, digest: Digest, owners: impl IntoIterator<Item = String>) {
+        if self.datasets.contains_key(&digest) {
+            self.dataset_owners.entry(digest).or_default().extend(owners);
         }
     }
 
@@ -217,7 +249,15 @@ impl Ledger {
         let last_job = (!is_there).then_some(LedgerPart::LastJob(self.last_job));
         let gone = self.gone.iter().map(|(request, gone)| LedgerPart::Gone(request.clone(), *gone));
         let deletions = self.deletions.iter().map(|deletion| LedgerPart::Deletion(Box::new(deletion.clone())));
-        jobs.chain(datasets).chain(workers).chain(last_job).chain(gone).chain(deletions)
+        let tokens = self.identities.tokens().map(|token| LedgerPart::Token(Box::new(token.clone())));
+        let principals = self.identities.principals().map(|known| LedgerPart::Principal(Box::new(known.clone())));
+        let owners = self.dataset_owners.iter().flat_map(|(digest, owners)| {
+            let owners: Vec<String> = owners.iter().cloned().collect();
+            let parts: Vec<LedgerPart> =
+                owners.chunks(OWNERS_PER_PART).map(|some| LedgerPart::DatasetOwners(*digest, some.to_vec())).collect();
+            parts
+        });
+        jobs.chain(datasets).chain(workers).chain(last_job).chain(gone).chain(deletions).chain(tokens).chain(principals).chain(owners)
     }
 
     /// Takes one part of a snapshot in.
@@ -267,6 +307,9 @@ impl Ledger {
                 }
             }
             LedgerPart::Deletion(deletion) => self.deletions.note(*deletion),
+            LedgerPart::Token(token) => self.identities.put_token(*token),
+            LedgerPart::Principal(admitted) => self.identities.put_principal(*admitted),
+            LedgerPart::DatasetOwners(digest, owners) => self.put_owners(digest, owners),
             LedgerPart::Dataset(digest, record) => {
                 self.datasets.insert(digest, record);
             }
@@ -328,7 +371,10 @@ mod tests {
                     | LedgerPart::Gone(..)
                     | LedgerPart::FirstSpec(..)
                     | LedgerPart::Deletion(_)
-                    | LedgerPart::Said(..) => 0,
+                    | LedgerPart::Said(..)
+                    | LedgerPart::Token(_)
+                    | LedgerPart::Principal(_)
+                    | LedgerPart::DatasetOwners(..) => 0,
                 };
                 assert!(tasks <= TASKS_PER_PART, "{tasks}");
                 read.put(part);
@@ -336,6 +382,31 @@ mod tests {
             assert!(read == ledger, "{count}");
             assert_eq!(parts == 2, count == 10, "{parts}");
         }
+    }
+
+    #[test]
+    fn owners_and_identities_come_back_from_the_parts_and_owners_go_with_their_data_set() {
+        use crate::domain::identity::{IdentityEntry, Issued};
+        use crate::domain::{Principal, PrincipalId, Role};
+        let digest = Digest([1; 32]);
+        let mut ledger = Ledger::default();
+        let owned = |owner: &str| Entry::DatasetOwned { digest, owner: owner.into() };
+        ledger.apply(&owned("too early"));
+        ledger.apply(&Entry::DatasetAdded { digest, name: "x".into(), len: 1, at: WallTime(0) });
+        let many: Vec<String> = (0..2 * OWNERS_PER_PART + 1).map(|no| format!("u{no}")).collect();
+        many.iter().for_each(|owner| ledger.apply(&owned(owner)));
+        let principal = Principal { id: PrincipalId::from_random(7), name: "ana".into(), role: Role::Submitter };
+        let issued = Issued { serial: 1, expires: WallTime(9) };
+        let admitted = Admitted { principal, token: None, key: digest, at: WallTime(0), issued, revoked: None };
+        ledger.apply(&Entry::Identity(IdentityEntry::Admitted(Box::new(admitted))));
+        let mut read = Ledger::default();
+        ledger.parts().for_each(|part| read.put(part));
+        assert!(read == ledger);
+        assert_eq!(read.dataset_owners.get(&digest).map(BTreeSet::len), Some(many.len()));
+        ledger.apply(&Entry::DatasetDisowned { digest, owner: "u0".into() });
+        assert_eq!(ledger.dataset_owners.get(&digest).map(BTreeSet::len), Some(many.len() - 1));
+        ledger.apply(&Entry::DatasetDeleted { digest });
+        assert!(ledger.dataset_owners.is_empty());
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod roster;
 pub mod session;
 pub mod slot_table;
 pub mod suspicion;
+pub mod tokens;
 pub mod view;
 
 pub use admission::{Admission, Repeated};
@@ -42,4 +43,5 @@ pub use roster::{Roster, RosterEffect, RosterEvent};
 pub use session::{Session, SessionEffect, SessionEvent};
 pub use slot_table::{SlotEffect, SlotEvent, SlotTable};
 pub use suspicion::Trust;
+pub use tokens::Tokens;
 pub use view::JobView;

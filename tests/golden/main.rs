@@ -11,10 +11,12 @@ use std::time::Duration;
 use millpond::codec;
 use millpond::domain::deletion::{Deleted, DeletedJob, Deletion};
 use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
+use millpond::domain::identity::{Admitted, IdentityEntry, Issued, Token};
 use millpond::domain::verb::{Change, Counts, Hold, KillMode, Said, Verb};
 use millpond::domain::{
     Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, Keep, MaxFailed, Merge, Outcome, Packed, Pattern, Policy,
-    Record, Resources, ResultEntry, ResultMeta, ResultRef, SharedFile, SplitRule, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
+    Principal, PrincipalId, Record, Resources, ResultEntry, ResultMeta, ResultRef, Role, SharedFile, SplitRule, TaskEnd, TaskNo, Timing,
+    TokenId, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::JobRecord;
 use millpond::engine::ledger::{DatasetRecord, Gone, LedgerPart, TaskSets};
@@ -116,7 +118,57 @@ fn entry_file(entry: &Entry) -> &'static str {
             Deleted::Job(_) => "entry-deleted-job",
             Deleted::Dataset { .. } => "entry-deleted-dataset",
         },
+        Entry::Identity(entry) => match entry {
+            IdentityEntry::TokenCreated(_) => "entry-token-created",
+            IdentityEntry::TokenRevoked { .. } => "entry-token-revoked",
+            IdentityEntry::Admitted(_) => "entry-principal-admitted",
+            IdentityEntry::Renewed { .. } => "entry-principal-renewed",
+            IdentityEntry::Revoked { .. } => "entry-principal-revoked",
+        },
+        Entry::DatasetOwned { .. } => "entry-dataset-owned",
+        Entry::DatasetDisowned { .. } => "entry-dataset-disowned",
     }
+}
+
+fn issued() -> Issued {
+    Issued { serial: 1 << 100, expires: WallTime(1_700_000_000_456) }
+}
+
+fn token(role: Role, revoked: Option<WallTime>) -> Token {
+    Token {
+        id: TokenId::from_random(0x0123_4567_89ab),
+        secret: Digest([3; 32]),
+        role,
+        name: "ana".into(),
+        created: WallTime(1_700_000_000_123),
+        by: "root".into(),
+        expires: WallTime(1_700_000_000_456),
+        uses: 70_000,
+        used: 2,
+        revoked,
+    }
+}
+
+fn admitted(role: Role, token: Option<TokenId>) -> Admitted {
+    let principal = Principal { id: PrincipalId::from_random(0xba98_7654_3210), name: "ana".into(), role };
+    Admitted { principal, token, key: Digest([5; 32]), at: WallTime(1_700_000_000_123), issued: issued(), revoked: None }
+}
+
+fn identities() -> Vec<Entry> {
+    let at = WallTime(1_700_000_000_123);
+    let (principal, by) = (PrincipalId::from_random(0xba98_7654_3210), TokenId::from_random(0x0123_4567_89ab));
+    let mut entries: Vec<IdentityEntry> = Role::ALL.map(|role| IdentityEntry::TokenCreated(Box::new(token(role, None)))).into();
+    entries.extend([
+        IdentityEntry::TokenRevoked { token: by, at },
+        IdentityEntry::Admitted(Box::new(admitted(Role::Worker, Some(by)))),
+        IdentityEntry::Admitted(Box::new(admitted(Role::Admin, None))),
+        IdentityEntry::Renewed { principal, issued: issued(), key: Digest([6; 32]), at },
+        IdentityEntry::Revoked { principal, at },
+    ]);
+    let mut entries: Vec<Entry> = entries.into_iter().map(Entry::Identity).collect();
+    entries.push(Entry::DatasetOwned { digest: Digest([0xab; 32]), owner: "ana".into() });
+    entries.push(Entry::DatasetDisowned { digest: Digest([0xab; 32]), owner: "ana".into() });
+    entries
 }
 
 fn deletions() -> [Deletion; 2] {
@@ -219,6 +271,7 @@ fn entries() -> Vec<Entry> {
         submitted.spec.policy = policy;
         entries.push(Entry::accepted(submitted));
     }
+    entries.extend(identities());
     entries.extend((1..).zip(verbs).map(controlled));
     entries.extend(states.map(|state| job(JobEntry::Ended { state, reason: "why".into(), at })));
     entries
@@ -232,7 +285,7 @@ fn entries_of_every_kind() {
         // As a batch holds them.
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
-    assert_eq!(names.len(), 23, "an entry of every kind");
+    assert_eq!(names.len(), 30, "an entry of every kind");
 }
 
 /// The kinds of record that came after version 1's first files.
@@ -308,6 +361,10 @@ fn parts_of_a_snapshot_of_every_kind() {
     let losses = Losses { count: 3, last: Attempt(2), last_worker: WorkerId(300) };
     same("part-losses", &LedgerPart::Losses(JobId(300), [(TaskNo(305), losses)].into()));
     same("part-worker-away", &LedgerPart::Worker(worker(), false));
+    same("part-token", &LedgerPart::Token(Box::new(token(Role::Submitter, Some(at)))));
+    let revoked = Admitted { revoked: Some(at), ..admitted(Role::Submitter, Some(TokenId::from_random(7))) };
+    same("part-principal", &LedgerPart::Principal(Box::new(revoked)));
+    same("part-dataset-owners", &LedgerPart::DatasetOwners(Digest([0xab; 32]), vec!["ana".into(), "ada".into()]));
 }
 
 #[test]
