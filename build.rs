@@ -1,7 +1,7 @@
 //! Compiles `proto/` with protox (pure Rust: no protoc is needed).
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["jobs", "datasets", "cluster", "worker"].map(|name| format!("proto/millpond/v1/{name}.proto"));
+    let files = ["jobs", "datasets", "cluster", "worker", "identity"].map(|name| format!("proto/millpond/v1/{name}.proto"));
     let descriptors = protox::compile(&files, ["proto"])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("millpond_descriptor.bin"), prost::Message::encode_to_vec(&descriptors))?;

@@ -316,3 +316,14 @@ pub const AUTHORITY_LIFE: Duration = Duration::from_secs(3652 * 24 * 3600);
 pub const CERTIFICATE_BACKDATED: Duration = Duration::from_secs(3600);
 /// A request for a certificate, and any file of certificates and keys.
 pub const CERTIFICATE_FILE_MAX_BYTES: usize = 64 * 1024;
+
+/// One file of the audit; then the next one begins.
+pub const AUDIT_FILE_MAX_BYTES: u64 = 64 << 20;
+/// One line of it: what it holds is cut to fit.
+pub const AUDIT_LINE_MAX_BYTES: usize = 16 * 1024;
+/// A text in a line of it.
+pub const AUDIT_TEXT_MAX_BYTES: usize = 1024;
+/// Room on the disk that the audit has ahead, so that on a full one kills and pauses can still be noted: some thousand lines.
+pub const AUDIT_AHEAD_BYTES: u64 = 1 << 20;
+/// Refused calls that are noted one by one, in a second; of more only the number is.
+pub const AUDIT_REFUSALS_PER_SECOND_MAX: u32 = 20;

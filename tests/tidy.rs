@@ -21,6 +21,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("blobs", 2),
     ("bundle", 2),
     ("exec", 2),
+    ("pki", 2),
+    ("audit", 2),
     ("actors", 3),
     ("rpc", 4),
     ("web", 5),

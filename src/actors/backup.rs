@@ -66,6 +66,7 @@ pub fn backup(mut source: Source<'_>, to: &Path, stop: &CancellationToken) -> Re
         // What the head has handed out since may run at workers: they are asked before it goes out again.
         record.doubt_mark();
     }
+    folder.copy_identity()?;
     folder.write_journal(&source.ledger, source.epoch.of_backup(), "a backup")?;
     Ok(done)
 }

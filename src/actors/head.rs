@@ -28,6 +28,7 @@ use super::ingest::{DatasetEntry, IngestMsg};
 use super::job::{JobSnapshot, VerbAnswer};
 use super::journal::JournalRef;
 use super::proxy::ProxyMsg;
+use super::registrar::Registrar;
 use super::supervisor::{DatasetUsers, JobStatus, Submission, SupervisorMsg, WorkerStatus, deletable};
 use super::turns::Turns;
 use super::watch::{self, JobEvent, WatchMsg};
@@ -65,6 +66,8 @@ pub struct Head {
     pub(super) kept_files: Arc<RwLock<()>>,
     /// A deletion that is repeated waits for its first call.
     pub(super) turns: Turns,
+    /// Whom it lets in; none on a head that was not told (`millpond-head init`), which lets in everybody.
+    pub registrar: Option<Registrar>,
 }
 
 impl Head {

@@ -8,9 +8,11 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{RwLock, Semaphore, watch};
 
+use crate::audit::AuditLog;
 use crate::blobs::{DatasetStore, IndexedResult, Reserve};
 use crate::domain::{Error, ErrorKind, JobId, Keep, TaskEnd, TaskNo};
 use crate::engine::{DiskGauge, Watermarks};
+use crate::pki::{IDENTITY_DIR, IdentityFolder};
 use crate::store::{SledStore, Store};
 
 use super::bundler::Bundler;
@@ -21,6 +23,7 @@ use super::head::Head;
 use super::ingest::{CHUNKS_DIR, DATASETS_DIR, Ingest, IngestArgs};
 use super::job_store::JobStore;
 use super::journal::{self, Journal, JournalArgs, JournalRef, Replayed};
+use super::registrar::{self, Registrar};
 use super::supervisor::{JobSupervisor, SupervisorArgs};
 use super::turns::Turns;
 use super::watch::{Watch, WatchArgs};
@@ -40,6 +43,8 @@ pub struct HeadOptions {
     pub watermarks: Watermarks,
     /// An upload that brings nothing for so long loses its place.
     pub upload_silence: Duration,
+    /// Under which names and addresses browsers know it, beside the one that all clients of ours ask for.
+    pub names: Vec<String>,
 }
 
 /// The root's state: only its children.
@@ -114,14 +119,16 @@ impl Actor for HeadRoot {
 
     async fn pre_start(&self, myself: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
         let RootArgs { options, failed } = args;
-        let (data_dir, watermarks) = (options.data_dir.clone(), options.watermarks);
-        let opened = tokio::task::spawn_blocking(move || open(&data_dir, watermarks).map_err(|error| way_out(error, &data_dir))).await??;
-        let Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge } = opened;
+        let (data_dir, watermarks, names) = (options.data_dir.clone(), options.watermarks, options.names.clone());
+        let open = move || open(&data_dir, watermarks, &names).map_err(|error| way_out(error, &data_dir));
+        let Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge, identity } = tokio::task::spawn_blocking(open).await??;
         let (clock, cell) = (Clock::start(), myself.get_cell());
         let disk = disk::start(reserve, gauge, cell.clone()).await?;
         let journal_args = JournalArgs { store, epoch, last_seq, ledger: ledger.clone() };
         let (journal, _) = Journal::spawn_linked(None, Journal, journal_args, cell.clone()).await?;
         let journal = JournalRef::new(journal, Arc::new(options.data_dir.clone()));
+        let known = &ledger.identities;
+        let registrar = identity.map(|(identity, audit)| Registrar::new(identity, audit, known.clone(), journal.clone()));
         let late = Arc::new(OnceLock::new());
         let (watch, _) = Watch::spawn_linked(None, Watch, WatchArgs { epoch, supervisor: late.clone() }, cell.clone()).await?;
         let chunks_dir = options.data_dir.join(CHUNKS_DIR);
@@ -167,6 +174,7 @@ impl Actor for HeadRoot {
             backups: Arc::new(Semaphore::new(1)),
             kept_files,
             turns: Turns::default(),
+            registrar,
         };
         Ok(RootState { head, failed })
     }
@@ -201,11 +209,13 @@ struct Opened {
     datasets: Arc<DatasetStore>,
     reserve: Arc<Reserve>,
     gauge: DiskGauge,
+    identity: Option<(IdentityFolder, AuditLog)>,
 }
 
 /// A head does not start on damage: it can't know what it would forget.
 fn way_out(mut error: Error, data_dir: &std::path::Path) -> Error {
-    if error.kind == ErrorKind::Corrupt {
+    // A key that is damaged says itself what to do.
+    if error.kind == ErrorKind::Corrupt && !error.message.contains(IDENTITY_DIR) {
         let dir = data_dir.display();
         error.message = format!("{dir} is damaged: {}; see all of it with `millpond-head doctor --data-dir {dir}`", error.message);
     }
@@ -213,7 +223,7 @@ fn way_out(mut error: Error, data_dir: &std::path::Path) -> Error {
 }
 
 /// Looks at the disk, opens the store, begins an epoch, replays the journal, and puts a snapshot in the place of its tail.
-fn open(data_dir: &std::path::Path, watermarks: Watermarks) -> Result<Opened, Error> {
+fn open(data_dir: &std::path::Path, watermarks: Watermarks, names: &[String]) -> Result<Opened, Error> {
     let reserve = Arc::new(Reserve::new(data_dir)?);
     let gauge = disk::first_look(&reserve, watermarks)?;
     let mut store: Box<dyn Store> = Box::new(SledStore::open(data_dir)?);
@@ -226,7 +236,8 @@ fn open(data_dir: &std::path::Path, watermarks: Watermarks) -> Result<Opened, Er
     }
     let datasets = Arc::new(DatasetStore::open(&data_dir.join(DATASETS_DIR))?);
     collect(data_dir, &ledger, &datasets)?;
-    Ok(Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge })
+    let identity = registrar::open(data_dir, names, &ledger.identities, wall_now())?;
+    Ok(Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge, identity })
 }
 
 /// Where the results lie of tasks whose end is in the journal, but perhaps not yet, durably, in their job's index.

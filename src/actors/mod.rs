@@ -29,6 +29,7 @@ mod new_folder;
 pub mod prepare;
 pub mod proxy;
 pub mod read_ahead;
+pub mod registrar;
 mod reminder;
 pub mod result_box;
 pub mod runner;
@@ -42,4 +43,5 @@ pub mod worker_root;
 
 pub use head::Head;
 pub use head_root::{HeadOptions, HeadRoot};
+pub use registrar::Registrar;
 pub use worker_root::{WorkerOptions, WorkerRoot};

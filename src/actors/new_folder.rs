@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::blobs::{self, ChunkIndex, IndexedResult, JobFiles, ResultIndex};
 use crate::domain::{Digest, Epoch, Error, Input, ResultRef, SplitRule, TaskNo};
 use crate::engine::{JobRecord, Ledger};
+use crate::pki::IdentityFolder;
 use crate::store::SledStore;
 
 use super::ingest::{CHUNKS_DIR, DATASETS_DIR};
@@ -38,6 +39,11 @@ impl NewFolder<'_> {
         let indexed = |(no, result): &(TaskNo, ResultRef)| (*no, IndexedResult { result: *result, success: job.succeeded.contains(*no) });
         index.put_all(results.iter().map(indexed).collect())?;
         index.sync()
+    }
+
+    /// Copies the keys of the head and its authority, durably, where there are any: without them the new folder would let everybody in.
+    pub fn copy_identity(self) -> Result<(), Error> {
+        IdentityFolder::copy(self.from, self.to)
     }
 
     fn copy_chunks(self, digest: Digest, rule: &SplitRule) -> Result<(), Error> {

@@ -24,6 +24,7 @@ pub fn salvage(found: &Inspection, from: &Path, to: &Path) -> Result<Vec<String>
         let results: Vec<(TaskNo, ResultRef)> = results.map(|(no, result)| (*no, *result)).collect();
         folder.copy_job(job, &results)?;
     }
+    folder.copy_identity()?;
     // Above all epochs of the old folder, so that workers take its head for a later one.
     folder.write_journal(&ledger, found.epoch, "millpond-head doctor")?;
     Ok(said)

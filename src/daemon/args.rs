@@ -46,6 +46,9 @@ pub struct HeadArgs {
     /// An upload that brings nothing for so long loses its place to another; it can be gone on with
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = silence)]
     pub upload_silence: Duration,
+    /// A name or an address that browsers know it by, for its certificate; may be repeated
+    #[arg(long = "name", value_name = "HOST")]
+    pub names: Vec<String>,
 }
 
 /// What else a head's binary does.
@@ -55,6 +58,44 @@ pub enum HeadCommand {
     Doctor(DoctorArgs),
     /// Copies the state of a running head, as it is now, into a new folder on the head's machine; start a head on that with --data-dir
     Backup(BackupArgs),
+    /// Makes the keys of a head that others may reach, and the credentials of its first admin; from then on nobody comes without
+    Init(InitArgs),
+    /// Makes credentials of one more admin, on the head's machine: for when no admin can let in another
+    NewAdmin(NewAdminArgs),
+}
+
+/// Options of the identity that is made.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The data folder of the head; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+/// Options of one more admin.
+#[derive(Debug, Args)]
+pub struct NewAdminArgs {
+    /// The data folder of the head, which may be running
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+/// Who the admin is.
+#[derive(Debug, Args)]
+pub struct AdminArgs {
+    /// What the admin is called, in the audit and as owner of jobs
+    #[arg(long, value_name = "NAME", default_value = "admin")]
+    pub name: String,
+    /// The file to write the credentials to [default: ~/.config/millpond/credentials/admin.pem]
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+    /// The address by which clients reach the head, as https://lab:7663; noted in the credentials
+    #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:7663")]
+    pub head: String,
 }
 
 /// Options of a backup.

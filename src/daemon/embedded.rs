@@ -45,6 +45,7 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
         keep: Keep::default(),
         watermarks: Watermarks::default(),
         upload_silence: UPLOAD_SILENCE_MAX,
+        names: Vec::new(),
     };
     let head = Serving::start(listen, head_options).await?;
     let mut workers = Vec::new();

@@ -17,7 +17,7 @@ use crate::web;
 
 use super::args::{HeadArgs, HeadCommand};
 use super::signals::Signals;
-use super::{backup, doctor, logging, process};
+use super::{backup, doctor, init, logging, process};
 
 /// Open streams (a `watch`, a worker) are given this long when the head ends; they all come back by themselves.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -31,6 +31,8 @@ pub fn main() -> ExitCode {
     logging::start("info");
     let done = match args.command.take() {
         Some(HeadCommand::Doctor(args)) => return doctor::main(&args),
+        Some(HeadCommand::Init(args)) => init::run(&args),
+        Some(HeadCommand::NewAdmin(args)) => init::new_admin(&args),
         Some(HeadCommand::Backup(args)) => process::runtime().and_then(|runtime| runtime.block_on(backup::run(args))),
         None => process::runtime().and_then(|runtime| runtime.block_on(run(args))),
     };
@@ -44,7 +46,7 @@ async fn run(args: HeadArgs) -> Result<(), Error> {
     let data_dir = args.data_dir.ok_or_else(|| Error::invalid("a head needs its --data-dir"))?;
     let watermarks = Watermarks::new(args.disk_yellow, args.disk_red)?;
     let (reserve_after, keep, upload_silence) = (args.reserve_after, args.keep, args.upload_silence);
-    let options = HeadOptions { data_dir, reattach, reserve_after, keep, watermarks, upload_silence };
+    let options = HeadOptions { data_dir, reattach, reserve_after, keep, watermarks, upload_silence, names: args.names };
     let head = Serving::start(args.listen, options).await?;
     say(&format!("listening on {}", head.url))?;
     head.until(signals.next()).await

@@ -5,6 +5,7 @@ mod backup;
 mod doctor;
 mod embedded;
 mod head;
+mod init;
 mod logging;
 mod process;
 mod signals;

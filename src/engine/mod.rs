@@ -5,6 +5,7 @@
 //!
 //! Invariant: no I/O, no clock, no randomness, nothing async. Time comes in as [`Now`]; the same events give the same effects.
 
+pub mod access;
 pub mod admission;
 mod alarm;
 pub mod arrivals;

@@ -14,8 +14,10 @@ use super::download::{BundleDownload, BundlePiece};
 use super::file_writer::FileWriter;
 use super::hashed::{Form, Found, Hashed};
 use super::pb;
+use super::pb::audit_service_client::AuditServiceClient;
 use super::pb::cluster_service_client::ClusterServiceClient;
 use super::pb::dataset_service_client::DatasetServiceClient;
+use super::pb::identity_service_client::IdentityServiceClient;
 use super::pb::job_service_client::JobServiceClient;
 use super::pb::resume_upload_request::Begin;
 use super::sending::{self, Sending, Source};
@@ -76,6 +78,18 @@ impl Client {
         ClusterServiceClient::new(self.control.clone())
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES)
+    }
+
+    /// Tokens and principals.
+    pub fn identities(&self) -> IdentityServiceClient<Channel> {
+        IdentityServiceClient::new(self.control.clone())
+            .max_decoding_message_size(MESSAGE_MAX_BYTES)
+            .max_encoding_message_size(MESSAGE_MAX_BYTES)
+    }
+
+    /// The audit. On the connection for data.
+    pub fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.data.clone()).max_decoding_message_size(MESSAGE_MAX_BYTES).max_encoding_message_size(MESSAGE_MAX_BYTES)
     }
 
     /// Logs and bundles: jobs on the connection for data.

@@ -9,6 +9,7 @@ pub mod data_client;
 pub mod door;
 pub mod download;
 mod file_writer;
+pub mod enroll;
 pub mod hashed;
 pub mod http;
 pub mod link;

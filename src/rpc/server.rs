@@ -9,12 +9,14 @@ use crate::domain::Error;
 use crate::limits::MESSAGE_MAX_BYTES;
 
 use super::pb;
+use super::pb::audit_service_server::AuditServiceServer;
 use super::pb::cluster_service_server::ClusterServiceServer;
 use super::pb::dataset_service_server::DatasetServiceServer;
+use super::pb::identity_service_server::IdentityServiceServer;
 use super::pb::job_service_server::JobServiceServer;
 use super::pb::result_service_server::ResultServiceServer;
 use super::pb::worker_service_server::WorkerServiceServer;
-use super::services::{Clusters, Datasets, Jobs, Results, Transfers, Workers};
+use super::services::{Audits, Clusters, Datasets, Identities, Jobs, Results, Transfers, Workers};
 
 macro_rules! limited {
     ($server:expr) => {
@@ -39,6 +41,8 @@ pub async fn routes(head: Head, transfers: Transfers) -> Result<Router, Error> {
     health.set_serving::<ClusterServiceServer<Clusters>>().await;
     health.set_serving::<WorkerServiceServer<Workers>>().await;
     health.set_serving::<ResultServiceServer<Results>>().await;
+    health.set_serving::<IdentityServiceServer<Identities>>().await;
+    health.set_serving::<AuditServiceServer<Audits>>().await;
     let routes = Routes::new(reflection)
         .add_service(old_reflection)
         .add_service(health_service)
@@ -46,6 +50,8 @@ pub async fn routes(head: Head, transfers: Transfers) -> Result<Router, Error> {
         .add_service(limited!(DatasetServiceServer::new(Datasets::new(head.clone(), transfers.clone()))))
         .add_service(limited!(ClusterServiceServer::new(Clusters::new(head.clone()))))
         .add_service(limited!(WorkerServiceServer::new(Workers::new(head.clone()))))
+        .add_service(limited!(IdentityServiceServer::new(Identities::new(head.clone()))))
+        .add_service(limited!(AuditServiceServer::new(Audits::new(head.clone(), transfers.clone()))))
         .add_service(limited!(ResultServiceServer::new(Results::new(head, transfers))));
     Ok(routes.prepare().into_axum_router().fallback(nothing_there))
 }

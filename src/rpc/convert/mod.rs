@@ -11,6 +11,7 @@ mod check;
 mod command;
 mod head_message;
 mod hello;
+mod identity;
 mod input;
 mod job;
 mod job_filter;
@@ -27,6 +28,7 @@ mod worker_message;
 
 pub use head_message::{from_head, to_worker};
 pub use hello::PROTOCOL_VERSION;
+pub use identity::{principal_to_pb, role_from_pb, role_to_pb, token_to_pb};
 pub use job::{change_from_pb, counts_from_pb, counts_to_pb, hold_from_pb, kill_mode_from_pb, kill_mode_to_pb, state_from_pb, state_to_pb};
 pub use job_filter::filter_from_pb;
 pub use lease::{lease_from_pb, lease_to_pb};

@@ -1,7 +1,9 @@
 //! The gRPC services of the head. Each method reads a request, asks the [`Head`](crate::actors::Head), and writes the answer.
 
+mod audits;
 mod clusters;
 mod datasets;
+mod identities;
 mod job_messages;
 mod jobs;
 mod logs;
@@ -10,11 +12,15 @@ mod results;
 mod steering;
 mod task_list;
 mod uploads;
+mod who;
 mod workers;
 
+pub use audits::Audits;
 pub use clusters::{BACKUP_KEY_FILE, Clusters};
 pub use datasets::Datasets;
+pub use identities::Identities;
 pub use jobs::Jobs;
 pub use pieces::{Transfers, send as send_pieces};
 pub use results::Results;
+pub use who::{CameFrom, note_refusal};
 pub use workers::Workers;

@@ -1,0 +1,299 @@
+//! Which role may call which method: one table, and what is not in it nobody may.
+//!
+//! Methods go by their gRPC path; HTTP routes, as `GET /path`, stand in a table of their own. Whoever writes a service asks for the [`Access`],
+//! and compares the owner with [`Access::covers`] where it is `Own`: there is no other place that knows who may do what.
+
+use crate::domain::{Caller, Error, Principal, Role};
+
+/// What of a method's things a caller may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// The method is not for him.
+    No,
+    /// A submitter what belongs to his name; a worker what is leased to it; anybody himself.
+    Own,
+    /// Everything.
+    All,
+}
+
+/// One method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// `/millpond.v1.JobService/KillJob`, or `GET /path`.
+    pub method: &'static str,
+    /// By role, in the order of [`Role::ALL`]: reader, submitter, worker, admin.
+    pub access: [Access; 4],
+    /// Also for those who have shown no certificate.
+    pub is_open: bool,
+    /// Whether a call is written into the audit, also where it was allowed.
+    pub is_change: bool,
+}
+
+use Access::{All, No, Own};
+
+/// Something that is only looked at.
+const fn read(method: &'static str, access: [Access; 4]) -> Row {
+    Row { method, access, is_open: false, is_change: false }
+}
+
+/// Something that changes what others see.
+const fn change(method: &'static str, access: [Access; 4]) -> Row {
+    Row { method, access, is_open: false, is_change: true }
+}
+
+/// The same for those whom nobody knows yet.
+const fn open(row: Row) -> Row {
+    Row { is_open: true, ..row }
+}
+
+const READS_OWN: [Access; 4] = [All, Own, No, All];
+const CHANGES_OWN: [Access; 4] = [No, Own, No, All];
+const ADMIN: [Access; 4] = [No, No, No, All];
+const WORKER: [Access; 4] = [No, No, Own, No];
+const EVERYBODY: [Access; 4] = [All, All, All, All];
+const HIMSELF: [Access; 4] = [Own, Own, Own, Own];
+
+/// Every method of every service.
+pub const METHODS: &[Row] = &[
+    change("/millpond.v1.JobService/SubmitJob", CHANGES_OWN),
+    read("/millpond.v1.JobService/GetJob", READS_OWN),
+    read("/millpond.v1.JobService/ListJobs", READS_OWN),
+    read("/millpond.v1.JobService/ListTasks", READS_OWN),
+    read("/millpond.v1.JobService/WatchJob", READS_OWN),
+    change("/millpond.v1.JobService/PauseJob", CHANGES_OWN),
+    change("/millpond.v1.JobService/ResumeJob", CHANGES_OWN),
+    change("/millpond.v1.JobService/RetryJob", CHANGES_OWN),
+    change("/millpond.v1.JobService/KillJob", CHANGES_OWN),
+    change("/millpond.v1.JobService/DeleteJob", CHANGES_OWN),
+    change("/millpond.v1.JobService/SetJobPriority", CHANGES_OWN),
+    change("/millpond.v1.JobService/SetJobLimit", CHANGES_OWN),
+    read("/millpond.v1.JobService/PreviewVerb", READS_OWN),
+    read("/millpond.v1.JobService/ExplainJob", READS_OWN),
+    read("/millpond.v1.JobService/GetTaskLog", READS_OWN),
+    read("/millpond.v1.JobService/DownloadBundle", READS_OWN),
+    change("/millpond.v1.DatasetService/UploadDataset", CHANGES_OWN),
+    change("/millpond.v1.DatasetService/ResumeUpload", CHANGES_OWN),
+    read("/millpond.v1.DatasetService/CheckUpload", CHANGES_OWN),
+    read("/millpond.v1.DatasetService/GetDataset", READS_OWN),
+    read("/millpond.v1.DatasetService/ListDatasets", READS_OWN),
+    change("/millpond.v1.DatasetService/DeleteDataset", CHANGES_OWN),
+    read("/millpond.v1.DatasetService/ReadDataset", [All, Own, Own, All]),
+    read("/millpond.v1.ClusterService/GetCluster", [All, All, No, All]),
+    read("/millpond.v1.ClusterService/ListWorkers", READS_OWN),
+    read("/millpond.v1.ClusterService/GetWorker", READS_OWN),
+    change("/millpond.v1.ClusterService/DrainWorker", ADMIN),
+    change("/millpond.v1.ClusterService/ResumeWorker", ADMIN),
+    change("/millpond.v1.ClusterService/CreateBackup", ADMIN),
+    change("/millpond.v1.WorkerService/Attend", WORKER),
+    read("/millpond.v1.ResultService/UploadResult", WORKER),
+    open(change("/millpond.v1.IdentityService/Enroll", [No, No, No, No])),
+    change("/millpond.v1.IdentityService/Renew", HIMSELF),
+    read("/millpond.v1.IdentityService/WhoAmI", HIMSELF),
+    change("/millpond.v1.IdentityService/CreateToken", ADMIN),
+    read("/millpond.v1.IdentityService/ListTokens", ADMIN),
+    change("/millpond.v1.IdentityService/RevokeToken", ADMIN),
+    read("/millpond.v1.IdentityService/ListPrincipals", ADMIN),
+    change("/millpond.v1.IdentityService/RevokePrincipal", ADMIN),
+    read("/millpond.v1.AuditService/ReadAudit", [All, No, No, All]),
+    open(read("/grpc.health.v1.Health/Check", EVERYBODY)),
+    open(read("/grpc.health.v1.Health/List", EVERYBODY)),
+    open(read("/grpc.health.v1.Health/Watch", EVERYBODY)),
+    read("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", EVERYBODY),
+    read("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", EVERYBODY),
+];
+
+/// Every HTTP route that is no method.
+pub const ROUTES: &[Row] = &[];
+
+/// What is known of a method; none for one that is in no table.
+pub fn row(method: &str) -> Option<&'static Row> {
+    METHODS.iter().chain(ROUTES).find(|row| row.method == method)
+}
+
+/// What a role may reach of a method.
+pub fn of(method: &str, role: Role) -> Access {
+    row(method).map_or(Access::No, |row| {
+        let [reader, submitter, worker, admin] = row.access;
+        match role {
+            Role::Reader => reader,
+            Role::Submitter => submitter,
+            Role::Worker => worker,
+            Role::Admin => admin,
+        }
+    })
+}
+
+/// What a caller may reach. `has_identities`: whether the head was told whom to let in; one that was not serves everybody, on its own machine.
+///
+/// # Errors
+/// `Denied`, with what would have to be different.
+pub fn decide(method: &str, caller: &Caller, has_identities: bool) -> Result<Access, Error> {
+    match caller {
+        Caller::Anyone if !has_identities => match row(method) {
+            Some(_) => Ok(Access::All),
+            None => Err(not_listed(method)),
+        },
+        Caller::Anyone if row(method).is_some_and(|row| row.is_open) => Ok(Access::Own),
+        Caller::Anyone => Err(Error::denied(format!(
+            "{} needs credentials, and none came: `millpond login TOKEN`, with a token that an admin has made (`millpond token create`)",
+            short(method)
+        ))),
+        Caller::Known(principal) => match of(method, principal.role) {
+            Access::No if row(method).is_some_and(|row| row.is_open) => Ok(Access::Own),
+            Access::No if row(method).is_none() => Err(not_listed(method)),
+            Access::No => Err(may_not(principal, short(method))),
+            access => Ok(access),
+        },
+    }
+}
+
+fn not_listed(method: &str) -> Error {
+    Error::denied(format!("{} is for nobody", short(method)))
+}
+
+fn may_not(principal: &Principal, method: &str) -> Error {
+    let Principal { name, role, .. } = principal;
+    Error::denied(format!("{name} is a {role}, and a {role} may not {method}: ask an admin for a token of another role"))
+}
+
+/// `KillJob` of `/millpond.v1.JobService/KillJob`.
+pub fn short(method: &str) -> &str {
+    method.rsplit('/').next().unwrap_or(method)
+}
+
+impl Access {
+    /// Whether this reaches what belongs to `owner`, for a caller of this name.
+    pub fn covers(self, caller: &Caller, owner: Option<&str>) -> bool {
+        match (self, caller) {
+            (Self::No, _) => false,
+            (Self::All, _) => true,
+            (Self::Own, Caller::Anyone) => false,
+            // A worker's name is its machine's, and nothing belongs to a machine.
+            (Self::Own, Caller::Known(principal)) => principal.role != Role::Worker && owner == Some(principal.name.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ErrorKind, PrincipalId};
+
+    fn known(role: Role) -> Caller {
+        Caller::Known(Principal { id: PrincipalId::from_random(1), name: "ana".into(), role })
+    }
+
+    /// What is expected, written out once more: a letter for reader, submitter, worker, admin (`-` no, `o` own, `a` all).
+    const EXPECTED: &str = "\
+        JobService/SubmitJob -o-a
+        JobService/GetJob ao-a
+        JobService/ListJobs ao-a
+        JobService/ListTasks ao-a
+        JobService/WatchJob ao-a
+        JobService/PauseJob -o-a
+        JobService/ResumeJob -o-a
+        JobService/RetryJob -o-a
+        JobService/KillJob -o-a
+        JobService/DeleteJob -o-a
+        JobService/SetJobPriority -o-a
+        JobService/SetJobLimit -o-a
+        JobService/PreviewVerb ao-a
+        JobService/ExplainJob ao-a
+        JobService/GetTaskLog ao-a
+        JobService/DownloadBundle ao-a
+        DatasetService/UploadDataset -o-a
+        DatasetService/ResumeUpload -o-a
+        DatasetService/CheckUpload -o-a
+        DatasetService/GetDataset ao-a
+        DatasetService/ListDatasets ao-a
+        DatasetService/DeleteDataset -o-a
+        DatasetService/ReadDataset aooa
+        ClusterService/GetCluster aa-a
+        ClusterService/ListWorkers ao-a
+        ClusterService/GetWorker ao-a
+        ClusterService/DrainWorker ---a
+        ClusterService/ResumeWorker ---a
+        ClusterService/CreateBackup ---a
+        WorkerService/Attend --o-
+        ResultService/UploadResult --o-
+        IdentityService/Enroll ----
+        IdentityService/Renew oooo
+        IdentityService/WhoAmI oooo
+        IdentityService/CreateToken ---a
+        IdentityService/ListTokens ---a
+        IdentityService/RevokeToken ---a
+        IdentityService/ListPrincipals ---a
+        IdentityService/RevokePrincipal ---a
+        AuditService/ReadAudit a--a";
+
+    #[test]
+    fn every_cell_is_as_it_is_written_out_here() {
+        let mut ours = METHODS.iter().filter(|row| row.method.starts_with("/millpond.v1."));
+        for line in EXPECTED.lines() {
+            let (method, cells) = line.trim().split_once(' ').unwrap();
+            let row = ours.next().unwrap();
+            assert_eq!(row.method, format!("/millpond.v1.{method}"));
+            for (role, cell) in Role::ALL.into_iter().zip(cells.chars()) {
+                let expected = match cell {
+                    '-' => Access::No,
+                    'o' => Access::Own,
+                    'a' => Access::All,
+                    other => panic!("{other}"),
+                };
+                assert_eq!(of(row.method, role), expected, "{method} {role}");
+                let decided = decide(row.method, &known(role), true);
+                match expected {
+                    Access::No if row.is_open => assert_eq!(decided, Ok(Access::Own), "{method} {role}"),
+                    Access::No => assert_eq!(decided.unwrap_err().kind, ErrorKind::Denied, "{method} {role}"),
+                    access => assert_eq!(decided, Ok(access), "{method} {role}"),
+                }
+            }
+            let without = decide(row.method, &Caller::Anyone, true);
+            assert_eq!(without.is_ok(), method == "IdentityService/Enroll", "{method} without credentials");
+        }
+        assert_eq!(ours.next(), None, "a method that is not written out here");
+    }
+
+    #[test]
+    fn a_method_stands_there_once_and_a_reader_changes_nothing() {
+        let mut methods: Vec<&str> = METHODS.iter().chain(ROUTES).map(|row| row.method).collect();
+        let count = methods.len();
+        methods.sort_unstable();
+        methods.dedup();
+        assert_eq!(methods.len(), count);
+        for row in METHODS.iter().chain(ROUTES).filter(|row| row.is_change && row.method != "/millpond.v1.IdentityService/Renew") {
+            assert_eq!(of(row.method, Role::Reader), Access::No, "{}", row.method);
+        }
+    }
+
+    #[test]
+    fn what_is_in_no_table_is_for_nobody() {
+        for method in
+            ["/millpond.v1.JobService/Nope", "", "/", "GET /etc", "/millpond.v1.JobService/KillJob/", "/MILLPOND.v1.JobService/KillJob"]
+        {
+            assert_eq!(decide(method, &Caller::Anyone, false).unwrap_err().kind, ErrorKind::Denied, "{method}");
+            assert_eq!(decide(method, &Caller::Anyone, true).unwrap_err().kind, ErrorKind::Denied, "{method}");
+            for role in Role::ALL {
+                assert_eq!(decide(method, &known(role), true).unwrap_err().kind, ErrorKind::Denied, "{method} {role}");
+            }
+        }
+    }
+
+    #[test]
+    fn health_is_for_everybody_and_a_head_without_identities_is_open() {
+        assert!(decide("/grpc.health.v1.Health/Check", &Caller::Anyone, true).is_ok());
+        assert!(decide("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &Caller::Anyone, true).is_err());
+        assert_eq!(decide("/millpond.v1.JobService/KillJob", &Caller::Anyone, false), Ok(Access::All));
+        let error = decide("/millpond.v1.JobService/KillJob", &known(Role::Reader), true).unwrap_err();
+        assert_eq!(error.message, "ana is a reader, and a reader may not KillJob: ask an admin for a token of another role");
+    }
+
+    #[test]
+    fn own_is_what_bears_the_name_and_a_machine_owns_nothing() {
+        let submitter = known(Role::Submitter);
+        assert!(Access::Own.covers(&submitter, Some("ana")) && !Access::Own.covers(&submitter, Some("ben")));
+        assert!(!Access::Own.covers(&submitter, None) && !Access::Own.covers(&Caller::Anyone, Some("ana")));
+        assert!(!Access::Own.covers(&known(Role::Worker), Some("ana")), "a machine may be called as a person is");
+        assert!(Access::All.covers(&known(Role::Admin), None) && !Access::No.covers(&known(Role::Admin), Some("ana")));
+    }
+}
