@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use super::audit::{self, AuditArgs};
 use super::completions::{self, CompletionsArgs};
 use super::context::{self, ContextCommand};
 use super::controlled::ControlArgs;
@@ -12,6 +13,7 @@ use super::limit::LimitArgs;
 use super::list::ListArgs;
 use super::logs::LogsArgs;
 use super::man::{self, ManArgs};
+use super::principal::PrincipalCommand;
 use super::priority::PriorityArgs;
 use super::results::ResultsArgs;
 use super::run::{self, RunArgs};
@@ -20,6 +22,7 @@ use super::split::SplitArgs;
 use super::submit::{self, SubmitArgs};
 use super::tasks::TasksArgs;
 use super::template::{self, TemplateCommand};
+use super::token::TokenCommand;
 use super::ui::Format;
 use super::up::UpArgs;
 use super::wait::WaitArgs;
@@ -61,6 +64,9 @@ Fetch and administer:
   results   Fetch a job's bundle, at any time
   data      Stored data sets: add, list, show, delete
   worker    Workers: list, show, drain, resume
+  token     What lets others join: create, list, revoke
+  principal  Who is let in: list, whoami, revoke
+  audit     Show what was changed and by whom, and check it
   context   Clusters by name: list, show, use, add, remove
   completions  Print what a shell needs to complete verbs and options
   man       Write the manual pages
@@ -168,6 +174,15 @@ pub(crate) enum Verb {
     /// Workers
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// What lets others join
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Who is let in: people and machines
+    #[command(subcommand)]
+    Principal(PrincipalCommand),
+    /// Show what was changed, by whom, and what was refused; or check that none of it was changed
+    #[command(after_help = audit::EXAMPLES)]
+    Audit(AuditArgs),
     /// Clusters by name, in the configuration; needs no head
     #[command(subcommand, after_help = context::EXAMPLES)]
     Context(ContextCommand),

@@ -9,7 +9,7 @@ use super::units::rfc3339;
 use crate::rpc::pb;
 
 /// Grows when a document changes in a way that a reader could stumble over.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// `show`, and one job of `list`.
 #[derive(Serialize)]
@@ -477,6 +477,7 @@ pub(crate) fn worker_state(state: pb::WorkerState) -> &'static str {
     }
 }
 
-fn some(text: &str) -> Option<&str> {
+/// An empty text is none.
+pub(crate) fn some(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }

@@ -15,8 +15,8 @@ use super::peers::instead_of;
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
-    completions, context, data, delete, explain, kill, limit, list, logs, man, pause, priority, results, resume, retry, run, show, split,
-    submit, tasks, template, up, wait, watch, worker,
+    audit, completions, context, data, delete, explain, kill, limit, list, logs, man, pause, principal, priority, results, resume, retry,
+    run, show, split, submit, tasks, template, token, up, wait, watch, worker,
 };
 use crate::domain::{Error, ErrorKind};
 use crate::rpc::client::Client;
@@ -198,6 +198,9 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Results(args) => results::run(args, &client, ui).await,
         Verb::Data(args) => data::run(args, &client, ui).await,
         Verb::Worker(args) => worker::run(args, &client, ui).await,
+        Verb::Token(command) => token::run(command, &client, ui).await,
+        Verb::Principal(command) => principal::run(command, &client, ui).await,
+        Verb::Audit(args) => audit::run(args, &client, ui).await,
     }
 }
 

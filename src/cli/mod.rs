@@ -4,6 +4,7 @@
 //! so that the command line need not know how. Output goes through [`ui`] only: a closed pipe must end a verb quietly.
 
 mod args;
+mod audit;
 mod completions;
 mod config;
 mod context;
@@ -31,6 +32,7 @@ mod pages;
 mod pause;
 mod peers;
 mod preview;
+mod principal;
 mod priority;
 mod progress;
 mod results;
@@ -46,6 +48,7 @@ mod table;
 mod task_ref;
 mod tasks;
 mod template;
+mod token;
 mod toml_file;
 mod ui;
 mod units;

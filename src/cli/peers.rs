@@ -2,6 +2,7 @@
 
 /// Their word, and a command line of ours that does the same.
 const WORDS: &[(&str, &str)] = &[
+    ("acl", "token list"),
     ("apply", "submit -f FILE"),
     ("cancel", "kill JOB --running stop"),
     ("config", "context list"),
@@ -19,6 +20,7 @@ const WORDS: &[(&str, &str)] = &[
     ("queue", "list --live"),
     ("requeue", "retry JOB"),
     ("rerun", "retry JOB"),
+    ("revoke", "principal revoke PRINCIPAL"),
     ("sacct", "tasks JOB"),
     ("sbatch", "submit"),
     ("scale", "limit JOB --max-running N"),
@@ -32,8 +34,12 @@ const WORDS: &[(&str, &str)] = &[
     ("stop", "kill JOB --running stop"),
     ("suspend", "pause JOB --running freeze"),
     ("top", "worker list"),
+    ("tokens", "token list"),
     ("uncordon", "worker resume WORKER"),
     ("update", "priority JOB N"),
+    ("user", "principal list"),
+    ("users", "principal list"),
+    ("whoami", "principal whoami"),
 ];
 
 /// What to say instead of a verb that is none of ours.

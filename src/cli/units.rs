@@ -89,6 +89,11 @@ pub(crate) fn rfc3339(time: Option<&prost_types::Timestamp>) -> Option<String> {
     jiff::Timestamp::new(time.seconds, time.nanos).ok().map(|time| format!("{time:.6}"))
 }
 
+/// This machine's clock.
+pub(crate) fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
 /// For people: to the second, UTC.
 pub(crate) fn short_time(time: Option<&prost_types::Timestamp>) -> String {
     let time = time.and_then(|time| jiff::Timestamp::new(time.seconds, time.nanos).ok());
