@@ -16,6 +16,21 @@ pub const LIVE_JOBS_MAX: usize = 10_000;
 pub const WORKER_SLOTS_MAX: u32 = 4096;
 /// Graphics processors of one worker.
 pub const WORKER_GPUS_MAX: u32 = 1024;
+/// Users that slots may take, the first and the last of a range. Nobody gives out the first (it lies between those of services and those of
+/// containers); the second, which systemd gives to services for as long as they run, is there in containers that have 65,536 users.
+pub const TASK_UID_RANGES: [(u32, u32); 2] = [(70_000, 79_999), (61_184, 65_519)];
+/// Users in a range of which only the first is named.
+pub const TASK_UIDS: u32 = 10_000;
+/// Processes and threads of one slot, unless its admin says otherwise: a program with a thread per processor needs hundreds.
+pub const TASK_PROCESSES_MAX: u64 = 4096;
+/// Files that a process in a sandbox may have open.
+pub const TASK_OPEN_FILES_MAX: u64 = 65_536;
+/// What a slot behind walls may have in each of `/tmp`, `/var/tmp` and `/dev/shm`, which are in memory.
+pub const TASK_TMP_MAX_BYTES: u64 = 1 << 30;
+/// With less a launcher does not start itself.
+pub const TASK_MEM_MIN_BYTES: u64 = 64 << 20;
+/// What a worker says of what its sandbox does not keep.
+pub const SANDBOX_GAPS_MAX: usize = 16;
 /// Workers attached at once.
 pub const WORKERS_MAX: usize = 10_000;
 

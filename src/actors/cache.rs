@@ -4,13 +4,12 @@
 //! cache/<digest>/<name>                         a shared file
 //! cache/<digest>-<offset>-<len>-<header>/<name> a chunk; of files: a folder with them
 //! ```
-//! A file is moved there only when it is whole, and can't be written any more. Tasks run as the worker's own user, or as root, so what one of
+//! A file is moved there only when it is whole, and can't be written any more. A task may run as the worker's own user, or as root, so what one of
 //! them changed all the same is noticed before the next gets it, and fetched again. Pieces in use are pinned; of the others the least
-//! recently used go first: out of the way at once, as `gone-N`, from the disk by a thread of its own.
+//! recently used go first: out of the way at once, as `gone-…`, from the disk by a thread of its own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use sha2::{Digest as _, Sha256};
@@ -93,7 +92,6 @@ pub struct Cache {
     max_bytes: u64,
     port: Arc<dyn DataPort>,
     table: Mutex<Table>,
-    last_number: AtomicU64,
     remover: mpsc::Sender<PathBuf>,
 }
 
@@ -117,13 +115,11 @@ impl Cache {
     /// An empty cache in a folder, which is made; what was in it is removed by and by.
     pub fn new(dir: &Path, max_bytes: u64, port: Arc<dyn DataPort>) -> Result<Arc<Self>, Error> {
         let left: Vec<PathBuf> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        let last_number = left.iter().filter_map(|path| path.file_name()?.to_str()?.strip_prefix("gone-")?.parse().ok()).max().unwrap_or(0);
         let cache = Self {
             dir: dir.to_owned(),
             max_bytes,
             port,
             table: Mutex::default(),
-            last_number: AtomicU64::new(last_number),
             remover: spawn_remover()?,
         };
         if !left.iter().all(|path| cache.retire(path)) {
@@ -220,10 +216,9 @@ impl Cache {
         }
     }
 
-    /// A path in the cache's folder that nothing else has.
+    /// A path in the cache's folder that nothing else has, and that no task can guess: what is of no concern to it could be there.
     fn temp(&self, word: &str) -> PathBuf {
-        let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
-        self.dir.join(format!("{word}-{number}"))
+        self.dir.join(format!("{word}-{}", uuid::Uuid::new_v4()))
     }
 
     fn fetched(&self, key: &Key, bytes: u64) {

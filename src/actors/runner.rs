@@ -12,7 +12,7 @@ use ractor::ActorRef;
 use crate::bundle::{self, Left, PackError, Press};
 use crate::domain::wire::{JobInfo, Lease};
 use crate::domain::{EntryKind, Error, ErrorKind, Outcome, Packed, Timing};
-use crate::exec::{self, Found, Launcher, Placeholders, Programs, SlotFolders, Start, Stopper, TaskVariables};
+use crate::exec::{self, Found, Launcher, Placeholders, Programs, SlotFolders, SlotSandbox, Start, Stopper, TaskVariables};
 use crate::limits;
 
 use super::cache::Pinned;
@@ -121,12 +121,12 @@ pub struct RunnerSetup {
 }
 
 /// Starts a slot's thread. It ends when the sender is dropped.
-pub fn spawn(slot: usize, setup: RunnerSetup) -> Result<mpsc::Sender<Order>, Error> {
-    let folders = SlotFolders::new(&setup.slots_dir, slot as u32)?;
+pub fn spawn(slot: usize, setup: RunnerSetup, sandbox: SlotSandbox) -> Result<mpsc::Sender<Order>, Error> {
+    let folders = SlotFolders::new(&setup.slots_dir, slot as u32, sandbox.owner())?;
     let (orders, inbox) = mpsc::channel();
     let programs = Programs::new(folders.work().to_owned());
-    let inherited = exec::inherited_env(std::env::vars_os());
-    let mut runner = Runner { slot, setup, folders, inherited, programs, press: Press::default(), launcher: None, in_doubt: false };
+    let inherited = sandbox.env(exec::inherited_env(std::env::vars_os()), folders.work());
+    let mut runner = Runner { slot, setup, sandbox, folders, inherited, programs, press: Press::default(), launcher: None, in_doubt: false };
     std::thread::Builder::new()
         .name(format!("slot-{slot}"))
         .spawn(move || inbox.iter().for_each(|order| runner.work_on(order)))
@@ -137,6 +137,7 @@ pub fn spawn(slot: usize, setup: RunnerSetup) -> Result<mpsc::Sender<Order>, Err
 struct Runner {
     slot: usize,
     setup: RunnerSetup,
+    sandbox: SlotSandbox,
     folders: SlotFolders,
     /// What all tasks find in their environment.
     inherited: Vec<(String, String)>,
@@ -201,7 +202,10 @@ impl Runner {
         let started = wall_now();
         let input = self.input_of(order).map_err(|error| error.message)?;
         let outcome = match self.start_of(order, input.as_deref()) {
-            Ok(start) => self.run(&start, order)?,
+            Ok(start) => {
+                self.sandbox.limit(&order.info.spec.needs).map_err(|error| error.message)?;
+                self.run(&start, order)?
+            }
             Err(error) => Outcome::SpawnFailed { reason: error.message },
         };
         Ok((outcome, Timing { started, ended: wall_now() }))
@@ -288,7 +292,7 @@ impl Runner {
     /// does not answer is killed, for a task may have stopped it.
     fn run(&mut self, start: &Start, order: &Order) -> Result<Outcome, MachineFault> {
         if self.launcher.is_none() {
-            match Launcher::spawn(&self.setup.launcher, &[], self.folders.slot(), &self.inherited) {
+            match Launcher::spawn(&self.setup.launcher, &self.sandbox.launcher_args(), self.folders.slot(), &self.inherited) {
                 Ok(launcher) => self.launcher = Some(launcher),
                 Err(error) => return Err(error.context("a launcher can't be started").message),
             }
@@ -333,7 +337,7 @@ impl Runner {
     /// Packs what the task said, and why nothing else.
     fn pack_streams(&mut self, lease: Lease, why: &str) -> Result<(Packed, KeptBytes), PackError> {
         let mut writer = self.writer(lease);
-        let left = Left { stdout: Some(self.folders.stdout()), stderr: Some(self.folders.stderr()), output: None };
+        let left = Left { stdout: Some(self.folders.stdout()), stderr: Some(self.folders.stderr()), output: None, owner: self.sandbox.owner() };
         let packed = bundle::pack_streams(&left, why, &mut self.press, &mut writer)?;
         Ok((packed, writer.finish()))
     }
@@ -349,6 +353,7 @@ impl Runner {
             stdout: stdout.then_some(self.folders.stdout()),
             stderr: stderr.then_some(self.folders.stderr()),
             output: files.then_some(self.folders.out()),
+            owner: self.sandbox.owner(),
         };
         let packed = bundle::pack(&left, &mut self.press, &mut writer)?;
         let names: usize = packed

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::domain::Error;
@@ -11,7 +12,8 @@ use crate::failpoint;
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Error> {
     let io = |error: io::Error| Error::io(path, &error);
     let temp = path.with_extension("new");
-    let mut file = File::create(&temp).map_err(io)?;
+    // For this user alone, whatever is to be kept from tasks.
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temp).map_err(io)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
     failpoint::hit("worker.before_rename");
     fs::rename(&temp, path).map_err(io)?;

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::wire::{Dial, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker};
-use crate::domain::{Attempt, Chunk, Error, Instant, JobId, Outcome, ResultRef, SessionId, TaskNo, WorkerId};
+use crate::domain::{Attempt, Chunk, Confines, Error, Instant, JobId, Outcome, ResultRef, SessionId, TaskNo, WorkerId};
 use crate::engine::slot_table::{Health, Preparation};
 use crate::engine::{Outbox, SlotEffect, SlotEvent, SlotTable};
 use crate::failpoint;
@@ -95,6 +95,8 @@ pub struct WorkerArgs {
     pub key: String,
     /// This machine's name.
     pub host: String,
+    /// What its tasks are confined by.
+    pub confines: Confines,
     /// How many times this worker has been started.
     pub start: u64,
     /// The machine.
@@ -173,6 +175,7 @@ impl Actor for WorkerActor {
             host: args.host,
             slots,
             total: args.table.equipment().total().clone(),
+            confines: Some(args.confines),
             epoch_seen: args.table.epoch(),
             dial: Dial { start: args.start, number: 0 },
             stamp: Instant(0),

@@ -1,6 +1,8 @@
 //! The WorkerRoot: opens the worker's folder, starts its slots and its WorkerActor. If that fails, the worker ends; its launchers see to
 //! its tasks.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::{Epoch, Error};
 use crate::engine::SlotTable;
 use crate::engine::slot_table::{Allowance, Equipment};
-use crate::exec;
+use crate::exec::{self, Places, SandboxOptions, Sandboxes};
 use crate::limits;
 use crate::store::FolderLock;
 
@@ -38,6 +40,8 @@ pub struct WorkerOptions {
     pub cache_bytes: u64,
     /// The binary that is re-executed as launcher.
     pub launcher: PathBuf,
+    /// What its tasks are kept from.
+    pub sandbox: SandboxOptions,
 }
 
 /// A running worker, without its link to the head.
@@ -92,6 +96,11 @@ fn make_dir(dir: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(dir).map_err(|error| Error::io(dir, &error))
 }
 
+/// For this user alone.
+fn make_own_dir(dir: &Path) -> Result<(), Error> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| Error::io(dir, &error))
+}
+
 fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToken) -> Result<WorkerArgs, Error> {
     // As its tasks see it, who ask the system where they are: a link that they make by that name leads into their own folder.
     let dir = std::fs::canonicalize(&options.dir).map_err(|error| Error::io(&options.dir, &error))?;
@@ -100,21 +109,28 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     if results_dir.exists() {
         std::fs::remove_dir_all(&results_dir).map_err(|error| Error::io(&results_dir, &error))?;
     }
-    make_dir(&results_dir)?;
+    make_own_dir(&results_dir)?;
     let slots_dir = dir.join("slots");
     make_dir(&slots_dir)?;
     let stores = Stores::new(Cache::new(&dir.join("cache"), options.cache_bytes, port.clone())?, port.clone());
     let (slots, launcher) = (options.slots, options.launcher.clone());
+    let places = Places { dir: &dir, slots: &slots_dir, cache: &dir.join("cache"), launcher: &launcher };
+    let sandboxes = Sandboxes::prepare(&options.sandbox, places, slots)?;
+    let confines = sandboxes.confines().clone();
+    tracing::info!(sandbox = %confines.sandbox, "what tasks are confined by");
+    confines.gaps.iter().for_each(|gap| tracing::warn!("the sandbox does not keep all that it promises: {gap}"));
     let clock = Clock::start();
     let handover = Arc::new(Handover::new(clock));
     let shared = handover.clone();
     let make_runners = move |worker: ActorRef<WorkerMsg>| {
         let setup = RunnerSetup { launcher, slots_dir, results_dir, launcher_deaths: Arc::default(), handover: shared, worker };
-        (0..slots as usize).map(|slot| runner::spawn(slot, setup.clone())).collect()
+        let slots = sandboxes.into_slots().into_iter().enumerate();
+        slots.map(|(slot, sandbox)| runner::spawn(slot, setup.clone(), sandbox)).collect()
     };
     Ok(WorkerArgs {
         key: key(&dir)?,
         host: host(),
+        confines,
         start: count_start(&dir.join("starts"))?,
         table: SlotTable::new(slots, options.equipment.clone(), options.allowance, Epoch(number(&epoch_file)?)),
         make_runners: Box::new(make_runners),

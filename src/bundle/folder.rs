@@ -3,7 +3,8 @@
 //! Each step goes from an open folder to a name in it (`openat` with `O_NOFOLLOW`), so that a link, even one that is put in place between
 //! two looks, leads nowhere out of it. A symbolic link to a regular file of the folder stands for its content ([`super::link`]); other links,
 //! sockets, pipes and devices are left out, which is said. A hard link is a file like any other: what a task could link to is the kernel's
-//! business (`fs.protected_hardlinks`).
+//! business (`fs.protected_hardlinks`); but where the task had a user of its own, who may read less than this process, only that user's files
+//! are read.
 
 use std::fs::{File, Permissions};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -39,6 +40,7 @@ pub(super) struct Found {
 pub(super) struct Folder {
     root: OwnedFd,
     path: PathBuf,
+    owner: Option<u32>,
     /// By sanitised name, all unlike each other; none is a folder of another.
     pub files: Vec<Found>,
     /// What is left out, and why: `name: points to nothing`; by name.
@@ -47,14 +49,14 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Opens a folder and lists it. What its owner may not read is made readable first.
-    pub fn list(path: &Path) -> Result<Self, PackError> {
-        let root = open_readable(CWD, path.as_os_str().as_encoded_bytes(), FOLDER, "the output folder")?;
-        let mut walk = Walk { root: Root { folder: root.as_fd(), path }, found: Vec::new(), left_out: Vec::new(), things: 0 };
+    pub fn list(path: &Path, owner: Option<u32>) -> Result<Self, PackError> {
+        let root = open_readable(CWD, path.as_os_str().as_encoded_bytes(), FOLDER, "the output folder", owner)?;
+        let mut walk = Walk { root: Root { folder: root.as_fd(), path }, owner, found: Vec::new(), left_out: Vec::new(), things: 0 };
         walk.visit(root.as_fd(), &Found { name: String::new(), raw: Vec::new(), link: false }, 0)?;
         let (mut files, mut left_out) = (walk.found, walk.left_out);
         files.sort_unstable_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
         left_out.sort_unstable();
-        Ok(Self { root, path: path.to_owned(), files, left_out })
+        Ok(Self { root, path: path.to_owned(), owner, files, left_out })
     }
 
     /// Opens one of its files for reading; with its length.
@@ -72,7 +74,7 @@ impl Folder {
             );
         }
         let from = folder.as_ref().map_or(self.root.as_fd(), OwnedFd::as_fd);
-        regular(open_readable(from, last, FILE, &found.name)?, &found.name)
+        regular(open_readable(from, last, FILE, &found.name, self.owner)?, &found.name)
     }
 }
 
@@ -83,6 +85,7 @@ impl Folder {
             Unfollowed::LeftOut(why) => PackError::bad(format!("{} {why} since it was first read", found.name)),
             Unfollowed::Failed(errno) => refused(&found.name, errno),
         })?;
+        check_owner(&stat, self.owner, &found.name)?;
         let file = link::reopen(&passage).or_else(|error| {
             if error.kind() == std::io::ErrorKind::PermissionDenied {
                 unlock(&passage, stat.st_mode | 0o400)?;
@@ -96,11 +99,11 @@ impl Folder {
 }
 
 /// Opens a single file that should be a regular one (a captured stream); with its length. None if there is none.
-pub(super) fn open_stream(path: &Path, name: &str) -> Result<Option<(File, u64)>, PackError> {
+pub(super) fn open_stream(path: &Path, name: &str, owner: Option<u32>) -> Result<Option<(File, u64)>, PackError> {
     match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(refused(name, errno)),
-        Ok(_) => regular(open_readable(CWD, path.as_os_str().as_encoded_bytes(), FILE, name)?, name).map(Some),
+        Ok(_) => regular(open_readable(CWD, path.as_os_str().as_encoded_bytes(), FILE, name, owner)?, name).map(Some),
     }
 }
 
@@ -114,6 +117,7 @@ fn regular(fd: OwnedFd, name: &str) -> Result<(File, u64), PackError> {
 
 struct Walk<'f> {
     root: Root<'f>,
+    owner: Option<u32>,
     found: Vec<Found>,
     left_out: Vec<String>,
     things: usize,
@@ -130,7 +134,7 @@ impl Walk<'_> {
         for ((raw, kind), name) in children.into_iter().zip(names::assign(&raw)) {
             let below = Found { link: kind == FileType::Symlink, ..at.join(&name, &raw) };
             if kind == FileType::Directory {
-                let child = open_readable(folder, &raw, FOLDER, &below.name)?;
+                let child = open_readable(folder, &raw, FOLDER, &below.name, self.owner)?;
                 self.visit(child.as_fd(), &below, depth + 1)?;
             } else {
                 self.push(below)?;
@@ -218,14 +222,16 @@ fn kind_of(stat: &Stat) -> FileType {
 }
 
 /// Opens a name in a folder; what its permissions forbid is tried again after its owner got them.
-fn open_readable(from: BorrowedFd<'_>, raw: &[u8], flags: OFlags, name: &str) -> Result<OwnedFd, PackError> {
+fn open_readable(from: BorrowedFd<'_>, raw: &[u8], flags: OFlags, name: &str, owner: Option<u32>) -> Result<OwnedFd, PackError> {
     let open = || rustix::fs::openat(from, raw, flags, Mode::empty());
     let opened = match open() {
-        Err(Errno::ACCESS) => make_readable(from, raw, name).and_then(|()| open().map_err(|errno| refused(name, errno)))?,
+        Err(Errno::ACCESS) => make_readable(from, raw, name, owner).and_then(|()| open().map_err(|errno| refused(name, errno)))?,
         opened => opened.map_err(|errno| refused(name, errno))?,
     };
     let is_folder = flags.contains(OFlags::DIRECTORY);
-    let mode = rustix::fs::fstat(&opened).map_err(|errno| refused(name, errno))?.st_mode;
+    let stat = rustix::fs::fstat(&opened).map_err(|errno| refused(name, errno))?;
+    check_owner(&stat, owner, name)?;
+    let mode = stat.st_mode;
     if is_folder && mode & 0o700 != 0o700 {
         // It can be listed, but perhaps not entered. If this fails, what lies in it can't be opened, and that is reported.
         let _ = rustix::fs::fchmod(&opened, Mode::from_raw_mode(mode | 0o700));
@@ -233,10 +239,19 @@ fn open_readable(from: BorrowedFd<'_>, raw: &[u8], flags: OFlags, name: &str) ->
     Ok(opened)
 }
 
+/// Refuses what is not this user's, if one is named.
+fn check_owner(stat: &Stat, owner: Option<u32>, name: &str) -> Result<(), PackError> {
+    match owner {
+        Some(owner) if owner != stat.st_uid => Err(PackError::bad(format!("{name} belongs to another user than the task's: let it copy that"))),
+        _ => Ok(()),
+    }
+}
+
 /// Gives the owner of a file or folder the right to read it. Through `/proc`, since a plain `chmod` would follow a link.
-fn make_readable(from: BorrowedFd<'_>, raw: &[u8], name: &str) -> Result<(), PackError> {
+fn make_readable(from: BorrowedFd<'_>, raw: &[u8], name: &str, owner: Option<u32>) -> Result<(), PackError> {
     let passage = rustix::fs::openat(from, raw, PASSAGE, Mode::empty()).map_err(|errno| refused(name, errno))?;
     let stat = rustix::fs::fstat(&passage).map_err(|errno| refused(name, errno))?;
+    check_owner(&stat, owner, name)?;
     let more = match kind_of(&stat) {
         FileType::RegularFile => 0o400,
         FileType::Directory => 0o700,

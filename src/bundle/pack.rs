@@ -27,6 +27,8 @@ pub struct Left<'p> {
     pub stderr: Option<&'p Path>,
     /// The output folder.
     pub output: Option<&'p Path>,
+    /// The user whose files these are, if that is not this process's: what is somebody else's, a hard link say, is not the task's to give away.
+    pub owner: Option<u32>,
 }
 
 /// What it takes to pack, made when it is first needed (some hundred kilobytes) and kept from one attempt to the next. It does not show in
@@ -50,7 +52,7 @@ pub struct Press {
 /// 1024 bytes, folders nested deeper than 64, or more than 64 GiB in all; [`PackError::Io`] if this machine failed, or the writer did.
 /// What was written by then is of no use.
 pub fn pack(left: &Left<'_>, press: &mut Press, to: &mut impl Write) -> Result<Packed, PackError> {
-    let folder = left.output.map(Folder::list).transpose()?;
+    let folder = left.output.map(|output| Folder::list(output, left.owner)).transpose()?;
     let mut packer = Packer::new(press, to);
     packer.streams(left, folder.as_ref().map(|folder| folder.left_out.as_slice()).unwrap_or_default())?;
     if let Some(folder) = &folder {
@@ -98,7 +100,7 @@ impl<'w, W: Write> Packer<'w, W> {
 
     /// Packs the captured streams, and behind them what is said of what was left out.
     fn streams(&mut self, left: &Left<'_>, left_out: &[String]) -> Result<(), PackError> {
-        let open = |path: Option<&Path>, name| path.map_or(Ok(None), |path| folder::open_stream(path, name));
+        let open = |path: Option<&Path>, name| path.map_or(Ok(None), |path| folder::open_stream(path, name, left.owner));
         if let Some((file, len)) = open(left.stdout, "standard output")?.filter(|(_, len)| *len > 0) {
             self.content(EntryKind::Stdout, file, len)?;
         }

@@ -380,6 +380,8 @@ pub(crate) struct Worker<'a> {
     holds: Vec<Holding<'a>>,
     kept_for: Option<&'a str>,
     kept_since: Option<String>,
+    sandbox: Option<&'static str>,
+    sandbox_gaps: &'a [String],
     attached: Option<String>,
     /// Nothing was changed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -431,6 +433,8 @@ impl<'a> Worker<'a> {
             holds: worker.holds.iter().map(holding).collect(),
             kept_for: some(&worker.kept_for),
             kept_since: rfc3339(worker.kept_since.as_ref()),
+            sandbox: worker.sandbox.as_ref().map(|sandbox| sandbox_profile(sandbox.profile())),
+            sandbox_gaps: worker.sandbox.as_ref().map_or(&[], |sandbox| &sandbox.gaps),
             attached: rfc3339(worker.attached.as_ref()),
             dry_run: false,
         }
@@ -474,6 +478,16 @@ pub(crate) fn worker_state(state: pb::WorkerState) -> &'static str {
         pb::WorkerState::Suspected => "suspected",
         pb::WorkerState::Joining => "joining",
         pb::WorkerState::Resting => "resting",
+    }
+}
+
+/// As `--sandbox` is written; `unknown` for a profile of a later version.
+pub(crate) fn sandbox_profile(profile: pb::sandbox::Profile) -> &'static str {
+    match profile {
+        pb::sandbox::Profile::Unspecified => "unknown",
+        pb::sandbox::Profile::None => "none",
+        pb::sandbox::Profile::Basic => "basic",
+        pb::sandbox::Profile::Strict => "strict",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::controlled::request_id;
-use super::document::{self, worker_state};
+use super::document::{self, sandbox_profile, worker_state};
 use super::exit::{Ending, Exit};
 use super::pages::{self, Listing};
 use super::table::Column;
@@ -171,8 +171,12 @@ fn facts(worker: &pb::Worker) -> Vec<String> {
         ("kept for", kept.unwrap_or_default()),
         ("attached", short_time(worker.attached.as_ref())),
     ];
+    let sandbox = worker.sandbox.iter().flat_map(|sandbox| {
+        let gaps = sandbox.gaps.iter().map(|gap| ("", format!("but {gap}")));
+        std::iter::once(("sandbox", sandbox_profile(sandbox.profile()).to_owned())).chain(gaps)
+    });
     let holds = worker.holds.iter().enumerate().map(|(at, task)| (if at == 0 { "tasks" } else { "" }, holding(task)));
-    let facts = facts.into_iter().chain(holds).filter(|(_, value)| !value.is_empty());
+    let facts = facts.into_iter().chain(sandbox).chain(holds).filter(|(_, value)| !value.is_empty());
     facts.map(|(name, value)| format!("{name:<10}{value}")).collect()
 }
 

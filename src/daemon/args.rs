@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::domain::{Error, Keep, Resources};
+use crate::domain::{Error, Keep, Resources, Sandbox, short_size};
 use crate::engine::slot_table::Equipment;
-use crate::limits::{REATTACH_WINDOW, WORKER_GPUS_MAX, WORKER_SLOTS_MAX};
+use crate::exec::{SandboxOptions, UidRange};
+use crate::limits::{REATTACH_WINDOW, TASK_MEM_MIN_BYTES, TASK_PROCESSES_MAX, WORKER_GPUS_MAX, WORKER_SLOTS_MAX};
 
 /// The daemon that owns jobs: splits data sets, holds tasks until a worker has a free slot, keeps results.
 #[derive(Debug, Parser)]
@@ -154,6 +155,28 @@ pub struct WorkerArgs {
     /// Chunks and shared files that it keeps for the next tasks; a task that needs a larger one fails here
     #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = size)]
     pub cache: u64,
+    /// What tasks are kept from: none, basic (users of their own), strict (besides: no network, a system that can only be read)
+    /// [default: basic if root starts it, else none]
+    #[arg(long, value_name = "PROFILE")]
+    pub sandbox: Option<Sandbox>,
+    /// Tasks have the machine's network, but for the address where a cloud tells a machine its credentials
+    #[arg(long)]
+    pub sandbox_net: bool,
+    /// Users that slots may take, each its own, as 70000-79999 or 70000-; no person or service may have them
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub task_uids: Option<UidRange>,
+    /// Processes and threads that a task in a sandbox may have at once
+    #[arg(long, value_name = "N", default_value_t = TASK_PROCESSES_MAX, value_parser = clap::value_parser!(u64).range(16..))]
+    pub task_processes: u64,
+    /// The largest file that a task in a sandbox may write, as 10G
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub task_file: Option<u64>,
+    /// Memory of a task in a sandbox that asks for none itself, as 4G; where cgroups can't limit it, the address space of each process
+    #[arg(long, value_name = "SIZE", value_parser = task_memory)]
+    pub task_mem: Option<u64>,
+    /// A variable of the worker's environment that tasks in a sandbox get too; may be repeated
+    #[arg(long = "task-env", value_name = "NAME")]
+    pub task_env: Vec<String>,
 }
 
 /// The command lines of the daemons.
@@ -207,7 +230,26 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+fn task_memory(text: &str) -> Result<u64, String> {
+    let least = format!("at least {} are needed", short_size(TASK_MEM_MIN_BYTES));
+    size(text).and_then(|bytes| if bytes < TASK_MEM_MIN_BYTES { Err(least) } else { Ok(bytes) })
+}
+
 impl WorkerArgs {
+    /// What its tasks are kept from. Who starts a worker as root means tasks of others, mostly; another user has nothing to give up.
+    pub fn sandbox(&self) -> SandboxOptions {
+        let default = if rustix::process::geteuid().is_root() { Sandbox::Basic } else { Sandbox::None };
+        SandboxOptions {
+            sandbox: self.sandbox.unwrap_or(default),
+            net: self.sandbox_net,
+            uids: self.task_uids.clone(),
+            processes: self.task_processes,
+            file_bytes: self.task_file,
+            mem_bytes: self.task_mem,
+            env: self.task_env.clone(),
+        }
+    }
+
     /// What the worker has.
     pub fn equipment(&self) -> Equipment {
         let mem_bytes = self.mem.unwrap_or_else(memory_bytes);

@@ -8,6 +8,7 @@ use crate::cli::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
 use crate::domain::{Error, Keep, Resources};
 use crate::engine::Watermarks;
 use crate::engine::slot_table::{Allowance, Equipment};
+use crate::exec::SandboxOptions;
 use crate::limits::{REATTACH_WINDOW, RESERVE_AFTER, UPLOAD_SILENCE_MAX};
 
 use super::args::{cpus, memory_bytes};
@@ -54,7 +55,10 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
         let equipment = Equipment::new(total, BTreeSet::new());
         let dir = options.dir.join(format!("worker-{number}"));
         let (allowance, launcher) = (Allowance::default(), process::launcher_binary());
-        let worker = WorkerOptions { dir, slots: options.slots, equipment, allowance, cache_bytes: options.cache_bytes, launcher };
+        // A person's own commands on his own machine.
+        let sandbox = SandboxOptions::none();
+        let (slots, cache_bytes) = (options.slots, options.cache_bytes);
+        let worker = WorkerOptions { dir, slots, equipment, allowance, cache_bytes, launcher, sandbox };
         workers.push(Working::start(&head.url, worker).await?);
     }
     Ok(Cluster { head, workers })

@@ -33,8 +33,8 @@ async fn run(args: WorkerArgs) -> Result<(), Error> {
     let equipment = args.equipment();
     let allowance = Allowance { result_bytes: args.keep_results, alone: args.alone_for, ..Allowance::default() };
     let slots = args.slots.unwrap_or_else(cpus);
-    let launcher = process::launcher_binary();
-    let options = WorkerOptions { dir: args.dir, slots, equipment, allowance, cache_bytes: args.cache, launcher };
+    let (launcher, sandbox) = (process::launcher_binary(), args.sandbox());
+    let options = WorkerOptions { dir: args.dir, slots, equipment, allowance, cache_bytes: args.cache, launcher, sandbox };
     let worker = Working::start(&args.head, options).await?;
     tokio::select! {
         () = worker.running.left.cancelled() => return worker.stop().await,

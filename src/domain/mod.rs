@@ -18,6 +18,7 @@ pub mod policy;
 pub mod resources;
 pub mod result;
 pub mod room;
+pub mod sandbox;
 pub mod size;
 pub mod split_rule;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use policy::{Keep, MaxFailed, Policy};
 pub use resources::{Resources, Tally};
 pub use result::{EntryKind, Packed, ResultEntry, ResultMeta};
 pub use room::Room;
+pub use sandbox::{Confines, Sandbox};
 pub use size::{DiskRoom, counted, short_size};
 pub use split_rule::{Cut, Record, SplitRule};
 pub use time::{Instant, WallTime};

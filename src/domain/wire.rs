@@ -12,6 +12,7 @@ use super::outcome::{Outcome, ResultRef, Timing};
 use super::resources::Resources;
 use super::result::Packed;
 use super::room::Room;
+use super::sandbox::Confines;
 use super::time::Instant;
 
 /// The right of one worker to run one attempt.
@@ -138,6 +139,8 @@ pub struct Hello {
     pub slots: u32,
     /// All it has.
     pub total: Resources,
+    /// What its tasks are confined by; none: it is of a version that does not say.
+    pub confines: Option<Confines>,
     /// The highest epoch it has obeyed.
     pub epoch_seen: Epoch,
     /// The connection that this opens.

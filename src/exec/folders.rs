@@ -8,7 +8,8 @@
 //!            /stderr   its standard error
 //!            /trash/   what is being removed; there only as long as that takes
 //! ```
-//! Tasks run as the worker's own user, so anything here can have been changed, deleted, locked or replaced when a task has ended.
+//! Anything here can have been changed, deleted, locked or replaced when a task has ended. In a sandbox all of it belongs to the slot's own user,
+//! and the worker, who may do anything, handles nothing that is somebody else's: it goes from folder to folder, and follows no link.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -16,12 +17,12 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, openat, statat};
 use rustix::io::{Errno, Result as SysResult};
 use rustix::path::Arg;
 
 use super::input::InputFile;
-use super::trash::{TRASH, Trash, is_real, make_folder, open_folder};
+use super::trash::{TRASH, Trash, is_real, make_folder, open_folder, remove_tree};
 use super::watched::{Watched, is};
 use crate::domain::{Error, JobId};
 
@@ -39,6 +40,8 @@ const FILE_MODE: u32 = 0o600;
 pub struct SlotFolders {
     root: PathBuf,
     name: CString,
+    /// To whom all of it belongs; none: to the worker's own user.
+    owner: Option<u32>,
     slot: Watched,
     work: Watched,
     out: Watched,
@@ -68,8 +71,9 @@ impl Found {
 }
 
 impl SlotFolders {
-    /// Makes them below `root` (absolute), or takes them over and cleans up what a crash has left there.
-    pub fn new(root: &Path, slot_no: u32) -> Result<Self, Error> {
+    /// Makes them below `root` (absolute), or takes them over and cleans up what a crash has left there. They belong to `owner`, if it is not the
+    /// worker's own user; what an earlier owner has left is removed.
+    pub fn new(root: &Path, slot_no: u32, owner: Option<u32>) -> Result<Self, Error> {
         if !root.is_absolute() {
             return Err(Error::invalid(format!("folder `{}` for slots: give an absolute path", root.display())));
         }
@@ -78,18 +82,29 @@ impl SlotFolders {
         let mut folders = Self {
             root: root.to_owned(),
             name: CString::new(name).map_err(|_| Error::internal("a number holds a NUL character"))?,
-            work: Watched::new(slot.join("work"), &[]),
-            out: Watched::new(slot.join("out"), &[]),
-            input_folder: Watched::new(slot.join("in"), &[]),
+            owner,
+            work: Watched::new(slot.join("work"), &[], owner),
+            out: Watched::new(slot.join("out"), &[], owner),
+            input_folder: Watched::new(slot.join("in"), &[], owner),
             input: None,
             stdout: slot.join("stdout"),
             stderr: slot.join("stderr"),
-            slot: Watched::new(slot, &[WORK, OUT, IN, STDOUT, STDERR]),
+            slot: Watched::new(slot, &[WORK, OUT, IN, STDOUT, STDERR], owner),
         };
+        folders.evict()?;
         folders.reset()?;
         // The first of two looks, from which on they are known.
         folders.look();
         Ok(folders)
+    }
+
+    /// Removes a slot's folder that belongs to somebody else: of a start with another sandbox.
+    fn evict(&self) -> Result<(), Error> {
+        let ours = self.owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
+        match statat(CWD, self.slot(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if stat.st_uid != ours => remove_tree(self.slot()),
+            _ => Ok(()),
+        }
     }
 
     /// The folder of all of them.
@@ -125,8 +140,8 @@ impl SlotFolders {
         let folder = self.input_folder.path();
         let put = match self.input.take() {
             Some(input) if input.is_of(job) => input.becomes(name, bytes),
-            Some(input) => fs::remove_file(&input.path).and_then(|()| InputFile::create(folder, job, name, bytes)),
-            None => InputFile::create(folder, job, name, bytes),
+            Some(input) => input.remove().and_then(|()| InputFile::create(folder, job, name, bytes, self.owner)),
+            None => InputFile::create(folder, job, name, bytes, self.owner),
         };
         let input = put.map_err(|error| Error::io(folder.join(name), &error))?;
         Ok(self.input.insert(input).path.clone())
@@ -152,7 +167,7 @@ impl SlotFolders {
         if !self.input_is_as_left()? {
             return Ok(Found::More);
         }
-        Ok(match (printed(CWD, &self.stdout)?, printed(CWD, &self.stderr)?) {
+        Ok(match (printed(CWD, &self.stdout, self.owner)?, printed(CWD, &self.stderr, self.owner)?) {
             (Some(stdout), Some(stderr)) => Found::Printed { stdout, stderr },
             _ => Found::More,
         })
@@ -208,9 +223,16 @@ impl SlotFolders {
         rustix::fs::statvfs(self.slot()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// To the slot's own user.
+    fn give(&self, at: BorrowedFd<'_>, name: &CStr) -> SysResult<()> {
+        let Some(owner) = self.owner else { return Ok(()) };
+        chownat(at, name, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
     fn reset_slot(&self) -> SysResult<()> {
         let root = openat(CWD, &self.root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         make_folder(root.as_fd(), &self.name)?;
+        self.give(root.as_fd(), &self.name)?;
         let slot = open_folder(root.as_fd(), &*self.name)?;
         let slot = slot.as_fd();
         let mut trash = None;
@@ -218,13 +240,14 @@ impl SlotFolders {
             let entry = entry?;
             let name = entry.file_name();
             let stays = name == IN && self.input.is_some();
-            if name == TRASH || (is_real(name) && !stays && !is_as_new(slot, name)?) {
-                throw_away(slot, name, &mut trash)?;
+            if name == TRASH || (is_real(name) && !stays && !is_as_new(slot, name, self.owner)?) {
+                throw_away(slot, name, &mut trash, self.owner)?;
             }
         }
-        make_folder(slot, WORK)?;
-        make_folder(slot, OUT)?;
-        make_folder(slot, IN)?;
+        for name in [WORK, OUT, IN] {
+            make_folder(slot, name)?;
+            self.give(slot, name)?;
+        }
         if let Some(Err(errno)) = trash.map(|trash| trash.empty(slot)) {
             tracing::warn!(folder = %self.slot().display(), error = %errno, "what a task left can't be removed; it stays in the trash");
         }
@@ -233,18 +256,18 @@ impl SlotFolders {
 }
 
 /// Into the trash with it, which is opened if it isn't yet.
-fn throw_away(slot: BorrowedFd<'_>, name: &CStr, trash: &mut Option<Trash>) -> SysResult<()> {
+fn throw_away(slot: BorrowedFd<'_>, name: &CStr, trash: &mut Option<Trash>, owner: Option<u32>) -> SysResult<()> {
     let trash = match trash {
         Some(trash) => trash,
-        None => trash.insert(Trash::open(slot)?),
+        None => trash.insert(Trash::open(slot, owner)?),
     };
     if name == TRASH { Ok(()) } else { trash.take(slot, name) }
 }
 
 /// Whether the next task can't tell that there was one before; what it printed is cut off.
-fn is_as_new(slot: BorrowedFd<'_>, name: &CStr) -> SysResult<bool> {
+fn is_as_new(slot: BorrowedFd<'_>, name: &CStr, owner: Option<u32>) -> SysResult<bool> {
     if name == STDOUT || name == STDERR {
-        return match printed(slot, name)? {
+        return match printed(slot, name, owner)? {
             Some(true) => cut(slot, name).map(|()| true),
             Some(false) => Ok(true),
             None => Ok(false),
@@ -255,16 +278,16 @@ fn is_as_new(slot: BorrowedFd<'_>, name: &CStr) -> SysResult<bool> {
         Err(Errno::NOENT) => return Ok(true),
         result => result?,
     };
-    Ok((name == WORK || name == OUT || name == IN) && is(&stat, FileType::Directory, FOLDER_MODE) && is_empty(slot, name)?)
+    Ok((name == WORK || name == OUT || name == IN) && is(&stat, FileType::Directory, FOLDER_MODE, owner) && is_empty(slot, name)?)
 }
 
 /// Whether something is in an output's file; none if it is no file that a task can use after another one.
-fn printed<P: Arg>(at: BorrowedFd<'_>, name: P) -> SysResult<Option<bool>> {
+fn printed<P: Arg>(at: BorrowedFd<'_>, name: P, owner: Option<u32>) -> SysResult<Option<bool>> {
     match statat(at, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(Some(false)),
         Err(errno) => Err(errno),
         // A second link would make it part of some task's output.
-        Ok(stat) if is(&stat, FileType::RegularFile, FILE_MODE) && stat.st_nlink == 1 => Ok(Some(stat.st_size > 0)),
+        Ok(stat) if is(&stat, FileType::RegularFile, FILE_MODE, owner) && stat.st_nlink == 1 => Ok(Some(stat.st_size > 0)),
         Ok(_) => Ok(None),
     }
 }
@@ -303,7 +326,7 @@ mod tests {
     impl Place {
         fn new() -> Self {
             let root = tempfile::tempdir().unwrap();
-            let folders = SlotFolders::new(&root.path().join("slots"), 3).unwrap();
+            let folders = SlotFolders::new(&root.path().join("slots"), 3, None).unwrap();
             Self { root, folders }
         }
 

@@ -8,10 +8,11 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, fstat, openat};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, Uid, fchown, fstat, openat, renameat, unlinkat};
 
 use super::trash::is_real;
 use super::watched::is;
@@ -30,18 +31,32 @@ const LIST_BYTES: usize = 1024;
 pub(super) struct InputFile {
     job: JobId,
     file: File,
+    /// The folder that it was put into, whatever a task puts in its place.
+    folder: OwnedFd,
+    owner: Option<u32>,
     /// Where it is.
     pub path: PathBuf,
     len: u64,
 }
 
 impl InputFile {
-    /// A new file of this name, in a folder that is empty.
-    pub fn create(folder: &Path, job: JobId, name: &str, bytes: &[u8]) -> io::Result<Self> {
+    /// A new file of this name, in a folder that is empty; `owner`'s, if it is not the worker's own user.
+    pub fn create(folder: &Path, job: JobId, name: &str, bytes: &[u8], owner: Option<u32>) -> io::Result<Self> {
         let path = folder.join(name);
-        let file = File::options().write(true).create_new(true).mode(FILE_MODE).open(&path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = openat(CWD, folder, flags, Mode::empty())?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(openat(&folder, name, flags, Mode::from_raw_mode(FILE_MODE))?);
+        if let Some(owner) = owner {
+            fchown(&file, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?;
+        }
         file.write_all_at(bytes, 0)?;
-        Ok(Self { job, file, path, len: bytes.len() as u64 })
+        Ok(Self { job, file, folder, owner, path, len: bytes.len() as u64 })
+    }
+
+    /// Takes it away.
+    pub fn remove(self) -> io::Result<()> {
+        Ok(unlinkat(&self.folder, self.path.file_name().unwrap_or_default(), AtFlags::empty())?)
     }
 
     /// Whether a task of this job may have it.
@@ -53,7 +68,8 @@ impl InputFile {
     pub fn becomes(mut self, name: &str, bytes: &[u8]) -> io::Result<Self> {
         let path = self.path.with_file_name(name);
         if path != self.path {
-            std::fs::rename(&self.path, &path)?;
+            let old = self.path.file_name().unwrap_or_default();
+            renameat(&self.folder, old, &self.folder, name)?;
             self.path = path;
         }
         self.file.write_all_at(bytes, 0)?;
@@ -69,7 +85,8 @@ impl InputFile {
     /// Whether it lies where it was put, alone, under no other name, and is as long as it was. What it holds is written anew for the next task.
     pub fn is_as_left(&self) -> io::Result<bool> {
         let meta = self.file.metadata()?;
-        let is_whole = meta.nlink() == 1 && meta.len() == self.len && meta.mode() & 0o7777 == FILE_MODE;
+        let is_whole = meta.nlink() == 1 && meta.len() == self.len && meta.mode() & 0o7777 == FILE_MODE
+            && self.owner.is_none_or(|owner| owner == meta.uid());
         Ok(is_whole && self.is_alone(meta.ino())?)
     }
 
@@ -78,7 +95,9 @@ impl InputFile {
         let name = CString::new(name.as_bytes())?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = openat(CWD, folder, flags, Mode::empty())?;
-        if !is(&fstat(&folder)?, FileType::Directory, FOLDER_MODE) {
+        let (stat, known) = (fstat(&folder)?, fstat(&self.folder)?);
+        let is_the_same = (stat.st_dev, stat.st_ino) == (known.st_dev, known.st_ino);
+        if !is_the_same || !is(&stat, FileType::Directory, FOLDER_MODE, self.owner) {
             return Ok(false);
         }
         let mut buffer = [MaybeUninit::uninit(); LIST_BYTES];
@@ -114,7 +133,7 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             fs::set_permissions(dir.path(), fs::Permissions::from_mode(FOLDER_MODE)).unwrap();
-            let input = InputFile::create(dir.path(), JOB, "a-000001.txt", b"first\nlong\n").unwrap();
+            let input = InputFile::create(dir.path(), JOB, "a-000001.txt", b"first\nlong\n", None).unwrap();
             Self { dir, input: Some(input) }
         }
 

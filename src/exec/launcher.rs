@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, getpgid, kill_process
 use super::capture::Capture;
 use super::machine::{Happened, Status, Step, TaskMachine};
 use super::orphans::become_subreaper;
+use super::sandbox::confinement::{Confined, enter};
 use super::protocol::{Answer, Ended, Frames, Request, Start, encode};
 use super::spawn::Spawner;
 use super::{signals, tree};
@@ -30,15 +31,19 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// One read from the input: more than most tasks need to be told.
 const READ_BYTES: usize = 4 * 1024;
 
-/// Serves one worker over standard input and output until the input ends (success) or makes no sense (failure).
+/// Enters the sandbox that its arguments name, and serves one worker over standard input and output until the input ends (success) or makes no
+/// sense (failure).
 ///
 /// Call it before anything else in `main`: no thread, no handler and no other child may exist. Its parent starts it in a process group
 /// of its own, so that Ctrl-C in a terminal doesn't reach it.
 pub fn launcher_main() -> ExitCode {
-    let input = std::io::stdin().as_fd().try_clone_to_owned();
-    let output = std::io::stdout().as_fd().try_clone_to_owned();
-    let served = input.and_then(|input| Ok((input, output?))).map_err(|error| Error::io("standard input", &error));
-    match served.and_then(|(input, output)| serve(input, output)) {
+    let served = enter(std::env::args_os()).and_then(|confined| {
+        let input = std::io::stdin().as_fd().try_clone_to_owned();
+        let output = std::io::stdout().as_fd().try_clone_to_owned();
+        let pipes = input.and_then(|input| Ok((input, output?))).map_err(|error| Error::io("standard input", &error));
+        pipes.and_then(|(input, output)| serve(input, output, confined))
+    });
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind == ErrorKind::Unavailable => ExitCode::SUCCESS,
         Err(error) => {
@@ -50,11 +55,11 @@ pub fn launcher_main() -> ExitCode {
 }
 
 /// The launcher on any pair of pipes. `Unavailable` means that the worker went away while a task ran.
-pub(super) fn serve(input: OwnedFd, output: OwnedFd) -> Result<(), Error> {
+pub(super) fn serve(input: OwnedFd, output: OwnedFd, confined: Confined) -> Result<(), Error> {
     become_subreaper()?;
     signals::ignore_none();
-    let (spawner, began) = (Spawner::new()?, std::time::Instant::now());
-    let mut desk = Desk { input: input.into(), output: output.into(), frames: Frames::default(), spawner, began };
+    let (spawner, began) = (Spawner::new(&confined)?, std::time::Instant::now());
+    let mut desk = Desk { input: input.into(), output: output.into(), frames: Frames::default(), spawner, confined, began };
     loop {
         match desk.next()? {
             Some(Request::Start { seq, start }) => desk.run(seq, &start)?,
@@ -72,6 +77,7 @@ struct Desk {
     output: File,
     frames: Frames,
     spawner: Spawner,
+    confined: Confined,
     began: std::time::Instant,
 }
 
@@ -135,7 +141,11 @@ impl Desk {
             .map_err(|error| Error::internal(format!("process {main:?} can't be watched: {error}")))
             .map(|pidfd| Running { seq, main, pidfd, capture, machine, frozen: Frozen::Not })
             .and_then(|running| self.watch(running));
-        let cleared = tree::clear(main, limits::KILL_TIMEOUT);
+        let mut cleared = tree::clear(main, limits::KILL_TIMEOUT, || self.confined.kill_all());
+        if !self.confined.empty_private() {
+            // Then this launcher, with which the folders go, is not used again.
+            cleared.leftover = cleared.leftover.saturating_add(1);
+        }
         self.answer(seq, watched?.told(cleared))
     }
 

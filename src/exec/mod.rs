@@ -22,6 +22,7 @@ mod machine;
 pub mod orphans;
 pub mod programs;
 pub mod protocol;
+pub mod sandbox;
 mod signals;
 mod spawn;
 #[cfg(test)]
@@ -39,4 +40,5 @@ pub use line::Stopper;
 pub use orphans::{Swept, adopt_and_kill_orphans, become_subreaper};
 pub use programs::Programs;
 pub use protocol::{End, Ended, Start};
+pub use sandbox::{Places, SandboxOptions, Sandboxes, SlotSandbox, UidRange};
 pub use trash::{move_tree, remove_tree};

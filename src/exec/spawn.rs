@@ -1,6 +1,6 @@
 //! The start of a task's main process.
 
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{c_int, CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
@@ -14,6 +14,7 @@ use nix::unistd::Pid as SpawnedPid;
 use rustix::io::Errno;
 use rustix::process::{Pid, chdir};
 
+use super::sandbox::confinement::Confined;
 use super::capture::{Capture, open_input, plain};
 use super::protocol::{End, Start};
 use crate::domain::Error;
@@ -33,15 +34,17 @@ pub(super) struct Spawner {
     null: File,
     /// The launcher's own variables: each with its name.
     inherited: Vec<(OsString, CString)>,
+    /// Descriptors that tasks don't get.
+    closed: Vec<RawFd>,
 }
 
 impl Spawner {
     /// With the environment that this process has.
-    pub fn new() -> Result<Self, Error> {
+    pub fn new(confined: &Confined) -> Result<Self, Error> {
         let null = File::open("/dev/null").map_err(|error| Error::io("/dev/null", &error))?;
-        let attributes = attributes().map_err(|errno| Error::internal(format!("tasks can't be started: {errno}")))?;
+        let attributes = attributes(confined.own_session).map_err(|errno| Error::internal(format!("tasks can't be started: {errno}")))?;
         let inherited = std::env::vars_os().filter_map(|(name, value)| Some((name.clone(), variable(&name, &value)?))).collect();
-        Ok(Self { attributes, null, inherited })
+        Ok(Self { attributes, null, inherited, closed: confined.closed_to_tasks.clone() })
     }
 
     /// Starts it in its own process group; or says how it ended before it began. Leaves this process in the task's working folder.
@@ -59,7 +62,7 @@ impl Spawner {
             return Err(End::SpawnFailed { reason: "a NUL character is in its arguments or its environment".into() });
         };
         let env: Vec<&CStr> = self.left_to_inherit(start).chain(told.iter().map(CString::as_c_str)).collect();
-        let spawned = redirected([input.as_ref().unwrap_or(&self.null).as_raw_fd(), stdout, stderr])
+        let spawned = redirected([input.as_ref().unwrap_or(&self.null).as_raw_fd(), stdout, stderr], &self.closed)
             .and_then(|actions| posix_spawn(start.program.as_path(), &actions, &self.attributes, &args, &env));
         let pid = spawned.map_err(|errno| why(&errno.into(), start))?;
         let pid = Pid::from_raw(pid.as_raw()).ok_or_else(|| machine("a process without a number was started".into()))?;
@@ -73,10 +76,15 @@ impl Spawner {
     }
 }
 
-/// A process group of its own, and signals as by default: Rust ignores PIPE, and nothing is to be blocked.
-fn attributes() -> nix::Result<PosixSpawnAttr> {
+/// `POSIX_SPAWN_SETSID`, of POSIX 2024 and all C libraries of Linux.
+const SET_SID: c_int = 0x80;
+
+/// A process group of its own, and signals as by default: Rust ignores PIPE, and nothing is to be blocked. In a session of its own, which has
+/// such a group too, a task can't type into the terminal that its worker was started from.
+fn attributes(own_session: bool) -> nix::Result<PosixSpawnAttr> {
     let mut attributes = PosixSpawnAttr::init()?;
-    let flags = [PosixSpawnFlags::POSIX_SPAWN_SETPGROUP, PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF, PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK];
+    let group = if own_session { PosixSpawnFlags::from_bits_retain(SET_SID) } else { PosixSpawnFlags::POSIX_SPAWN_SETPGROUP };
+    let flags = [group, PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF, PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK];
     attributes.set_flags(flags.into_iter().collect())?;
     attributes.set_pgroup(SpawnedPid::from_raw(0))?;
     attributes.set_sigdefault(&SigSet::from_iter([Signal::SIGPIPE]))?;
@@ -85,10 +93,13 @@ fn attributes() -> nix::Result<PosixSpawnAttr> {
 }
 
 /// These as standard input, output and error.
-fn redirected(descriptors: [RawFd; 3]) -> nix::Result<PosixSpawnFileActions> {
+fn redirected(descriptors: [RawFd; 3], closed: &[RawFd]) -> nix::Result<PosixSpawnFileActions> {
     let mut actions = PosixSpawnFileActions::init()?;
     for (descriptor, standard) in descriptors.into_iter().zip(0..) {
         actions.add_dup2(descriptor, standard)?;
+    }
+    for descriptor in closed {
+        actions.add_close(*descriptor)?;
     }
     Ok(actions)
 }

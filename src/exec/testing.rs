@@ -143,7 +143,7 @@ fn launcher_entry() {
     if own_role().is_some() {
         let open = |path: &str, write: bool| fs::OpenOptions::new().read(!write).write(write).open(path).unwrap();
         // Its worker sees how it ends.
-        let _ = super::launcher::serve(open("/proc/self/fd/0", false).into(), open("/proc/self/fd/3", true).into());
+        let _ = super::launcher::serve(open("/proc/self/fd/0", false).into(), open("/proc/self/fd/3", true).into(), Default::default());
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmod, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmod, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::{Errno, Result};
 use rustix::path::Arg;
 
@@ -25,6 +25,9 @@ pub(super) struct Trash {
     next: u64,
     /// Things removed or moved so far.
     changes: u64,
+    /// Only what is this user's is removed with all that is in it: a task could have moved another's folder here, for its worker, who may do
+    /// anything, to remove.
+    owner: Option<u32>,
 }
 
 /// Removes a file, or a folder with all that is in it, whatever its permissions are. In the folder beside it there must not be two at a time.
@@ -41,11 +44,30 @@ pub fn remove_tree(path: &Path) -> std::result::Result<(), Error> {
             Err(Errno::ISDIR | Errno::PERM) => {}
             result => return result,
         }
-        let mut trash = Trash::open(folder.as_fd())?;
+        let mut trash = Trash::open(folder.as_fd(), None)?;
         let taken = trash.take(folder.as_fd(), &name);
         trash.empty(folder.as_fd()).and(taken)
     };
     removed().map_err(|errno: Errno| Error::io(path, &errno.into()))
+}
+
+/// Removes all that is in a folder.
+pub(super) fn empty_folder(path: &Path) -> Result<()> {
+    let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let mut trash = None;
+    for entry in Dir::read_from(&folder)? {
+        let entry = entry?;
+        if is_real(entry.file_name()) {
+            let trash = match &mut trash {
+                Some(trash) => trash,
+                None => trash.insert(Trash::open(folder.as_fd(), None)?),
+            };
+            if entry.file_name() != TRASH {
+                trash.take(folder.as_fd(), entry.file_name())?;
+            }
+        }
+    }
+    trash.map_or(Ok(()), |trash| trash.empty(folder.as_fd()))
 }
 
 /// Renames a file or a folder, whatever its permissions are.
@@ -62,8 +84,8 @@ pub fn move_tree(from: &Path, to: &Path) -> std::result::Result<(), Error> {
 }
 
 impl Trash {
-    /// The trash of a slot's folder; made, if need be.
-    pub fn open(slot: BorrowedFd<'_>) -> Result<Self> {
+    /// The trash of a slot's folder, for what is this user's; made, if need be.
+    pub fn open(slot: BorrowedFd<'_>, owner: Option<u32>) -> Result<Self> {
         make_folder(slot, TRASH)?;
         let folder = open_folder(slot, TRASH)?;
         let mut next = 0;
@@ -71,7 +93,7 @@ impl Trash {
             let number = entry?.file_name().to_str().ok().and_then(|name| name.parse::<u32>().ok());
             next = next.max(number.map_or(0, |number| u64::from(number) + 1));
         }
-        Ok(Self { folder, next, changes: 0 })
+        Ok(Self { folder, next, changes: 0, owner })
     }
 
     /// Takes something away from where it is: a file, or an empty folder, is removed, another folder waits for [`empty`](Self::empty).
@@ -131,6 +153,10 @@ impl Trash {
     }
 
     fn remove_folder(&mut self, name: &CStr) -> Result<()> {
+        let is_strange = |owner| Ok(statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_uid != owner);
+        if self.owner.map_or(Ok(false), is_strange)? {
+            return Err(Errno::PERM);
+        }
         let folder = open_folder(self.folder.as_fd(), name)?;
         let mut taken = Ok(());
         for entry in Dir::read_from(&folder)? {

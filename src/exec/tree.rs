@@ -33,7 +33,9 @@ pub(super) struct Cleared {
 /// Kills and reaps every child, those that come up meanwhile too, for at most `limit`. For single-purpose processes: waits for any child.
 ///
 /// `main` must not be reaped yet. Its process group is killed in one stroke first, which a fork bomb can't outrun.
-pub(super) fn clear(main: Pid, limit: Duration) -> Cleared {
+///
+/// `kill_all` may know of a way to hit all of them at once.
+pub(super) fn clear(main: Pid, limit: Duration, kill_all: impl Fn()) -> Cleared {
     let deadline = Instant::now() + limit;
     let mut status = None;
     kill_with_group(main);
@@ -45,6 +47,7 @@ pub(super) fn clear(main: Pid, limit: Duration) -> Cleared {
         if Instant::now() >= deadline {
             return Cleared { main: status, leftover: (left.len() as u32).max(1) };
         }
+        kill_all();
         left.iter().copied().for_each(kill_with_group);
         wait_a_round(&left);
     }

@@ -26,6 +26,8 @@ pub(super) struct Watched {
     path: PathBuf,
     /// The names that may be in it.
     may_hold: &'static [&'static CStr],
+    /// To whom it belongs; none: that is not looked at.
+    owner: Option<u32>,
     seen: Option<Seen>,
 }
 
@@ -48,8 +50,8 @@ struct Version {
 
 impl Watched {
     /// Nothing is known of it yet.
-    pub fn new(path: PathBuf, may_hold: &'static [&'static CStr]) -> Self {
-        Self { path, may_hold, seen: None }
+    pub fn new(path: PathBuf, may_hold: &'static [&'static CStr], owner: Option<u32>) -> Self {
+        Self { path, may_hold, owner, seen: None }
     }
 
     /// Where it is.
@@ -66,7 +68,7 @@ impl Watched {
             Some(seen) if seen.version == version => seen,
             _ => Seen { version, since: now, is_known: false },
         };
-        let is_as_new = is(&stat, FileType::Directory, mode) && (seen.is_known || self.holds_only_what_it_may()?);
+        let is_as_new = is(&stat, FileType::Directory, mode, self.owner) && (seen.is_known || self.holds_only_what_it_may()?);
         seen.is_known = is_as_new && (seen.is_known || now.duration_since(seen.since) >= SETTLED_AFTER);
         self.seen = Some(seen);
         Ok(is_as_new)
@@ -93,9 +95,9 @@ impl Version {
     }
 }
 
-/// Whether it is of this kind, with these permissions.
-pub(super) fn is(stat: &Stat, kind: FileType, mode: u32) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == kind && stat.st_mode & 0o7777 == mode
+/// Whether it is of this kind, with these permissions, and, if one is named, this user's.
+pub(super) fn is(stat: &Stat, kind: FileType, mode: u32, owner: Option<u32>) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == kind && stat.st_mode & 0o7777 == mode && owner.is_none_or(|owner| owner == stat.st_uid)
 }
 
 #[cfg(test)]
@@ -119,7 +121,7 @@ mod tests {
             let path = dir.path().join("watched");
             fs::create_dir(&path).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(MODE)).unwrap();
-            Self { watched: Watched::new(path, &[c"may"]), dir }
+            Self { watched: Watched::new(path, &[c"may"], None), dir }
         }
 
         /// A folder that was seen as it is for a long time.

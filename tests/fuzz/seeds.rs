@@ -4,8 +4,8 @@ use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
 use millpond::domain::verb::{KillMode, Verb};
 use millpond::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use millpond::domain::{
-    ArrayRange, Attempt, Chunk, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, JobState, Merge, Outcome, Packed,
-    Policy, Resources, ResultEntry, ResultMeta, ResultRef, Room, SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
+    ArrayRange, Attempt, Chunk, Confines, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, JobState, Merge, Outcome, Packed,
+    Policy, Resources, ResultEntry, ResultMeta, ResultRef, Room, Sandbox, SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::ledger::LedgerPart;
 use millpond::engine::{JobRecord, Ledger};
@@ -104,6 +104,7 @@ pub fn from_workers() -> Vec<Vec<u8>> {
         host: "h".into(),
         slots: 4,
         total: Resources::default(),
+        confines: Some(Confines { sandbox: Sandbox::Basic, gaps: vec!["a gap".into()] }),
         epoch_seen: Epoch(1),
         dial: Dial { start: 1, number: 2 },
         stamp: Instant(5),

@@ -181,6 +181,7 @@ impl World {
             host: String::new(),
             slots: worker.slots,
             total: worker.equipment.total().clone(),
+            confines: None,
             epoch_seen: worker.epoch,
             dial: Dial { start: incarnation + 1, number: conn.session.0 },
             stamp: worker.clock(self.now),

@@ -18,7 +18,7 @@ use crate::actors::journal::JournalRef;
 use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
-use crate::domain::{Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
+use crate::domain::{Confines, Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
 use crate::engine::session::SessionEvent;
 use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Retention, Roster, RosterEffect, RosterEvent, Strays};
 use crate::limits;
@@ -64,10 +64,12 @@ pub struct SupervisorArgs {
 }
 
 /// A connected worker.
+#[derive(Clone)]
 pub(super) struct Seat {
     pub worker: WorkerId,
     pub proxy: ActorRef<ProxyMsg>,
     pub attached: WallTime,
+    pub confines: Option<Confines>,
 }
 
 /// A job that has ended.

@@ -78,7 +78,7 @@ impl SupervisorState {
         let (proxy, _) = WorkerProxy::spawn_linked(None, WorkerProxy, args, myself.get_cell()).await?;
         tracing::info!(%worker, host = %hello.host, slots = hello.slots, held = hello.held.len(), "worker attached");
         self.claim(&hello, session, worker, &proxy);
-        self.sessions.insert(session, Seat { worker, proxy: proxy.clone(), attached: now.wall });
+        self.sessions.insert(session, Seat { worker, proxy: proxy.clone(), attached: now.wall, confines: hello.confines });
         self.roster_event(RosterEvent::Opened { session, worker, slots: hello.slots, total: hello.total });
         let _ = reply.send(Ok(proxy));
         Ok(())
@@ -141,17 +141,16 @@ impl SupervisorState {
         let connected: BTreeSet<WorkerId> = self.sessions.values().map(|seat| seat.worker).collect();
         let not_connected = self.workers.values().filter(|info| !connected.contains(&info.id));
         let mut statuses: Vec<WorkerStatus> = not_connected.cloned().map(away).collect();
-        let asked =
-            self.sessions.values().filter_map(|seat| Some((self.workers.get(&seat.worker)?.clone(), seat.proxy.clone(), seat.attached)));
+        let asked = self.sessions.values().filter_map(|seat| Some((self.workers.get(&seat.worker)?.clone(), seat.clone())));
         let asked: Vec<_> = asked.collect();
         let now = self.clock.now().wall;
         let kept = self.roster.reservation().map(|kept| (kept.worker, (kept.job, now.before(kept.lasts))));
         tokio::spawn(async move {
-            for (info, proxy, attached) in asked {
+            for (info, Seat { proxy, attached, confines, .. }) in asked {
                 let status = match crate::actors::ask::ask(&proxy, ProxyMsg::Describe).await {
                     Ok(description) => {
                         let kept_for = kept.filter(|(worker, _)| *worker == info.id).map(|(_, kept_for)| kept_for);
-                        WorkerStatus { kept_for, ..present(info, description, attached) }
+                        WorkerStatus { kept_for, confines, ..present(info, description, attached) }
                     }
                     Err(_) => away(info),
                 };
@@ -176,6 +175,7 @@ fn away(info: WorkerInfo) -> WorkerStatus {
         leases: Vec::new(),
         used: Resources::default(),
         kept_for: None,
+        confines: None,
         attached: None,
     }
 }
@@ -192,5 +192,5 @@ fn present(info: WorkerInfo, description: Description, attached: crate::domain::
     let resting = || (phase == WorkerPhase::Resting).then(|| RESTING_NOTE.to_owned());
     let note = description.suspicion.or_else(resting).unwrap_or_default();
     let Description { leases, used, free, .. } = description;
-    WorkerStatus { info, phase, note, free: free.unwrap_or(0), leases, used, kept_for: None, attached: Some(attached) }
+    WorkerStatus { info, phase, note, free: free.unwrap_or(0), leases, used, kept_for: None, confines: None, attached: Some(attached) }
 }

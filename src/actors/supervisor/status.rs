@@ -1,6 +1,6 @@
 //! Jobs and workers as people are shown them.
 
-use crate::domain::{JobId, Resources, WallTime, WorkerInfo};
+use crate::domain::{Confines, JobId, Resources, WallTime, WorkerInfo};
 use crate::engine::JobView;
 use crate::engine::session::LeaseStatus;
 
@@ -55,6 +55,8 @@ pub struct WorkerStatus {
     pub used: Resources,
     /// The job that it is kept free for, and since when.
     pub kept_for: Option<(JobId, WallTime)>,
+    /// What its tasks are confined by; none while it is away, and if it is of a version that does not say.
+    pub confines: Option<Confines>,
     /// When it connected.
     pub attached: Option<WallTime>,
 }

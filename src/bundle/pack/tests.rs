@@ -47,7 +47,7 @@ impl Slot {
 
     fn packed_with(&self, press: &mut Press) -> Result<(Packed, Vec<u8>), PackError> {
         let (stdout, stderr, output) = (self.0.path().join("stdout"), self.0.path().join("stderr"), self.output());
-        let left = Left { stdout: Some(&stdout), stderr: Some(&stderr), output: Some(&output) };
+        let left = Left { stdout: Some(&stdout), stderr: Some(&stderr), output: Some(&output), owner: None };
         let mut bytes = Vec::new();
         let packed = pack(&left, press, &mut bytes)?;
         assert_eq!(packed.packed_len(), Some(bytes.len() as u64));
@@ -213,11 +213,43 @@ fn links_are_followed_within_the_folder_and_never_out_of_it() {
 }
 
 #[test]
+fn where_the_task_has_a_user_of_its_own_what_is_another_s_is_refused() {
+    let slot = Slot::new();
+    let output = slot.leaves("d/mine", "1").output();
+    let (stdout, own) = (slot.0.path().join("stdout"), rustix::process::geteuid().as_raw());
+    let pack_for = |owner| {
+        let left = Left { stdout: Some(&stdout), stderr: None, output: Some(&output), owner: Some(owner) };
+        pack(&left, &mut Press::default(), &mut Vec::new()).map_err(|error| error.to_string())
+    };
+    assert_eq!(pack_for(own).unwrap().entries.len(), 1);
+    assert_eq!(pack_for(own + 1).unwrap_err(), "the output folder belongs to another user than the task's: let it copy that");
+    if own != 0 {
+        return println!("only root can give files away");
+    }
+    let give = |path: &Path, owner| std::os::unix::fs::chown(path, Some(owner), Some(owner)).unwrap();
+    fs::write(&stdout, "out").unwrap();
+    for path in [&output, &output.join("d"), &stdout] {
+        give(path, 70_000);
+    }
+    // A hard link to a file of root's, a link to it, a folder.
+    symlink("d/mine", output.join("link")).unwrap();
+    let refused = |name: &str| format!("{name} belongs to another user than the task's: let it copy that");
+    assert_eq!(pack_for(70_000).unwrap_err(), refused("d/mine"));
+    give(&output.join("d/mine"), 70_000);
+    assert_eq!(pack_for(70_000).unwrap().entries.len(), 3);
+    fs::create_dir(output.join("theirs")).unwrap();
+    assert_eq!(pack_for(70_000).unwrap_err(), refused("theirs"));
+    fs::remove_dir(output.join("theirs")).unwrap();
+    give(&stdout, 0);
+    assert_eq!(pack_for(70_000).unwrap_err(), refused("standard output"));
+}
+
+#[test]
 fn a_link_that_is_turned_after_the_look_leads_nowhere() {
     let slot = Slot::new();
     let output = slot.leaves("real", "1").output();
     symlink("real", output.join("link")).unwrap();
-    let folder = Folder::list(&output).unwrap();
+    let folder = Folder::list(&output, None).unwrap();
     fs::remove_file(output.join("link")).unwrap();
     symlink("/etc/passwd", output.join("link")).unwrap();
     assert!(matches!(folder.open(&folder.files[0]), Err(PackError::Bad { .. })));
@@ -243,7 +275,7 @@ fn an_output_folder_or_stream_that_is_a_link_is_refused() {
 fn a_link_put_in_place_after_the_look_leads_nowhere() {
     let slot = Slot::new();
     let output = slot.leaves("d/f", "1").leaves("g", "2").output();
-    let folder = Folder::list(&output).unwrap();
+    let folder = Folder::list(&output, None).unwrap();
     fs::rename(output.join("d"), slot.0.path().join("d")).unwrap();
     symlink("../d", output.join("d")).unwrap();
     fs::remove_file(output.join("g")).unwrap();
@@ -304,7 +336,7 @@ fn a_writer_that_fails_says_nothing_about_the_task() {
     slot.prints("stdout", "text");
     let full = &mut &mut [0u8; 3][..];
     let (stdout, output) = (slot.0.path().join("stdout"), slot.output());
-    let left = Left { stdout: Some(&stdout), stderr: Some(Path::new("/none")), output: Some(&output) };
+    let left = Left { stdout: Some(&stdout), stderr: Some(Path::new("/none")), output: Some(&output), owner: None };
     let error = pack(&left, &mut Press::default(), full).unwrap_err();
     assert!(matches!(error, PackError::Io(_)));
 }

@@ -1,6 +1,7 @@
 //! A worker's first message.
 
-use super::check::{between, each, line, message, name, refuse};
+use super::check::{Within, between, each, line, message, name, refuse};
+use super::confines::{confines_from_pb, confines_to_pb};
 use super::lease::{lease_from_pb, lease_to_pb};
 use super::resources::{resources_from_pb, resources_to_pb};
 use crate::domain::wire::{Dial, Held, Hello};
@@ -19,6 +20,7 @@ pub(super) fn hello_to_pb(hello: Hello) -> pb::Hello {
         key: hello.key,
         host: hello.host,
         slots: hello.slots,
+        sandbox: hello.confines.as_ref().map(confines_to_pb),
         epoch_seen: hello.epoch_seen.0,
         start: hello.dial.start,
         connection: hello.dial.number,
@@ -35,6 +37,7 @@ pub(super) fn hello_from_pb(hello: pb::Hello) -> Result<Hello, Error> {
     Ok(Hello {
         slots: between("slots", hello.slots, 1..=WORKER_SLOTS_MAX)?,
         total: message("total", hello.total, resources_from_pb)?,
+        confines: hello.sandbox.map(confines_from_pb).transpose().within("sandbox")?.flatten(),
         epoch_seen: Epoch(hello.epoch_seen),
         dial: Dial { start: between("start", hello.start, 1..=u64::MAX)?, number: between("connection", hello.connection, 1..=u64::MAX)? },
         stamp: Instant(hello.stamp_ms),
@@ -62,7 +65,7 @@ mod tests {
 
     use super::*;
     use crate::domain::wire::Lease;
-    use crate::domain::{Attempt, JobId, Resources, TaskNo};
+    use crate::domain::{Attempt, Confines, JobId, Resources, Sandbox, TaskNo};
 
     fn hello() -> pb::Hello {
         pb::Hello {
@@ -111,6 +114,7 @@ mod tests {
             host: "h".repeat(255),
             slots: WORKER_SLOTS_MAX,
             total: Resources { labels: (0..64).map(label).collect(), ..Default::default() },
+            confines: Some(Confines { sandbox: Sandbox::Strict, gaps: vec!["g".repeat(limits::TEXT_MAX_BYTES); limits::SANDBOX_GAPS_MAX] }),
             epoch_seen: Epoch(u64::MAX),
             dial: Dial { start: u64::MAX, number: u64::MAX },
             stamp: Instant(u64::MAX),

@@ -9,6 +9,7 @@
 
 mod check;
 mod command;
+mod confines;
 mod head_message;
 mod hello;
 mod identity;
@@ -26,6 +27,7 @@ mod spec;
 mod time;
 mod worker_message;
 
+pub use confines::confines_to_pb;
 pub use head_message::{from_head, to_worker};
 pub use hello::PROTOCOL_VERSION;
 pub use identity::{principal_to_pb, role_from_pb, role_to_pb, token_to_pb};

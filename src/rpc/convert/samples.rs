@@ -9,8 +9,8 @@ use proptest::sample::Index;
 
 use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use crate::domain::{
-    ArrayRange, Attempt, Chunk, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Keep, MaxFailed, Merge, Outcome,
-    Packed, Pattern, Policy, Record, Resources, ResultEntry, ResultRef, Room, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime,
+    ArrayRange, Attempt, Chunk, Confines, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Keep, MaxFailed, Merge, Outcome,
+    Packed, Pattern, Policy, Record, Resources, ResultEntry, ResultRef, Room, Sandbox, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime,
     WorkerId,
 };
 
@@ -89,12 +89,16 @@ fn finished() -> impl Strategy<Value = Finished> {
 
 fn hello() -> impl Strategy<Value = Hello> {
     let held = (lease(), any::<bool>()).prop_map(|(lease, finished)| Held { lease, finished });
-    (NAME, TEXT, 1u32..=4096, resources(), any::<(u64, u64)>(), (1u64.., 1u64..), prop::collection::vec(held, 0..4)).prop_map(
-        |(key, host, slots, total, (epoch, stamp), (start, number), held)| Hello {
+    let sandbox = prop_oneof![Just(Sandbox::None), Just(Sandbox::Basic), Just(Sandbox::Strict)];
+    let confines = (sandbox, prop::collection::vec(TEXT, 0..3)).prop_map(|(sandbox, gaps)| Confines { sandbox, gaps });
+    let total = (resources(), prop::option::of(confines));
+    (NAME, TEXT, 1u32..=4096, total, any::<(u64, u64)>(), (1u64.., 1u64..), prop::collection::vec(held, 0..4)).prop_map(
+        |(key, host, slots, (total, confines), (epoch, stamp), (start, number), held)| Hello {
             key,
             host,
             slots,
             total,
+            confines,
             epoch_seen: Epoch(epoch),
             dial: Dial { start, number },
             stamp: Instant(stamp),

@@ -14,7 +14,7 @@ use crate::actors::backup::BackedUp;
 use crate::actors::supervisor::{WorkerPhase, WorkerStatus};
 use crate::domain::{Error, JobId, JobSpec, WorkerId};
 use crate::engine::session::LeaseStatus;
-use crate::rpc::convert::{resources_to_pb, time_to_pb};
+use crate::rpc::convert::{confines_to_pb, resources_to_pb, time_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
 use crate::rpc::status::to_status;
@@ -101,6 +101,7 @@ impl Clusters {
             holds,
             kept_for: status.kept_for.map(|(job, _)| job.to_string()).unwrap_or_default(),
             kept_since: status.kept_for.map(|(_, since)| time_to_pb(since)),
+            sandbox: status.confines.as_ref().map(confines_to_pb),
         }
     }
 
