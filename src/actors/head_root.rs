@@ -1,5 +1,7 @@
 //! The HeadRoot: opens the data folder, begins an epoch, starts the other actors, and stops the head when one it can't do without fails.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -224,6 +226,9 @@ fn way_out(mut error: Error, data_dir: &std::path::Path) -> Error {
 
 /// Looks at the disk, opens the store, begins an epoch, replays the journal, and puts a snapshot in the place of its tail.
 fn open(data_dir: &std::path::Path, watermarks: Watermarks, names: &[String]) -> Result<Opened, Error> {
+    // What others have submitted and got is nothing that a task on this machine may read.
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
+    made.map_err(|error| Error::io(data_dir, &error))?;
     let reserve = Arc::new(Reserve::new(data_dir)?);
     let gauge = disk::first_look(&reserve, watermarks)?;
     let mut store: Box<dyn Store> = Box::new(SledStore::open(data_dir)?);

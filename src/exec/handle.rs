@@ -56,7 +56,8 @@ impl From<LauncherDied> for Error {
 }
 
 impl Launcher {
-    /// Starts `exe __launcher extra_args…` in `dir`, in a process group of its own, with an environment that all its tasks find, besides
+    /// Starts `exe __launcher extra_args…` in `dir`, in a process group of its own (with a sandbox in its arguments: in a session, which it makes
+    /// itself), with an environment that all its tasks find, besides
     /// what each is told: a task can read its launcher's, too, and what else the worker's holds (a token) is no business of tasks.
     ///
     /// `exe` must be absolute and call [`launcher_main`](super::launcher_main) when its first argument is [`LAUNCHER_ARG`];
@@ -67,12 +68,15 @@ impl Launcher {
         }
         let mut command = Command::new(exe);
         command.arg(LAUNCHER_ARG).args(extra_args).current_dir(dir).env_clear().envs(env.iter().cloned());
+        if extra_args.is_empty() {
+            command.process_group(0);
+        }
         Self::start(command).map_err(|error| Error::io(exe, &error))
     }
 
     /// Starts any command that speaks the protocol.
     pub(super) fn start(mut command: Command) -> io::Result<Self> {
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = spawn_launcher(&mut command)?;
         let parts = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
         match (parts, child.stdin.take(), child.stdout.take()) {

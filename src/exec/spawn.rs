@@ -1,6 +1,6 @@
 //! The start of a task's main process.
 
-use std::ffi::{c_int, CStr, CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
@@ -42,7 +42,7 @@ impl Spawner {
     /// With the environment that this process has.
     pub fn new(confined: &Confined) -> Result<Self, Error> {
         let null = File::open("/dev/null").map_err(|error| Error::io("/dev/null", &error))?;
-        let attributes = attributes(confined.own_session).map_err(|errno| Error::internal(format!("tasks can't be started: {errno}")))?;
+        let attributes = attributes().map_err(|errno| Error::internal(format!("tasks can't be started: {errno}")))?;
         let inherited = std::env::vars_os().filter_map(|(name, value)| Some((name.clone(), variable(&name, &value)?))).collect();
         Ok(Self { attributes, null, inherited, closed: confined.closed_to_tasks.clone() })
     }
@@ -76,15 +76,10 @@ impl Spawner {
     }
 }
 
-/// `POSIX_SPAWN_SETSID`, of POSIX 2024 and all C libraries of Linux.
-const SET_SID: c_int = 0x80;
-
-/// A process group of its own, and signals as by default: Rust ignores PIPE, and nothing is to be blocked. In a session of its own, which has
-/// such a group too, a task can't type into the terminal that its worker was started from.
-fn attributes(own_session: bool) -> nix::Result<PosixSpawnAttr> {
+/// A process group of its own, and signals as by default: Rust ignores PIPE, and nothing is to be blocked.
+fn attributes() -> nix::Result<PosixSpawnAttr> {
     let mut attributes = PosixSpawnAttr::init()?;
-    let group = if own_session { PosixSpawnFlags::from_bits_retain(SET_SID) } else { PosixSpawnFlags::POSIX_SPAWN_SETPGROUP };
-    let flags = [group, PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF, PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK];
+    let flags = [PosixSpawnFlags::POSIX_SPAWN_SETPGROUP, PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF, PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK];
     attributes.set_flags(flags.into_iter().collect())?;
     attributes.set_pgroup(SpawnedPid::from_raw(0))?;
     attributes.set_sigdefault(&SigSet::from_iter([Signal::SIGPIPE]))?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -129,6 +130,7 @@ pub fn launcher() -> Launcher {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "trap '' HUP QUIT; exec 3>&1 >/dev/null; export MILLPOND_TEST_ROLE=launcher; exec \"$0\" \"$@\""]).arg(binary());
     command.args(role(module_path!(), "launcher_entry")).args(["--nocapture", "--test-threads=1"]);
+    command.process_group(0);
     command.env_clear().env("INHERITED", "1").env("PATH", "/nowhere");
     Launcher::start(command).unwrap()
 }

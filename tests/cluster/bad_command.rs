@@ -26,6 +26,11 @@ impl Street {
         Self::over(None, Cluster::start(&[SLOTS as u32]))
     }
 
+    /// Where tasks have the worker's own rights, and with them its folder.
+    fn open() -> Self {
+        Self::over(None, Cluster::start_open(SLOTS as u32))
+    }
+
     /// With the worker's folder in memory, where that can be had: files by the hundred thousand take a busy disk half a minute.
     fn in_memory() -> Self {
         let mut cluster = Cluster::start(&[]);
@@ -142,7 +147,8 @@ fn a_program_that_cannot_be_started_says_what_is_wrong_with_it() {
 
 #[test]
 fn what_one_task_printed_never_comes_with_another() {
-    let cluster = Cluster::start(&[1]);
+    // It writes to the folder of all slots.
+    let cluster = Cluster::start_open(1);
     let ended = |job: &str, code: i32| -> (String, String) {
         cluster.ends(job, code);
         let logs = cluster.millpond(&["logs", &format!("{job}.0")]);
@@ -305,7 +311,7 @@ fn odd_names_come_back_each_under_one_of_its_own() {
 
 #[test]
 fn folders_that_are_locked_deleted_or_replaced_are_there_again_for_the_next_task() {
-    let street = Street::new();
+    let street = Street::open();
     fs::create_dir(street.cluster.path("precious")).unwrap();
     street.cluster.write("precious/file", "x");
     let precious = street.cluster.text_path("precious");
@@ -330,7 +336,7 @@ fn folders_that_are_locked_deleted_or_replaced_are_there_again_for_the_next_task
 
 #[test]
 fn what_a_task_wrote_into_an_idle_slot_is_gone_before_the_next_task_there() {
-    let street = Street::new();
+    let street = Street::open();
     let shell =
         "for slot in ../../slot-*; do [ -e $slot/work/mine ] || { echo x > $slot/work/junk; mkdir $slot/out/junk; }; done; echo out";
     assert_eq!(street.succeeds(&street.task(shell)).0, "out\n");

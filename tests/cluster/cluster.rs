@@ -9,8 +9,11 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::bundle::Bundle;
-use super::ground::{Answer, Ground};
+use super::ground::{Answer, Ground, MARK};
 use super::process::{self, PATIENCE, until, wait};
+
+/// Of a worker: its tasks may do what it may itself.
+pub const NO_SANDBOX: &[&str] = &["--sandbox", "none"];
 
 /// A head, workers, and the folder that all of it lives in.
 pub struct Cluster {
@@ -23,8 +26,8 @@ pub struct Cluster {
     /// In the head's environment from its next start on.
     pub head_env: Vec<(String, String)>,
     workers: Vec<Worker>,
-    /// The network namespace that the next worker starts in, if not ours.
-    namespace: Option<String>,
+    /// What starts the next worker, if it does not start by itself: a command that replaces itself by what follows.
+    pub started_by: Vec<String>,
     ground: Ground,
 }
 
@@ -40,6 +43,13 @@ impl Cluster {
     /// A head, and a worker for each number of slots, all connected.
     pub fn start(slots: &[u32]) -> Self {
         Self::start_with(slots, &[])
+    }
+
+    /// The same, with a worker whose tasks have its own rights, whoever has started it.
+    pub fn start_open(slots: u32) -> Self {
+        let mut cluster = Self::start(&[]);
+        cluster.add_worker(slots, NO_SANDBOX);
+        cluster
     }
 
     /// The same, with options of the head.
@@ -62,7 +72,7 @@ impl Cluster {
             data_dir: ground.path("head"),
             head_env: Vec::new(),
             workers: Vec::new(),
-            namespace: None,
+            started_by: Vec::new(),
             ground,
         }
     }
@@ -87,11 +97,9 @@ impl Cluster {
 
     /// One more worker, connected, in a network namespace.
     pub fn add_worker_in(&mut self, namespace: &str, slots: u32) -> usize {
-        let url = self.url.clone();
-        self.namespace = Some(namespace.to_owned());
-        let number = self.push_worker(&url, slots, &[]);
-        self.namespace = None;
-        self.worker_is_connected(number);
+        self.started_by = ["ip", "netns", "exec", namespace].map(str::to_owned).into();
+        let number = self.add_worker(slots, &[]);
+        self.started_by.clear();
         number
     }
 
@@ -100,23 +108,23 @@ impl Cluster {
         self.push_worker(&self.url.clone(), slots, &[])
     }
 
-    fn push_worker(&mut self, url: &str, slots: u32, options: &[&str]) -> usize {
+    /// One more worker with options, whether or not it comes to connect.
+    pub fn push_worker(&mut self, url: &str, slots: u32, options: &[&str]) -> usize {
         let number = self.workers.len() + 1;
         let folder = self.path(&format!("worker-{number}"));
         let args = ["--head", url, "--slots", &slots.to_string(), "--dir", folder.to_str().unwrap()];
-        let args: Vec<String> = args.iter().chain(options).map(ToString::to_string).collect();
+        // Tasks bear the mark too, whatever else they are kept from.
+        let args: Vec<String> = args.iter().chain(&["--task-env", MARK]).chain(options).map(ToString::to_string).collect();
         let child = self.spawn_worker(number, &args, &[]);
         self.workers.push(Worker { child, folder, args });
         number
     }
 
     fn spawn_worker(&self, number: usize, args: &[String], env: &[(&str, &str)]) -> Child {
-        let program = env!("CARGO_BIN_EXE_millpond-worker");
-        let mut command = self.command(self.namespace.as_ref().map_or(program, |_| "ip"));
-        if let Some(namespace) = &self.namespace {
-            // It replaces itself by the program.
-            command.args(["netns", "exec", namespace, program]);
-        }
+        // Each replaces itself by the next. Without a mask the users of slots can write to each other's files: what tasks tell a test.
+        let mut command = self.command("sh");
+        command.args(["-c", "umask 0; exec \"$@\"", "sh"]);
+        command.args(&self.started_by).arg(env!("CARGO_BIN_EXE_millpond-worker"));
         command.args(args).envs(env.iter().copied()).stderr(self.log(&format!("worker-{number}.log"))).spawn().unwrap()
     }
 

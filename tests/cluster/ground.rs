@@ -1,6 +1,7 @@
 //! Where a test stands: a temporary folder, the programs as users start them there, and, at the end, the check that nothing is left.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 use super::process::{self, until};
 
 /// In the environment of everything that a test starts: whose it is. Not `MILLPOND_…`, which tasks don't inherit.
-const MARK: &str = "POND_TEST";
+pub const MARK: &str = "POND_TEST";
 /// How long what was left alone may take to end: launchers that lost their worker, tasks that ignore TERM.
 const LEFTOVERS_END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -60,7 +61,10 @@ impl Answer {
 impl Ground {
     /// An empty folder.
     pub fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("pond-").tempdir().unwrap() }
+        let folder = tempfile::Builder::new().prefix("pond-").tempdir().unwrap();
+        // Tasks of a worker that root has started have users of their own, and tell the test what they do by files in it.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        Self { folder }
     }
 
     /// A path in the folder.

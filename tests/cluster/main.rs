@@ -45,6 +45,7 @@ mod retry;
 #[path = "../sim/rng.rs"]
 mod rng;
 mod same_bytes;
+mod sandbox;
 mod selection;
 mod small_disk;
 mod stopped_worker;

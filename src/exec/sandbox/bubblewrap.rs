@@ -63,8 +63,10 @@ impl Plan<'_> {
             told.say(["--perms", "0711", "--tmpfs", hidden.to_str()?]);
         }
         told.say(["--perms", "0711", "--tmpfs", self.worker.to_str()?]);
+        told.say(["--perms", "0711", "--dir", self.slot.parent()?.to_str()?]);
         let (slot, readable) = (self.slot.to_str()?, self.readable.to_str()?);
-        told.say(["--bind", slot, slot, "--ro-bind", readable, readable, "--chdir", slot]);
+        // The slot is closed to root without its capabilities, and each task goes to its own folder anyway.
+        told.say(["--bind", slot, slot, "--ro-bind", readable, readable, "--chdir", "/"]);
         Some(told.0)
     }
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit, setsid};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
 use serde::{Deserialize, Serialize};
 
@@ -56,8 +56,6 @@ pub(super) enum Walls {
 /// What a launcher that is in its sandbox goes by.
 #[derive(Debug, Default)]
 pub(in crate::exec) struct Confined {
-    /// Whether tasks get a session of their own.
-    pub own_session: bool,
     /// Descriptors that tasks don't get.
     pub closed_to_tasks: Vec<RawFd>,
     /// Folders outside the slot's that a task may have left something in.
@@ -108,11 +106,13 @@ impl Confinement {
             landlock::raise(writable, *net)?;
         }
         let alone = self.uid.map(Alone::User);
-        Ok(Confined { own_session: true, closed_to_tasks: Vec::new(), private: Vec::new(), alone, _lock: lock })
+        Ok(Confined { closed_to_tasks: Vec::new(), private: Vec::new(), alone, _lock: lock })
     }
 
     /// What has to be done outside; the lock stays open.
     fn begin(&self) -> Result<Option<File>, Error> {
+        // A task can't type into the terminal that its worker was started from.
+        setsid().map_err(|errno| Error::internal(format!("a launcher gets no session of its own: {errno}")))?;
         if let Some(cgroup) = &self.cgroup {
             let procs = cgroup.join("cgroup.procs");
             fs::write(&procs, "0").map_err(|error| Error::io(&procs, &error))?;
@@ -147,7 +147,7 @@ impl Confinement {
         let private = bubblewrap::PRIVATE.iter().map(PathBuf::from).filter(|folder| folder.is_dir()).collect();
         let closed_to_tasks = [lock].into_iter().filter(|lock| *lock >= FIRST_OTHER).collect();
         let alone = (std::process::id() == 1).then_some(Alone::First);
-        Ok(Confined { own_session: true, closed_to_tasks, private, alone, _lock: None })
+        Ok(Confined { closed_to_tasks, private, alone, _lock: None })
     }
 
     fn give_up_rights(&self) -> Result<(), Error> {

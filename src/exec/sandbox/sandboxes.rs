@@ -85,6 +85,9 @@ impl Sandboxes {
     /// If the profile can't be had at all: then no task may start. What it promises besides, and is not kept, is in [`Self::confines`].
     pub fn prepare(options: &SandboxOptions, places: Places<'_>, slots: u32) -> Result<Self, Error> {
         if options.sandbox == Sandbox::None {
+            if options.net {
+                return Err(Error::invalid("--sandbox-net needs --sandbox basic or strict"));
+            }
             let slots = (0..slots).map(|_| SlotSandbox::default()).collect();
             return Ok(Self { confines: Confines::default(), slots });
         }
