@@ -115,13 +115,7 @@ impl Cache {
     /// An empty cache in a folder, which is made; what was in it is removed by and by.
     pub fn new(dir: &Path, max_bytes: u64, port: Arc<dyn DataPort>) -> Result<Arc<Self>, Error> {
         let left: Vec<PathBuf> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        let cache = Self {
-            dir: dir.to_owned(),
-            max_bytes,
-            port,
-            table: Mutex::default(),
-            remover: spawn_remover()?,
-        };
+        let cache = Self { dir: dir.to_owned(), max_bytes, port, table: Mutex::default(), remover: spawn_remover()? };
         if !left.iter().all(|path| cache.retire(path)) {
             // A task's work; it must not keep the worker from its own.
             let aside = free_name_beside(dir);

@@ -1,8 +1,8 @@
 //! The HeadRoot: opens the data folder, begins an epoch, starts the other actors, and stops the head when one it can't do without fails.
 
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -126,7 +126,8 @@ pub fn spawn(slot: usize, setup: RunnerSetup, sandbox: SlotSandbox) -> Result<mp
     let (orders, inbox) = mpsc::channel();
     let programs = Programs::new(folders.work().to_owned());
     let inherited = sandbox.env(exec::inherited_env(std::env::vars_os()), folders.work());
-    let mut runner = Runner { slot, setup, sandbox, folders, inherited, programs, press: Press::default(), launcher: None, in_doubt: false };
+    let mut runner =
+        Runner { slot, setup, sandbox, folders, inherited, programs, press: Press::default(), launcher: None, in_doubt: false };
     std::thread::Builder::new()
         .name(format!("slot-{slot}"))
         .spawn(move || inbox.iter().for_each(|order| runner.work_on(order)))
@@ -337,7 +338,8 @@ impl Runner {
     /// Packs what the task said, and why nothing else.
     fn pack_streams(&mut self, lease: Lease, why: &str) -> Result<(Packed, KeptBytes), PackError> {
         let mut writer = self.writer(lease);
-        let left = Left { stdout: Some(self.folders.stdout()), stderr: Some(self.folders.stderr()), output: None, owner: self.sandbox.owner() };
+        let left =
+            Left { stdout: Some(self.folders.stdout()), stderr: Some(self.folders.stderr()), output: None, owner: self.sandbox.owner() };
         let packed = bundle::pack_streams(&left, why, &mut self.press, &mut writer)?;
         Ok((packed, writer.finish()))
     }

@@ -242,7 +242,9 @@ fn open_readable(from: BorrowedFd<'_>, raw: &[u8], flags: OFlags, name: &str, ow
 /// Refuses what is not this user's, if one is named.
 fn check_owner(stat: &Stat, owner: Option<u32>, name: &str) -> Result<(), PackError> {
     match owner {
-        Some(owner) if owner != stat.st_uid => Err(PackError::bad(format!("{name} belongs to another user than the task's: let it copy that"))),
+        Some(owner) if owner != stat.st_uid => {
+            Err(PackError::bad(format!("{name} belongs to another user than the task's: let it copy that")))
+        }
         _ => Ok(()),
     }
 }

@@ -7,8 +7,8 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::unix::ffi::OsStrExt;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -85,7 +85,9 @@ impl InputFile {
     /// Whether it lies where it was put, alone, under no other name, and is as long as it was. What it holds is written anew for the next task.
     pub fn is_as_left(&self) -> io::Result<bool> {
         let meta = self.file.metadata()?;
-        let is_whole = meta.nlink() == 1 && meta.len() == self.len && meta.mode() & 0o7777 == FILE_MODE
+        let is_whole = meta.nlink() == 1
+            && meta.len() == self.len
+            && meta.mode() & 0o7777 == FILE_MODE
             && self.owner.is_none_or(|owner| owner == meta.uid());
         Ok(is_whole && self.is_alone(meta.ino())?)
     }

@@ -16,8 +16,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, getpgid, kill_process
 use super::capture::Capture;
 use super::machine::{Happened, Status, Step, TaskMachine};
 use super::orphans::become_subreaper;
-use super::sandbox::confinement::{Confined, enter};
 use super::protocol::{Answer, Ended, Frames, Request, Start, encode};
+use super::sandbox::confinement::{Confined, enter};
 use super::spawn::Spawner;
 use super::{signals, tree};
 use crate::domain::{Error, ErrorKind, Instant};

@@ -14,9 +14,9 @@ use nix::unistd::Pid as SpawnedPid;
 use rustix::io::Errno;
 use rustix::process::{Pid, chdir};
 
-use super::sandbox::confinement::Confined;
 use super::capture::{Capture, open_input, plain};
 use super::protocol::{End, Start};
+use super::sandbox::confinement::Confined;
 use crate::domain::Error;
 
 /// What the kernel says when the machine, not the program, is in trouble.

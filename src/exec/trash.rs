@@ -4,6 +4,7 @@
 //! descriptors, and it stops at a folder that it may not read. Here each folder that is met moves up into the trash, under a number; so
 //! three descriptors are enough, and no memory grows. Nothing is followed through a symbolic link.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -51,13 +52,19 @@ pub fn remove_tree(path: &Path) -> std::result::Result<(), Error> {
     removed().map_err(|errno: Errno| Error::io(path, &errno.into()))
 }
 
-/// Removes all that is in a folder.
-pub(super) fn empty_folder(path: &Path) -> Result<()> {
+/// The names in a folder.
+pub(super) fn names_in(path: &Path) -> Result<BTreeSet<CString>> {
+    let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    Dir::new(folder)?.map(|entry| entry.map(|entry| entry.file_name().to_owned())).collect()
+}
+
+/// Removes all that is in a folder, but what was there before.
+pub(super) fn empty_folder(path: &Path, before: &BTreeSet<CString>) -> Result<()> {
     let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     let mut trash = None;
     for entry in Dir::read_from(&folder)? {
         let entry = entry?;
-        if is_real(entry.file_name()) {
+        if !before.contains(entry.file_name()) {
             let trash = match &mut trash {
                 Some(trash) => trash,
                 None => trash.insert(Trash::open(folder.as_fd(), None)?),

@@ -88,7 +88,8 @@ fn to_a_sibling(cluster: &Cluster) -> BTreeMap<&'static str, bool> {
     let sibling = cluster.submit(&["--array", "0", "--env", &format!("SIBLING={SECRET}"), "--", "sleep", "600.25"]);
     let mut pid = 0;
     until("the sibling runs", || {
-        let found = cluster.processes().into_iter().find(|(_, line)| line.trim() == "/usr/bin/sleep 600.25" || line.trim() == "/bin/sleep 600.25");
+        let found =
+            cluster.processes().into_iter().find(|(_, line)| line.trim() == "/usr/bin/sleep 600.25" || line.trim() == "/bin/sleep 600.25");
         pid = found.map_or(0, |(pid, _)| pid);
         pid > 0
     });
@@ -102,7 +103,10 @@ fn to_a_sibling(cluster: &Cluster) -> BTreeMap<&'static str, bool> {
     cluster.millpond(&["wait", &sibling, "--timeout", "60s"]);
     assert!(is_alive || said.contains("KILLED"), "{said}");
     let traced = said.contains("TRACED") || said.contains("READ");
-    BTreeMap::from([("tracing a task of another slot, reading its memory", traced), ("killing a task of another slot", said.contains("KILLED"))])
+    BTreeMap::from([
+        ("tracing a task of another slot, reading its memory", traced),
+        ("killing a task of another slot", said.contains("KILLED")),
+    ])
 }
 
 /// Somebody who goes into the background, in sessions of his own.
@@ -120,8 +124,7 @@ fn stopped(profile: &str) -> BTreeMap<&'static str, bool> {
     cluster.add_worker(2, &[&["--sandbox", profile], LIMITS.as_slice()].concat());
     let shown = cluster.show_worker(1);
     assert_eq!(shown["sandbox"], profile, "{shown}");
-    let mut out: BTreeMap<&str, bool> =
-        alone(&cluster).iter().map(|attempt| (attempt.name, comes_out(&cluster, attempt))).collect();
+    let mut out: BTreeMap<&str, bool> = alone(&cluster).iter().map(|attempt| (attempt.name, comes_out(&cluster, attempt))).collect();
     out.extend(to_a_sibling(&cluster));
     out.insert("going on in the background after its end", stays(&cluster));
     out.into_iter().map(|(name, out)| (name, !out)).collect()
@@ -169,7 +172,8 @@ fn a_fork_bomb_ends_with_its_task_and_the_slot_goes_on() {
         let neighbour = cluster.submit_array("0", &[], "sleep 601.75");
         until("the neighbour runs", || cluster.count(&neighbour, "running") == 1);
         // Each in a session of its own, so that no signal to a group hits two of them.
-        let bomb = "exec perl -MPOSIX -e '$SIG{TERM} = $SIG{HUP} = \"IGNORE\"; while (1) { my $p = fork; POSIX::setsid() if defined $p && !$p }'";
+        let bomb =
+            "exec perl -MPOSIX -e '$SIG{TERM} = $SIG{HUP} = \"IGNORE\"; while (1) { my $p = fork; POSIX::setsid() if defined $p && !$p }'";
         let job = cluster.submit_array("0", &["--timeout", "2s", "--grace", "100ms"], bomb);
         let ended = cluster.ends(&job, 10);
         assert!(cluster.tasks(&job)[0]["outcome"].as_str().unwrap().contains("time limit"), "{ended}");
@@ -189,7 +193,7 @@ fn a_task_behind_walls_has_its_inputs_its_folders_and_nothing_of_the_task_before
     let cluster = under("strict", 1, &[]);
     let shared = cluster.write("shared.txt", "shared\n");
     let input = cluster.write("in.txt", format!("small\n{}\n", "x".repeat(200_000)));
-    let shell = "cat {input} | head -c 6; cat {with:shared.txt}; ls -A /tmp /dev/shm | grep -v :; echo x > /tmp/left; echo x > /dev/shm/left; \
+    let shell = "cat {input} | head -c 6; cat {with:shared.txt}; ls -A /tmp /dev/shm | grep -v -e : -e ^pond-; echo x > /tmp/left; echo x > /dev/shm/left; \
                  mkdir -p /var/tmp/a/b; echo work > file; cp file {output}/out; cat /proc/1/cmdline | tr '\\0' ' ' | grep -c launcher; \
                  rm -f {with:shared.txt} 2>/dev/null || echo kept; id -u >&2; [ \"$HOME$TMPDIR\" = \"$PWD$PWD\" ] && env | grep -c ^POND >&2";
     let job = cluster.submit(&[&input, "--split", "lines:1", "--with", &shared, "--", "sh", "-c", shell]);
@@ -200,6 +204,11 @@ fn a_task_behind_walls_has_its_inputs_its_folders_and_nothing_of_the_task_before
         assert_eq!(text, format!("{begins}shared\n1\nkept\n"), "{index}");
         assert_eq!(bundle.text(&format!("{index:06}/out")), "work\n");
     }
+    let launchers = cluster.submit_array("0-3", &[], "echo x > /tmp/left; readlink /proc/self/ns/pid");
+    cluster.ends(&launchers, 0);
+    let bundle = cluster.bundle(&launchers);
+    let launchers: std::collections::BTreeSet<&str> = (0..4).map(|task| bundle.text(&format!("{task:06}/stdout"))).collect();
+    assert_eq!(launchers.len(), 1, "the walls were built once: {launchers:?}");
     // It takes a stop, a time limit and a freeze as others do.
     let slow = cluster.submit_array("0", &["--timeout", "300ms"], "sleep 600");
     cluster.ends(&slow, 10);
@@ -253,7 +262,9 @@ fn where_bubblewrap_is_missing_landlock_closes_the_system_and_the_worker_says_so
     let shown = cluster.show_worker(number);
     let gaps = shown["sandbox_gaps"].as_array().unwrap().iter().map(Value::to_string).collect::<String>();
     assert!(shown["sandbox"] == "strict" && gaps.contains("by Landlock alone"), "{shown}");
-    assert!(cluster.ok(&["worker", "show", &format!("w{number}")]).contains("but the system is closed by Landlock alone (bwrap is missing"));
+    assert!(
+        cluster.ok(&["worker", "show", &format!("w{number}")]).contains("but the system is closed by Landlock alone (bwrap is missing")
+    );
     let (outside, address) = (cluster.text_path("written"), cluster.url.strip_prefix("http://").unwrap().replace(':', "/"));
     let shell = format!(
         "echo x > {outside} && echo WROTE; echo x > /tmp/pond-landlock && echo WROTE; bash -c 'exec 3<>/dev/tcp/{address}' && echo CALLED; \
@@ -347,11 +358,11 @@ fn the_metadata_address_is_closed_where_the_network_is_not() {
     // Something that listens at the metadata address.
     let mut service = cluster.command("ip");
     service.args(["netns", "exec", &cloud.names[1], env!("CARGO_BIN_EXE_millpond-head"), "--insecure", "--listen", "169.254.169.254:80"]);
-    let mut service = service.args(["--data-dir", &cluster.text_path("service")]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut service =
+        service.args(["--data-dir", &cluster.text_path("service")]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let head = cluster.url.strip_prefix("http://").unwrap().replace(':', "/");
-    let shell = format!(
-        "bash -c 'exec 3<>/dev/tcp/169.254.169.254/80' && echo METADATA; bash -c 'exec 3<>/dev/tcp/{head}' && echo HEAD; true"
-    );
+    let shell =
+        format!("bash -c 'exec 3<>/dev/tcp/169.254.169.254/80' && echo METADATA; bash -c 'exec 3<>/dev/tcp/{head}' && echo HEAD; true");
     cluster.started_by = ["ip", "netns", "exec", &cloud.names[0]].map(str::to_owned).into();
     let table = table();
     let cases = [("none", false), ("basic", false), ("strict", false), ("basic", true), ("strict", true)];

@@ -4,8 +4,9 @@ use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
 use millpond::domain::verb::{KillMode, Verb};
 use millpond::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use millpond::domain::{
-    ArrayRange, Attempt, Chunk, Confines, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, JobState, Merge, Outcome, Packed,
-    Policy, Resources, ResultEntry, ResultMeta, ResultRef, Room, Sandbox, SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId, WorkerInfo,
+    ArrayRange, Attempt, Chunk, Confines, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, JobState, Merge, Outcome,
+    Packed, Policy, Resources, ResultEntry, ResultMeta, ResultRef, Room, Sandbox, SessionId, TaskEnd, TaskNo, Timing, WallTime, WorkerId,
+    WorkerInfo,
 };
 use millpond::engine::ledger::LedgerPart;
 use millpond::engine::{JobRecord, Ledger};

@@ -1,6 +1,7 @@
 //! What one launcher enters, once, before it takes an order; all that it starts stays in it.
 
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -58,8 +59,8 @@ pub(super) enum Walls {
 pub(in crate::exec) struct Confined {
     /// Descriptors that tasks don't get.
     pub closed_to_tasks: Vec<RawFd>,
-    /// Folders outside the slot's that a task may have left something in.
-    pub private: Vec<PathBuf>,
+    /// Folders outside the slot's that a task may have left something in, and what is there of itself.
+    private: Vec<(PathBuf, BTreeSet<CString>)>,
     alone: Option<Alone>,
     _lock: Option<File>,
 }
@@ -127,7 +128,8 @@ impl Confinement {
             // By its descriptor, so that it is the running one, wherever its file is by then.
             let binary = File::open("/proc/self/exe").map_err(|error| Error::io("/proc/self/exe", &error))?;
             for file in lock.iter().chain([&binary]) {
-                fcntl_setfd(file, FdFlags::empty()).map_err(|errno| Error::internal(format!("a descriptor can't be passed on: {errno}")))?;
+                fcntl_setfd(file, FdFlags::empty())
+                    .map_err(|errno| Error::internal(format!("a descriptor can't be passed on: {errno}")))?;
             }
             Ok((lock, binary))
         };
@@ -144,14 +146,16 @@ impl Confinement {
 
     fn enter_inside(&self, lock: RawFd) -> Result<Confined, Error> {
         self.give_up_rights()?;
-        let private = bubblewrap::PRIVATE.iter().map(PathBuf::from).filter(|folder| folder.is_dir()).collect();
+        let private = bubblewrap::PRIVATE.iter().map(PathBuf::from);
+        let private = private.filter_map(|folder| trash::names_in(&folder).ok().map(|names| (folder, names))).collect();
         let closed_to_tasks = [lock].into_iter().filter(|lock| *lock >= FIRST_OTHER).collect();
         let alone = (std::process::id() == 1).then_some(Alone::First);
         Ok(Confined { closed_to_tasks, private, alone, _lock: None })
     }
 
     fn give_up_rights(&self) -> Result<(), Error> {
-        let failed = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("a launcher can't enter its sandbox: {what}: {error}"));
+        let failed =
+            |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("a launcher can't enter its sandbox: {what}: {error}"));
         let limits = [
             (Resource::Core, Some(0)),
             (Resource::Nofile, Some(TASK_OPEN_FILES_MAX)),
@@ -169,7 +173,11 @@ impl Confinement {
             let uid = Uid::from_raw(uid);
             setresuid(uid, uid, uid).map_err(|errno| failed("its user", &errno))?;
             // They go with the user, unless somebody has told the kernel otherwise.
-            let nothing = CapabilitySets { effective: CapabilitySet::empty(), permitted: CapabilitySet::empty(), inheritable: CapabilitySet::empty() };
+            let nothing = CapabilitySets {
+                effective: CapabilitySet::empty(),
+                permitted: CapabilitySet::empty(),
+                inheritable: CapabilitySet::empty(),
+            };
             set_capabilities(None, nothing).map_err(|errno| failed("its capabilities", &errno))?;
         }
         set_no_new_privs(true).map_err(|errno| failed("no new privileges", &errno))?;
@@ -181,7 +189,7 @@ impl Confinement {
 impl Confined {
     /// Removes what a task has left in its private folders outside the slot's; whether nothing is left.
     pub fn empty_private(&self) -> bool {
-        self.private.iter().all(|folder| trash::empty_folder(folder).is_ok())
+        self.private.iter().all(|(folder, before)| trash::empty_folder(folder, before).is_ok())
     }
 
     /// KILL to everything that a task can have started, in one stroke: a fork bomb can't outrun that. Nothing, where others could be hit.

@@ -24,7 +24,8 @@ pub(super) fn close(range: &UidRange) -> Result<(), Error> {
         let users = range.to_string();
         let rule = [*family, "rule", "add", "to", address, "uidrange", &users, "unreachable"];
         let output = Command::new("ip").args(rule).stdin(Stdio::null()).output();
-        let output = output.map_err(|error| Error::unavailable(format!("the metadata address can't be closed: `ip` (iproute2): {error}")))?;
+        let output =
+            output.map_err(|error| Error::unavailable(format!("the metadata address can't be closed: `ip` (iproute2): {error}")))?;
         let said = String::from_utf8_lossy(&output.stderr);
         // It is there from an earlier start.
         if output.status.success() || said.contains("File exists") {

@@ -29,7 +29,15 @@ pub struct SandboxOptions {
 impl SandboxOptions {
     /// No sandbox.
     pub fn none() -> Self {
-        Self { sandbox: Sandbox::None, net: false, uids: None, processes: TASK_PROCESSES_MAX, file_bytes: None, mem_bytes: None, env: Vec::new() }
+        Self {
+            sandbox: Sandbox::None,
+            net: false,
+            uids: None,
+            processes: TASK_PROCESSES_MAX,
+            file_bytes: None,
+            mem_bytes: None,
+            env: Vec::new(),
+        }
     }
 }
 

@@ -35,7 +35,9 @@ pub(super) fn clean(inherited: Vec<(String, String)>, named: &[String], home: &P
     let mut env: Vec<_> = kept.map(|(name, value)| if name == "PATH" { (name, reachable_parts(&value)) } else { (name, value) }).collect();
     if let Some(home) = home.as_os_str().to_str() {
         // The worker's own is closed to them, and a folder that all use is no private one.
-        env.extend(["HOME", "TMPDIR"].into_iter().filter(|name| !named.iter().any(|named| named == name)).map(|name| (name.into(), home.into())));
+        env.extend(
+            ["HOME", "TMPDIR"].into_iter().filter(|name| !named.iter().any(|named| named == name)).map(|name| (name.into(), home.into())),
+        );
     }
     env
 }
@@ -73,7 +75,8 @@ mod tests {
 
     #[test]
     fn a_clean_environment_has_the_usual_and_the_named() {
-        let base = [("PATH", "/usr/bin"), ("LC_ALL", "C"), ("AWS_SECRET_ACCESS_KEY", "x"), ("HOME", "/h"), ("SSH_AUTH_SOCK", "/s"), ("MINE", "m")];
+        let base =
+            [("PATH", "/usr/bin"), ("LC_ALL", "C"), ("AWS_SECRET_ACCESS_KEY", "x"), ("HOME", "/h"), ("SSH_AUTH_SOCK", "/s"), ("MINE", "m")];
         let base: Vec<(String, String)> = base.map(|(name, value)| (name.into(), value.into())).into();
         let names = |env: Vec<(String, String)>| env.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
         assert_eq!(names(clean(base.clone(), &[], Path::new("/w"))), ["PATH=/usr/bin", "LC_ALL=C", "HOME=/w", "TMPDIR=/w"]);

@@ -106,7 +106,8 @@ impl Sandboxes {
             }
             .to_owned());
         }
-        let cgroups = Cgroups::take(Path::new(cgroup::ROOT), &fs::read_to_string("/proc/self/cgroup").unwrap_or_default(), std::process::id());
+        let cgroups =
+            Cgroups::take(Path::new(cgroup::ROOT), &fs::read_to_string("/proc/self/cgroup").unwrap_or_default(), std::process::id());
         if let Err(why) = &cgroups {
             gaps.push(format!("the memory and the processors that a task asks for are no limits: {why}"));
             if options.mem_bytes.is_some() {
@@ -125,7 +126,8 @@ impl Sandboxes {
         let slots = (0..slots).map(|slot| builder.slot(slot, uids.as_mut().and_then(Iterator::next), walls)).collect::<Result<_, _>>()?;
         let sandboxes = Self { confines: Confines { sandbox: options.sandbox, gaps }, slots };
         if let (Strength::NoWalls, Some(settings)) = (walls, sandboxes.slots.first().and_then(|slot| slot.settings.as_ref())) {
-            try_out(places.launcher, settings, places.dir).map_err(|why| Error::unavailable(format!("--sandbox {}: {why}", options.sandbox)))?;
+            try_out(places.launcher, settings, places.dir)
+                .map_err(|why| Error::unavailable(format!("--sandbox {}: {why}", options.sandbox)))?;
         }
         Ok(sandboxes)
     }
@@ -209,7 +211,8 @@ impl Builder<'_> {
             Strength::Namespaces => {
                 let hidden = if self.by_root { Vec::new() } else { credentials() };
                 let Places { dir, cache, .. } = self.places;
-                let plan = Plan { by_root: self.by_root, net: self.options.net, worker: dir, slot: folder, readable: cache, hidden: &hidden };
+                let plan =
+                    Plan { by_root: self.by_root, net: self.options.net, worker: dir, slot: folder, readable: cache, hidden: &hidden };
                 let told = plan.arguments().ok_or_else(|| Error::invalid("the worker's --dir must be valid UTF-8"))?;
                 let program = reach::program(bubblewrap::PROGRAM).unwrap_or_else(|| PathBuf::from(bubblewrap::PROGRAM));
                 Walls::Bubblewrap { program, told }

@@ -51,8 +51,12 @@ pub(super) fn range(asked: Option<&UidRange>, uid_map: &str) -> Result<UidRange,
     let ours = || TASK_UID_RANGES.iter().map(|(first, last)| UidRange(*first..=*last)).find(|range| is_mapped(range, uid_map));
     match asked {
         Some(range) if is_mapped(range, uid_map) => Ok(range.clone()),
-        Some(range) => Err(Error::invalid(format!("the users {range} of --task-uids do not exist in this container: see /proc/self/uid_map"))),
-        None => ours().ok_or_else(|| Error::invalid("this container has no users to spare for tasks: name some with --task-uids, or use --sandbox none")),
+        Some(range) => {
+            Err(Error::invalid(format!("the users {range} of --task-uids do not exist in this container: see /proc/self/uid_map")))
+        }
+        None => ours().ok_or_else(|| {
+            Error::invalid("this container has no users to spare for tasks: name some with --task-uids, or use --sandbox none")
+        }),
     }
 }
 
@@ -88,7 +92,9 @@ fn take_in(folder: &Path, range: &UidRange, count: u32, taken: &BTreeSet<u32>) -
     }
     if uids.len() < count as usize {
         let have = uids.len();
-        return Err(Error::exhausted(format!("of the users {range} {have} are free, and {count} slots need one each: name more with --task-uids")));
+        return Err(Error::exhausted(format!(
+            "of the users {range} {have} are free, and {count} slots need one each: name more with --task-uids"
+        )));
     }
     Ok(uids)
 }

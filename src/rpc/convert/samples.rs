@@ -9,9 +9,9 @@ use proptest::sample::Index;
 
 use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use crate::domain::{
-    ArrayRange, Attempt, Chunk, Confines, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Keep, MaxFailed, Merge, Outcome,
-    Packed, Pattern, Policy, Record, Resources, ResultEntry, ResultRef, Room, Sandbox, SessionId, SharedFile, SplitRule, TaskNo, Timing, WallTime,
-    WorkerId,
+    ArrayRange, Attempt, Chunk, Confines, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Keep, MaxFailed, Merge,
+    Outcome, Packed, Pattern, Policy, Record, Resources, ResultEntry, ResultRef, Room, Sandbox, SessionId, SharedFile, SplitRule, TaskNo,
+    Timing, WallTime, WorkerId,
 };
 
 const NAME: &str = "[a-zé][a-z0-9 ._=é-]{0,20}";
