@@ -43,7 +43,10 @@ impl Bench {
     /// A fresh folder.
     pub fn folder(&self) -> Result<TempDir> {
         let made = tempfile::Builder::new().prefix("millpond-rows-").tempdir_in(&self.parent);
-        made.with_context(|| format!("no folder can be made in {}", self.parent.display()))
+        let folder = made.with_context(|| format!("no folder can be made in {}", self.parent.display()))?;
+        // Tasks of a worker that root has started have users of their own.
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
+        Ok(folder)
     }
 
     /// Where folders are made.

@@ -90,9 +90,17 @@ impl Cluster {
 
     /// Starts a worker and waits until it may be given tasks.
     pub fn add_worker(&mut self, slots: u32) -> Result<()> {
+        self.add_worker_with(slots, &[])
+    }
+
+    /// The same, with options.
+    pub fn add_worker_with(&mut self, slots: u32, options: &[&str]) -> Result<()> {
         let number = self.workers.len() + 1;
         let mut command = program(WORKER, self.folder.path());
-        command.args(["--head", &self.url, "--slots", &slots.to_string(), "--dir"]).arg(self.path(&format!("worker-{number}")));
+        command
+            .args(["--head", &self.url, "--slots", &slots.to_string(), "--dir"])
+            .arg(self.path(&format!("worker-{number}")))
+            .args(options);
         command.stdin(Stdio::null()).stderr(log(&self.path(&format!("worker-{number}.log")))?);
         self.workers.push(Process(command.spawn().context(WORKER)?));
         self.all_connected(number)

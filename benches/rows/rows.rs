@@ -20,6 +20,7 @@ pub struct Row {
 pub const ALL: &[Row] = &[
     Row { name: "true-2", what: "`true`, 2 slots", measure: starts::on_two_slots },
     Row { name: "true-16", what: "`true`, 16 slots", measure: starts::on_sixteen_slots },
+    Row { name: "sandbox", what: "`true`, in a sandbox", measure: starts::in_a_sandbox },
     Row { name: "wc", what: "`wc -l` on 10-line chunks", measure: starts::count_lines },
     Row { name: "dispatch", what: "dispatch alone", measure: dispatch::rates },
     Row { name: "single", what: "one `true`, submitted to finished", measure: calls::single },

@@ -49,6 +49,34 @@ pub fn on_sixteen_slots(bench: &Bench) -> Result<Vec<Line>> {
     Ok(vec![line.beside("posix_spawn loop, 16 in flight", &spawn).reaches(Reach::RatioAtLeast(0.75))])
 }
 
+/// The same with two slots in a sandbox, beside none: what it costs a task.
+pub fn in_a_sandbox(bench: &Bench) -> Result<Vec<Line>> {
+    if !rustix::process::geteuid().is_root() {
+        println!("only root can give tasks users of their own");
+        return Ok(Vec::new());
+    }
+    let tasks = bench.size(TASKS, 60);
+    let profiles: &[&str] = if yardsticks::is_installed("bwrap") { &["none", "basic", "strict"] } else { &["none", "basic"] };
+    let cluster = |profile: &&str| {
+        let mut cluster = Cluster::start(bench)?;
+        cluster.add_worker_with(2, &["--sandbox", profile])?;
+        Ok((cluster, Vec::new()))
+    };
+    let mut measured = profiles.iter().map(cluster).collect::<Result<Vec<(Cluster, Vec<f64>)>>>()?;
+    bench.rounds(|| {
+        for (cluster, rates) in &mut measured {
+            rates.push(rate(cluster, tasks)?);
+        }
+        Ok(())
+    })?;
+    let rates: Vec<&[f64]> = measured.iter().map(|(_, rates)| rates.as_slice()).collect();
+    let lines = profiles.iter().zip(&rates).skip(1).map(|(profile, confined)| {
+        let line = Line::new(format!("`true` × {tasks}, 2 slots, --sandbox {profile}"), Unit::TasksPerSecond, confined);
+        line.beside("--sandbox none", rates[0]).reaches(Reach::RatioAtLeast(0.95))
+    });
+    Ok(lines.collect())
+}
+
 /// From before the submission until the client has heard of the end.
 fn rate(cluster: &Cluster, tasks: u32) -> Result<f64> {
     let (seconds, job) = cluster.runs(array(tasks, &["true"]))?;

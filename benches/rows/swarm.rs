@@ -70,6 +70,7 @@ impl Actor for SimulatedWorker {
             host: "simulated".into(),
             slots,
             total: equipment.total().clone(),
+            confines: None,
             epoch_seen: Epoch(0),
             dial: Dial { start: 1, number: 0 },
             stamp: Instant(0),
