@@ -342,3 +342,8 @@ pub const AUDIT_TEXT_MAX_BYTES: usize = 1024;
 pub const AUDIT_AHEAD_BYTES: u64 = 1 << 20;
 /// Refused calls that are noted one by one, in a second; of more only the number is.
 pub const AUDIT_REFUSALS_PER_SECOND_MAX: u32 = 20;
+
+/// A machine of a pool whose worker has gone without a goodbye is counted on for so long.
+pub const POOL_LOST_AFTER: Duration = Duration::from_secs(2 * 60);
+/// From a hook of a scaler that has failed to the next try.
+pub const POOL_RETRY_AFTER: Duration = Duration::from_secs(30);

@@ -23,6 +23,7 @@ pub mod rank;
 pub mod record;
 pub mod retention;
 pub mod roster;
+pub mod scale;
 pub mod session;
 pub mod slot_table;
 pub mod suspicion;
