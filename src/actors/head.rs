@@ -17,6 +17,7 @@ use crate::domain::wire::{Hello, ToWorker};
 use crate::domain::{Digest, Epoch, Error, ErrorKind, JobId, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
 use crate::engine::explain::Explanation;
 use crate::engine::ledger::DatasetRecord;
+use crate::engine::scale::Load;
 use crate::engine::{JobFilter, Ledger};
 
 use super::ask::ask;
@@ -195,6 +196,11 @@ impl Head {
     /// All workers ever attached.
     pub async fn workers(&self) -> Result<Vec<WorkerStatus>, Error> {
         ask(&self.supervisor, SupervisorMsg::Workers).await
+    }
+
+    /// What the jobs run and would run now.
+    pub async fn loads(&self) -> Result<Vec<Load>, Error> {
+        ask(&self.supervisor, SupervisorMsg::Loads).await
     }
 
     /// Lets a worker finish and leave, or, false, take tasks again.

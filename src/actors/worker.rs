@@ -338,6 +338,7 @@ impl WorkerState {
                 tracing::error!("this machine has failed: it takes no task for {} s, then one to try", pause.as_secs())
             }
             SlotEffect::Leave => {
+                tracing::info!("nothing is left to do: leaving");
                 self.flush();
                 self.leaves = true;
                 match self.out {

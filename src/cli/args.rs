@@ -17,6 +17,7 @@ use super::principal::PrincipalCommand;
 use super::priority::PriorityArgs;
 use super::results::ResultsArgs;
 use super::run::{self, RunArgs};
+use super::scale::{self, ScaleArgs};
 use super::show::ShowArgs;
 use super::split::SplitArgs;
 use super::submit::{self, SubmitArgs};
@@ -67,6 +68,7 @@ Fetch and administer:
   token     What lets others join: create, list, revoke
   principal  Who is let in: list, whoami, revoke
   audit     Show what was changed and by whom, and check it
+  scale     Show how many workers are wanted, or start and remove their machines
   context   Clusters by name: list, show, use, add, remove
   completions  Print what a shell needs to complete verbs and options
   man       Write the manual pages
@@ -183,6 +185,9 @@ pub(crate) enum Verb {
     /// Show what was changed, by whom, and what was refused; or check that none of it was changed
     #[command(after_help = audit::EXAMPLES)]
     Audit(AuditArgs),
+    /// Show how many workers are wanted; with --run, start and remove their machines
+    #[command(after_help = scale::EXAMPLES)]
+    Scale(Box<ScaleArgs>),
     /// Clusters by name, in the configuration; needs no head
     #[command(subcommand, after_help = context::EXAMPLES)]
     Context(ContextCommand),

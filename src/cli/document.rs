@@ -6,6 +6,7 @@ use super::config::Settings;
 use super::layer::Layer;
 use super::preview::Preview;
 use super::units::rfc3339;
+use crate::engine::scale::Demand;
 use crate::rpc::pb;
 
 /// Grows when a document changes in a way that a reader could stumble over.
@@ -437,6 +438,57 @@ impl<'a> Worker<'a> {
             sandbox_gaps: worker.sandbox.as_ref().map_or(&[], |sandbox| &sandbox.gaps),
             attached: rfc3339(worker.attached.as_ref()),
             dry_run: false,
+        }
+    }
+}
+
+/// How many workers are wanted.
+#[derive(Serialize)]
+pub(crate) struct Scale {
+    version: u32,
+    slots_wanted: u32,
+    tasks: ScaleTasks,
+    slots: u32,
+    slots_elsewhere: u32,
+    slots_per_worker: Option<u32>,
+    pub(crate) workers_wanted: Option<u32>,
+    pub(crate) workers: ScaleWorkers,
+}
+
+/// Tasks that make the demand; and, apart, those that fit no worker.
+#[derive(Serialize)]
+struct ScaleTasks {
+    out: u32,
+    waiting: u32,
+    unfit: u32,
+}
+
+/// Connected workers of the pool.
+#[derive(Serialize)]
+pub(crate) struct ScaleWorkers {
+    connected: usize,
+    pub(crate) idle: usize,
+    pub(crate) draining: usize,
+}
+
+impl Scale {
+    /// As the head says; or, if it is known better how many slots a worker has, by that.
+    pub(crate) fn of(scale: &pb::Scale, slots_per_worker: Option<u32>) -> Self {
+        let by = |size| Demand::workers(scale.slots_wanted.saturating_sub(scale.slots_elsewhere), size);
+        let count = |is: fn(&&pb::ScaleWorker) -> bool| scale.workers.iter().filter(is).count();
+        Self {
+            version: VERSION,
+            slots_wanted: scale.slots_wanted,
+            tasks: ScaleTasks { out: scale.tasks_out, waiting: scale.tasks_waiting, unfit: scale.tasks_unfit },
+            slots: scale.slots,
+            slots_elsewhere: scale.slots_elsewhere,
+            slots_per_worker: slots_per_worker.or(Some(scale.slots_per_worker)).filter(|slots| *slots > 0),
+            workers_wanted: slots_per_worker.map_or(scale.workers_wanted, by),
+            workers: ScaleWorkers {
+                connected: scale.workers.len(),
+                idle: count(|worker| worker.idle && !worker.draining),
+                draining: count(|worker| worker.draining),
+            },
         }
     }
 }

@@ -16,7 +16,7 @@ use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
     audit, completions, context, data, delete, explain, kill, limit, list, logs, man, pause, principal, priority, results, resume, retry,
-    run, show, split, submit, tasks, template, token, up, wait, watch, worker,
+    run, scale, show, split, submit, tasks, template, token, up, wait, watch, worker,
 };
 use crate::domain::{Error, ErrorKind};
 use crate::rpc::client::Client;
@@ -201,6 +201,7 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Token(command) => token::run(command, &client, ui).await,
         Verb::Principal(command) => principal::run(command, &client, ui).await,
         Verb::Audit(args) => audit::run(args, &client, ui).await,
+        Verb::Scale(args) => scale::run(*args, &client, world, ui).await,
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct Script {
     pub(crate) jobs: Vec<Job>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) workers: Vec<Worker>,
+    pub(crate) scale: Scale,
     pub(crate) datasets: Vec<Dataset>,
     pub(crate) replies: VecDeque<Result<ControlReply, Error>>,
     pub(crate) watches: VecDeque<Episode<JobEvent>>,
@@ -290,6 +291,10 @@ impl ClusterService for FakeHead {
 
     async fn resume_worker(&self, request: Request<ResumeWorkerRequest>) -> Result<Response<Worker>, Status> {
         self.worker(&request.into_inner().id)
+    }
+
+    async fn get_scale(&self, _: Request<pb::GetScaleRequest>) -> Result<Response<pb::Scale>, Status> {
+        Ok(Response::new(self.script().scale.clone()))
     }
 
     async fn create_backup(&self, _: Request<pb::CreateBackupRequest>) -> Result<Response<pb::CreateBackupResponse>, Status> {

@@ -23,7 +23,6 @@ const WORDS: &[(&str, &str)] = &[
     ("revoke", "principal revoke PRINCIPAL"),
     ("sacct", "tasks JOB"),
     ("sbatch", "submit"),
-    ("scale", "limit JOB --max-running N"),
     ("scancel", "kill JOB --running stop"),
     ("scontrol", "show JOB"),
     ("sinfo", "worker list"),

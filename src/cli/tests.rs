@@ -10,7 +10,8 @@ use crate::domain::{Error, ErrorKind};
 use crate::rpc::client::Client;
 use crate::rpc::hashed::Form;
 use crate::rpc::pb::{
-    ControlReply, DataPiece, Dataset, Job, JobEvent, JobState, Resources, Task, TaskCounts, TaskState, Worker, WorkerState,
+    ControlReply, DataPiece, Dataset, Job, JobEvent, JobState, Resources, Scale, ScaleWorker, Task, TaskCounts, TaskState, Worker,
+    WorkerState,
 };
 
 mod running;
@@ -103,6 +104,41 @@ async fn tasks_workers_data_and_explanations_are_listed() {
     assert_eq!(shell.run(&["explain", "j7.42"]).await.out, "j7.42 waits: j3 has a higher priority\n");
     let ran = shell.run(&["logs", "7.42"]).await;
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("StreamStdout of j7.42\n".replace("Stream", "").as_str(), "Stderr of j7.42\n"));
+}
+
+#[tokio::test]
+async fn scale_says_what_is_wanted_and_refuses_half_a_scaler() {
+    let worker = |id: &str, idle, draining| ScaleWorker { id: id.into(), idle, draining, ..Default::default() };
+    let workers = vec![worker("w1", false, false), worker("w2", true, false), worker("w3", true, true)];
+    let scale = Scale {
+        slots_wanted: 20,
+        tasks_out: 8,
+        tasks_waiting: 12,
+        tasks_unfit: 3,
+        slots: 8,
+        slots_elsewhere: 4,
+        slots_per_worker: 4,
+        workers_wanted: Some(4),
+        workers,
+        newest_worker: "w3".into(),
+    };
+    let mut shell = Shell::with(Script { scale, ..Default::default() }).await;
+    let table = "\
+wanted    20 slots: 8 tasks out, 12 would start; 3 more fit no worker
+there     8 slots; 4 more of workers that are not the pool's
+workers   4 wanted, 3 connected, 1 idle, 1 draining
+";
+    assert_eq!(shell.run(&["scale"]).await.out, table);
+    assert_eq!(shell.run(&["scale", "-q"]).await.out, "4\n");
+    let document = shell.run(&["scale", "--slots-per-worker", "16", "--format", "json"]).await.out;
+    let want = r#"{"version":1,"slots_wanted":20,"tasks":{"out":8,"waiting":12,"unfit":3},"slots":8,"slots_elsewhere":4,"slots_per_worker":16,"workers_wanted":1,"workers":{"connected":3,"idle":1,"draining":1}}"#;
+    assert_eq!(document, format!("{want}\n"));
+    for half in [&["--run"][..], &["--max", "3"], &["--run", "--scale-up", "a", "--scale-down", "b"]] {
+        assert_eq!(shell.run(&[&["scale"], half].concat()).await.exit, Exit::Usage, "{half:?}");
+    }
+    let whole = ["scale", "--run", "--scale-up", "a", "--scale-down", "b", "--max", "3", "--min", "4"];
+    let refused = shell.run(&whole).await;
+    assert_eq!((refused.exit, refused.err.as_str()), (Exit::Usage, "millpond: --min 4 is more than --max 3\n"));
 }
 
 #[tokio::test]

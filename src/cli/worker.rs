@@ -74,7 +74,7 @@ pub(crate) async fn run(command: WorkerCommand, client: &Client, ui: &mut Ui) ->
     }
 }
 
-async fn get(id: String, client: &Client) -> Result<pb::Worker, Error> {
+pub(crate) async fn get(id: String, client: &Client) -> Result<pb::Worker, Error> {
     let request = pb::GetWorkerRequest { id };
     client.repeat(async || client.cluster().get_worker(request.clone()).await).await
 }

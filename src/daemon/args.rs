@@ -149,6 +149,9 @@ pub struct WorkerArgs {
     /// How long it runs on what it has while no head can be reached; then it stops it. Results are kept
     #[arg(long, value_name = "DUR", default_value = "40m", value_parser = duration)]
     pub alone_for: Duration,
+    /// How long it stays with nothing to do, as 10m; then it leaves, with exit code 0. Without it: for ever
+    #[arg(long, value_name = "DUR", value_parser = silence)]
+    pub idle_exit: Option<Duration>,
     /// Results that it keeps for the head, as 10G; with more it takes no more tasks
     #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = size)]
     pub keep_results: u64,

@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
 async fn run(args: WorkerArgs) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let equipment = args.equipment();
-    let allowance = Allowance { result_bytes: args.keep_results, alone: args.alone_for, ..Allowance::default() };
+    let allowance = Allowance { result_bytes: args.keep_results, alone: args.alone_for, idle: args.idle_exit, ..Allowance::default() };
     let slots = args.slots.unwrap_or_else(cpus);
     let (launcher, sandbox) = (process::launcher_binary(), args.sandbox());
     let options = WorkerOptions { dir: args.dir, slots, equipment, allowance, cache_bytes: args.cache, launcher, sandbox };

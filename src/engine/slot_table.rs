@@ -23,6 +23,7 @@ use super::now::Now;
 
 use ahead::{Ahead, Waiting};
 use announcement::Announcement;
+use idle::Idle;
 use kept::KeptResults;
 use rest::Rest;
 use slots::{Phase, Slot, Slots};
@@ -35,6 +36,7 @@ mod ahead;
 mod announcement;
 mod equipment;
 mod event;
+mod idle;
 mod kept;
 mod rest;
 mod slots;
@@ -60,6 +62,7 @@ pub struct SlotTable {
     draining: bool,
     left: bool,
     rest: Rest,
+    idle: Idle,
     /// What the head knows.
     announced: Announcement,
     fault: Option<Fault>,
@@ -83,6 +86,7 @@ impl SlotTable {
             draining: false,
             left: false,
             rest: Rest::default(),
+            idle: Idle::default(),
             announced: Announcement::default(),
             fault: None,
         }
@@ -118,6 +122,7 @@ impl SlotTable {
             SlotEvent::Machine(health) => self.machine(health, now, fx),
             SlotEvent::Tick => self.tick(now, fx),
         }
+        self.idle.note(self.is_empty(), now.mono);
         self.maybe_leave(fx);
         // A tick comes in time for what was sent ahead.
         let ends = self.ahead.patience_ends();
@@ -427,6 +432,9 @@ impl SlotTable {
         if self.ahead.patience_ends().is_some_and(|at| at <= now.mono) {
             self.ahead.slow_down();
             self.give_back_ahead(fx);
+        }
+        if !self.draining && self.idle.is_over(self.allowance.idle, now.mono) {
+            self.drain(true, now, fx);
         }
         self.announce(now, fx);
         if self.session.is_some() || now.mono.since(self.alone_since) < self.allowance.alone {

@@ -46,6 +46,7 @@ mod retry;
 mod rng;
 mod same_bytes;
 mod sandbox;
+mod scale;
 mod selection;
 mod small_disk;
 mod stopped_worker;

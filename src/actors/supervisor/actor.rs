@@ -19,6 +19,7 @@ use crate::actors::proxy::ProxyMsg;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
 use crate::domain::{Confines, Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
+use crate::engine::scale::Load;
 use crate::engine::session::SessionEvent;
 use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Retention, Roster, RosterEffect, RosterEvent, Strays};
 use crate::limits;
@@ -113,6 +114,8 @@ pub struct SupervisorState {
     pub(super) workers: BTreeMap<WorkerId, WorkerInfo>,
     /// Their attachment is on its way to the disk.
     pub(super) attaching: BTreeSet<WorkerId>,
+    /// Those that have said goodbye, and have not come back.
+    pub(super) left: BTreeSet<WorkerId>,
     pub(super) arrivals: Arrivals,
     pub(super) datasets: BTreeSet<crate::domain::Digest>,
     pub(super) watched: BTreeSet<JobId>,
@@ -157,6 +160,7 @@ impl Actor for JobSupervisor {
             last_session: 0,
             workers: args.ledger.workers.clone(),
             attaching: BTreeSet::new(),
+            left: args.ledger.workers.keys().filter(|id| !args.ledger.attached.contains(id)).copied().collect(),
             arrivals: Arrivals::default(),
             datasets: args.ledger.datasets.keys().copied().collect(),
             watched: BTreeSet::new(),
@@ -223,6 +227,10 @@ impl Actor for JobSupervisor {
             }
             SupervisorMsg::DatasetAdded(digest) => {
                 state.datasets.insert(digest);
+            }
+            SupervisorMsg::Loads(reply) => {
+                let disk_full = state.roster.disk_full().is_some();
+                let _ = reply.send(state.roster.views().map(|view| Load::of(view, disk_full)).collect());
             }
             SupervisorMsg::Slots(reply) => {
                 let _ = reply.send((state.sessions.len() as u32, state.roster.slots()));

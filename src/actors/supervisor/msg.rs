@@ -13,6 +13,7 @@ use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, Hello, ToWorker};
 use crate::domain::{Digest, Error, GrantId, Instant, JobId, JobSpec, Resources, Room, SessionId, WorkerId};
 use crate::engine::explain::Explanation;
+use crate::engine::scale::Load;
 use crate::engine::{JobFilter, JobRecord, JobView, Trust};
 
 use super::deletion::{DatasetUsers, DeletionReply, NoBackup};
@@ -140,6 +141,8 @@ pub enum SupervisorMsg {
     DatasetAdded(crate::domain::Digest),
     /// A data set is deleted.
     DatasetGone(Digest),
+    /// What the jobs run and would run, for whoever starts and ends workers.
+    Loads(RpcReplyPort<Vec<Load>>),
     /// Connected workers and their slots.
     Slots(RpcReplyPort<(u32, u32)>),
     /// Somebody watches a job, or nobody any more.

@@ -30,6 +30,7 @@ impl SupervisorState {
         let info = WorkerInfo { id, key: hello.key.clone(), host: hello.host.clone(), slots: hello.slots, total: hello.total.clone() };
         self.workers.insert(id, info.clone());
         self.attaching.insert(id);
+        self.left.remove(&id);
         let myself = myself.clone();
         self.journal.append(Entry::WorkerAttached(info), None, move || {
             let _ = myself.cast(SupervisorMsg::Attached(id, Box::new(attaching)));
@@ -119,6 +120,7 @@ impl SupervisorState {
         self.roster_event(RosterEvent::Closed(session));
         // Unless it is already on its way back in, nobody has to wait for it any more.
         if goodbye && !self.attaching.contains(&seat.worker) {
+            self.left.insert(seat.worker);
             self.journal.append(Entry::WorkerLeft(seat.worker), None, || {});
         }
     }
@@ -140,7 +142,8 @@ impl SupervisorState {
     pub(super) fn list_workers(&self, reply: RpcReplyPort<Vec<WorkerStatus>>) {
         let connected: BTreeSet<WorkerId> = self.sessions.values().map(|seat| seat.worker).collect();
         let not_connected = self.workers.values().filter(|info| !connected.contains(&info.id));
-        let mut statuses: Vec<WorkerStatus> = not_connected.cloned().map(away).collect();
+        let mut statuses: Vec<WorkerStatus> =
+            not_connected.cloned().map(|info| WorkerStatus { left: self.left.contains(&info.id), ..away(info) }).collect();
         let asked = self.sessions.values().filter_map(|seat| Some((self.workers.get(&seat.worker)?.clone(), seat.clone())));
         let asked: Vec<_> = asked.collect();
         let now = self.clock.now().wall;
@@ -177,6 +180,7 @@ fn away(info: WorkerInfo) -> WorkerStatus {
         kept_for: None,
         confines: None,
         attached: None,
+        left: false,
     }
 }
 
@@ -192,5 +196,6 @@ fn present(info: WorkerInfo, description: Description, attached: crate::domain::
     let resting = || (phase == WorkerPhase::Resting).then(|| RESTING_NOTE.to_owned());
     let note = description.suspicion.or_else(resting).unwrap_or_default();
     let Description { leases, used, free, .. } = description;
-    WorkerStatus { info, phase, note, free: free.unwrap_or(0), leases, used, kept_for: None, confines: None, attached: Some(attached) }
+    let (free, attached) = (free.unwrap_or(0), Some(attached));
+    WorkerStatus { info, phase, note, free, leases, used, kept_for: None, confines: None, attached, left: false }
 }

@@ -59,4 +59,6 @@ pub struct WorkerStatus {
     pub confines: Option<Confines>,
     /// When it connected.
     pub attached: Option<WallTime>,
+    /// It is away, as it has said goodbye.
+    pub left: bool,
 }

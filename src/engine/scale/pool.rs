@@ -203,8 +203,7 @@ impl Pool {
                 self.drained.remove(&worker.id);
             }
         }
-        let gone: Vec<WorkerId> =
-            self.lost.iter().filter(|(_, since)| now.since(**since) >= POOL_LOST_AFTER).map(|(id, _)| *id).collect();
+        let gone: Vec<WorkerId> = self.lost.iter().filter(|(_, since)| now.since(**since) >= POOL_LOST_AFTER).map(|(id, _)| *id).collect();
         for id in gone {
             self.lost.remove(&id);
             self.drained.remove(&id);

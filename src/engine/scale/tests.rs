@@ -164,7 +164,11 @@ fn only_idle_workers_are_drained_and_only_what_has_left_is_removed() {
 fn a_worker_that_is_lost_is_counted_on_for_a_while_and_never_removed() {
     let mut story = four_too_many();
     assert_eq!(story.after(1).len(), 2);
-    assert_eq!(story.worker(3, true, true).goes(2, false).wants(8).after(5), [PoolEffect::TakeBack(WorkerId(3))], "1, 4, 3; 2 is out of sight");
+    assert_eq!(
+        story.worker(3, true, true).goes(2, false).wants(8).after(5),
+        [PoolEffect::TakeBack(WorkerId(3))],
+        "1, 4, 3; 2 is out of sight"
+    );
     assert_eq!(story.worker(3, false, false).goes(1, false).after(5), [], "4 machines: 1 and 2 may be there");
     assert_eq!(story.after(POOL_LOST_AFTER.as_secs()), [PoolEffect::Start(2)], "nobody knows of them any more");
     assert_eq!(story.goes(1, true).goes(2, true).after(10), []);
@@ -195,7 +199,10 @@ enum Doing {
     /// Its worker connects then.
     Starts(u64),
     /// It runs a task until then; earlier than now: it is idle.
-    Works { until: u64, draining: bool },
+    Works {
+        until: u64,
+        draining: bool,
+    },
     Left,
 }
 

@@ -16,11 +16,13 @@ pub struct Allowance {
     pub result_bytes: u64,
     /// How long it runs on what it has without a head; then it stops it. Results stay.
     pub alone: Duration,
+    /// How long it stays with nothing to do; then it leaves. None: for ever.
+    pub idle: Option<Duration>,
 }
 
 impl Default for Allowance {
     fn default() -> Self {
-        Self { results: limits::RESULTS_KEPT_MAX, result_bytes: limits::RESULTS_KEPT_MAX_BYTES, alone: limits::ALONE_MAX }
+        Self { results: limits::RESULTS_KEPT_MAX, result_bytes: limits::RESULTS_KEPT_MAX_BYTES, alone: limits::ALONE_MAX, idle: None }
     }
 }
 

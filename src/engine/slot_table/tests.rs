@@ -7,6 +7,7 @@ use crate::domain::{Attempt, TaskNo, WallTime, WorkerId};
 
 mod ahead;
 mod equipment;
+mod idle;
 
 const S1: SessionId = SessionId(1);
 const S2: SessionId = SessionId(2);
@@ -27,7 +28,7 @@ struct Story {
 impl Story {
     /// Two slots, connected.
     fn new() -> Self {
-        let allowance = Allowance { results: 4, result_bytes: 1000, alone: Duration::from_secs(60) };
+        let allowance = Allowance { results: 4, result_bytes: 1000, alone: Duration::from_secs(60), idle: None };
         let equipment = Equipment::new(Resources { cpus: 2, ..Resources::default() }, Default::default());
         let table = SlotTable::new(2, equipment, allowance, Epoch(0));
         let mut story = Self { table, session: S1, now: 1000, last_run: 0, said: Vec::new() };

@@ -20,6 +20,7 @@ use crate::rpc::pb::cluster_service_server::ClusterService;
 use crate::rpc::status::to_status;
 
 use super::jobs::{page_size, page_token};
+use super::scale;
 
 /// Tasks listed of one worker.
 const TASKS_MAX: usize = 1000;
@@ -102,6 +103,7 @@ impl Clusters {
             kept_for: status.kept_for.map(|(job, _)| job.to_string()).unwrap_or_default(),
             kept_since: status.kept_for.map(|(_, since)| time_to_pb(since)),
             sandbox: status.confines.as_ref().map(confines_to_pb),
+            left: status.left,
         }
     }
 
@@ -123,6 +125,13 @@ impl ClusterService for Clusters {
             slots,
             started: Some(time_to_pb(self.head.started)),
         }))
+    }
+
+    async fn get_scale(&self, request: Request<pb::GetScaleRequest>) -> Result<Response<pb::Scale>, Status> {
+        let labels = request.into_inner().labels;
+        let seen = async { Ok((self.head.loads().await?, self.head.workers().await?)) };
+        let (loads, workers) = seen.await.map_err(|error: Error| to_status(&error))?;
+        Ok(Response::new(scale::message(&loads, &workers, &labels)))
     }
 
     async fn create_backup(&self, request: Request<pb::CreateBackupRequest>) -> Result<Response<pb::CreateBackupResponse>, Status> {

@@ -9,6 +9,7 @@ mod jobs;
 mod logs;
 mod pieces;
 mod results;
+mod scale;
 mod steering;
 mod task_list;
 mod uploads;

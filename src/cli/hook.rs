@@ -1,0 +1,83 @@
+//! A shell line of the admin's, run in our place.
+
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// How often it is looked whether a hook has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// See the module. What it prints goes where ours goes.
+pub(crate) struct Hook {
+    pub(crate) line: String,
+    pub(crate) env: Vec<(&'static str, String)>,
+    /// After which it, and all that it has started in its process group, is killed.
+    pub(crate) timeout: Duration,
+}
+
+impl Hook {
+    /// Runs it to its end; why it failed, if it did.
+    pub(crate) async fn run(self) -> Result<(), String> {
+        let ran = tokio::task::spawn_blocking(move || self.run_here()).await;
+        ran.unwrap_or_else(|error| Err(format!("it can't be run: {error}")))
+    }
+
+    fn run_here(self) -> Result<(), String> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &self.line]).envs(self.env).stdin(Stdio::null()).process_group(0);
+        let mut child = command.spawn().map_err(|error| format!("it can't be started: {error}"))?;
+        let began = Instant::now();
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => {
+                    return Err(match (status.code(), status.signal()) {
+                        (Some(code), _) => format!("it ended with exit code {code}"),
+                        (None, signal) => format!("it was killed by signal {}", signal.unwrap_or_default()),
+                    });
+                }
+                Ok(None) if began.elapsed() >= self.timeout => {
+                    if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
+                        let _ = kill_process_group(group, Signal::KILL);
+                    }
+                    let _ = child.wait();
+                    return Err(format!("it took longer than {} s, and was killed", self.timeout.as_secs_f64()));
+                }
+                Ok(None) => std::thread::sleep(LOOK_EVERY),
+                Err(error) => return Err(format!("nobody knows how it ended: {error}")),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn run(line: &str, timeout: Duration) -> Result<(), String> {
+        Hook { line: line.into(), env: vec![("MILLPOND_COUNT", "3".into())], timeout }.run().await
+    }
+
+    #[tokio::test]
+    async fn how_a_hook_ended_is_said() {
+        let long = Duration::from_secs(60);
+        assert_eq!(run("test $MILLPOND_COUNT = 3", long).await, Ok(()));
+        assert_eq!(run("exit 4", long).await, Err("it ended with exit code 4".into()));
+        assert_eq!(run("kill -9 $$", long).await, Err("it was killed by signal 9".into()));
+    }
+
+    #[tokio::test]
+    async fn a_hook_that_hangs_is_killed_with_what_it_has_started() {
+        let (dir, began) = (tempfile::tempdir().unwrap(), Instant::now());
+        let pid = dir.path().join("pid");
+        let line = format!("sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait", pid.display());
+        let refused = run(&line, Duration::from_secs(1)).await;
+        assert_eq!(refused, Err("it took longer than 1 s, and was killed".into()));
+        assert!(began.elapsed() < Duration::from_secs(30));
+        let pid = std::fs::read_to_string(pid).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    }
+}
