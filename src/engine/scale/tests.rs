@@ -261,7 +261,7 @@ impl World {
 
     fn obey(&mut self, effect: PoolEffect, look: &Look, chance: u64) {
         match effect {
-            PoolEffect::Start(count) if chance % 5 == 0 => {
+            PoolEffect::Start(count) if chance.is_multiple_of(5) => {
                 self.pool.start_failed(count, Instant(self.now));
                 self.failed_until = self.now + POOL_RETRY_AFTER.as_millis() as u64;
             }
@@ -286,7 +286,7 @@ impl World {
             }
             PoolEffect::Remove(id) => {
                 assert_eq!(self.machines[&id], Doing::Left, "{id} runs");
-                if chance % 7 != 0 {
+                if !chance.is_multiple_of(7) {
                     self.machines.remove(&id);
                     self.pool.removed(id);
                 }
