@@ -16,6 +16,13 @@ pub struct RankRules {
     pub finish_line_max_tasks: u32,
 }
 
+impl Default for RankRules {
+    /// Of a cluster that has no slots yet.
+    fn default() -> Self {
+        Self::for_slots(0)
+    }
+}
+
 impl RankRules {
     /// The defaults for a cluster of so many slots.
     pub fn for_slots(slots: u32) -> Self {

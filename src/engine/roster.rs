@@ -108,7 +108,7 @@ pub struct Roster {
     /// Sessions that were granted more than their free slots since they were last recalled: kept.
     lent: BTreeSet<SessionId>,
     /// Jobs that want slots: kept.
-    wanting: BTreeSet<JobId>,
+    line: Line,
     /// Busy slots of each owner that has any, with what was granted: kept.
     busy: BTreeMap<String, u32>,
     /// Of all seats: kept.
@@ -203,7 +203,7 @@ impl Roster {
 
     /// A job that goes before others, and found no room, does not wait behind what was sent ahead of them.
     fn recall_for(&mut self, job: JobId) -> Vec<RosterEffect> {
-        if self.lent.is_empty() || !self.wanting.contains(&job) || self.disk_full.is_some() {
+        if self.lent.is_empty() || !self.line.contains(job) || self.disk_full.is_some() {
             return Vec::new();
         }
         let rules = self.rules();
@@ -222,7 +222,7 @@ impl Roster {
     /// to a session, whose next report settles it.
     fn forget(&mut self, job: JobId) {
         let Some(gone) = self.jobs.remove(&job) else { return };
-        self.wanting.remove(&job);
+        self.line.take_out(job);
         add_to(&mut self.busy, &gone.view.spec.owner, 0, gone.counted);
         let unused = |seat: &Seat| seat.granted.keys().any(|grant| gone.awaits(grant));
         let holding: Vec<SessionId> = self.seats.iter().filter(|(_, seat)| unused(seat)).map(|(id, _)| *id).collect();
@@ -285,9 +285,9 @@ impl Roster {
         add_to(&mut self.busy, &candidate.view.spec.owner, busy, candidate.counted);
         candidate.counted = busy;
         if candidate.wanted() > 0 {
-            self.wanting.insert(job);
+            self.line.put(&candidate.view);
         } else {
-            self.wanting.remove(&job);
+            self.line.take_out(job);
         }
     }
 
@@ -326,6 +326,19 @@ impl Roster {
         self.slots
     }
 
+    /// Workers have come or gone: who is past the finish line may be another matter.
+    fn order_by_rules(&mut self) {
+        if self.line.rules() != self.rules() {
+            self.line = self.line_by(self.rules());
+        }
+    }
+
+    fn line_by(&self, rules: RankRules) -> Line {
+        let mut line = Line::by(rules);
+        self.jobs.values().filter(|job| job.wanted() > 0).for_each(|job| line.put(&job.view));
+        line
+    }
+
     fn rules(&self) -> RankRules {
         RankRules::for_slots(self.slots())
     }
@@ -341,21 +354,22 @@ impl Roster {
     fn grant(&mut self) -> Vec<RosterEffect> {
         let mut grants = Grants::default();
         let full = self.disk_full.is_some() && self.fault != Some(Fault::FullDiskIgnored);
-        if self.open.is_empty() || self.wanting.is_empty() || full {
+        if self.open.is_empty() || self.line.is_empty() || full {
             return Vec::new();
         }
-        let mut line = Line::new(self.wanting.iter().filter_map(|job| self.jobs.get(job)).map(|job| &job.view), self.rules());
-        let (mut first_unfit, mut kept_free) = (None, None);
+        self.order_by_rules();
+        let (mut first_unfit, mut kept_free, mut unfit) = (None, None, Vec::new());
         while !self.open.is_empty() {
             let view_of = |job| self.jobs.get(&job).map(|candidate| &candidate.view);
-            let Some(job) = line.first(view_of, &self.busy) else { break };
+            let Some(job) = self.line.first(view_of, &self.busy) else { break };
             let Some(candidate) = self.jobs.get(&job) else { break };
             let spec = candidate.view.spec.clone();
             let Some(session) = self.opening(&spec.needs, kept_free) else {
                 // It fits nowhere now; it holds nobody up, except at a worker that is kept free for it.
                 kept_free = kept_free.or(self.reserved.filter(|kept| kept.job == job).map(|kept| kept.session));
                 first_unfit = first_unfit.or_else(|| self.fits_somewhere(&spec.needs).then_some(job));
-                line.drop_first(job);
+                self.line.take_out(job);
+                unfit.push(job);
                 continue;
             };
             self.reserved = self.reserved.filter(|kept| kept.job != job);
@@ -363,10 +377,8 @@ impl Roster {
                 overtaken.overtaken_since = overtaken.overtaken_since.or(self.now);
             }
             self.give(job, session, &spec, &mut grants);
-            if !self.wanting.contains(&job) {
-                line.drop_first(job);
-            }
         }
+        unfit.into_iter().for_each(|job| self.recount(job));
         grants.effects
     }
 
@@ -414,14 +426,13 @@ impl Roster {
 
     /// Checks that what is kept is what it should be.
     pub fn check(&self) -> Result<(), String> {
-        let wanting = self.jobs.iter().filter(|(_, job)| job.wanted() > 0).map(|(id, _)| *id);
         let mut busy = BTreeMap::new();
         self.jobs.values().for_each(|job| add_to(&mut busy, &job.view.spec.owner, job.busy(), 0));
         let trusted = self.seats.values().filter(|seat| seat.trust == Trust::Trusted).count();
         let right = self.jobs.values().all(Candidate::is_right)
             && self.rooms().collect::<BTreeSet<_>>() == self.open
             && trusted == self.trusted as usize
-            && wanting.collect::<BTreeSet<_>>() == self.wanting
+            && self.line_by(self.line.rules()) == self.line
             && busy == self.busy
             && self.seats.values().map(|seat| seat.slots).sum::<u32>() == self.slots;
         if right { Ok(()) } else { Err(format!("the roster's sums are wrong: {self:?}")) }

@@ -1,53 +1,77 @@
-//! One round of granting: who is next.
+//! The jobs that want slots, in the order in which they get them: kept from one grant to the next, as a thousand may wait.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::JobId;
 use crate::engine::rank::{self, RankRules};
 use crate::engine::view::JobView;
 
-/// The jobs that want slots, so that the next one is found without looking at all of them: within a class and an owner only age decides.
+/// What decides before owners and age do.
+type Class = (bool, Reverse<i32>);
+
+/// See the module. Within a class and an owner only age decides, so that the first is found without looking at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
-    groups: BTreeMap<(bool, Reverse<i32>), BTreeMap<String, VecDeque<JobId>>>,
+    groups: BTreeMap<Class, BTreeMap<String, BTreeSet<JobId>>>,
+    places: BTreeMap<JobId, (Class, String)>,
     rules: RankRules,
 }
 
 impl Line {
-    /// `wanting` by age.
-    pub fn new<'a>(wanting: impl Iterator<Item = &'a JobView>, rules: RankRules) -> Self {
-        let mut line = Self { groups: BTreeMap::new(), rules };
-        for view in wanting {
-            let class = (!rank::past_finish_line(view, rules), Reverse(view.priority));
-            let owners = line.groups.entry(class).or_default();
-            match owners.get_mut(&view.spec.owner) {
-                Some(jobs) => jobs.push_back(view.id),
-                None => {
-                    owners.insert(view.spec.owner.clone(), VecDeque::from([view.id]));
-                }
+    /// An empty one.
+    pub fn by(rules: RankRules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// What its places go by.
+    pub fn rules(&self) -> RankRules {
+        self.rules
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    pub fn contains(&self, job: JobId) -> bool {
+        self.places.contains_key(&job)
+    }
+
+    /// A job wants slots, and is like this.
+    pub fn put(&mut self, view: &JobView) {
+        let class = (!rank::past_finish_line(view, self.rules), Reverse(view.priority));
+        let owner = &view.spec.owner;
+        if self.places.get(&view.id).is_some_and(|(before, of)| *before == class && of == owner) {
+            return;
+        }
+        self.take_out(view.id);
+        self.places.insert(view.id, (class, owner.clone()));
+        let owners = self.groups.entry(class).or_default();
+        match owners.get_mut(owner) {
+            Some(jobs) => drop(jobs.insert(view.id)),
+            None => drop(owners.insert(owner.clone(), BTreeSet::from([view.id]))),
+        }
+    }
+
+    /// A job wants none, or none for now.
+    pub fn take_out(&mut self, job: JobId) {
+        let Some((class, owner)) = self.places.remove(&job) else { return };
+        let Some(owners) = self.groups.get_mut(&class) else { return };
+        if let Some(jobs) = owners.get_mut(&owner) {
+            jobs.remove(&job);
+            if jobs.is_empty() {
+                owners.remove(&owner);
             }
         }
-        line
+        if owners.is_empty() {
+            self.groups.remove(&class);
+        }
     }
 
     /// The job with the smallest [`rank::key`]: the oldest of some owner in the first class.
     pub fn first<'a>(&self, view_of: impl Fn(JobId) -> Option<&'a JobView>, busy: &BTreeMap<String, u32>) -> Option<JobId> {
         let owners = self.groups.first_key_value()?.1;
-        let views = owners.values().filter_map(|jobs| jobs.front()).filter_map(|job| view_of(*job));
+        let views = owners.values().filter_map(BTreeSet::first).filter_map(|job| view_of(*job));
         views.min_by_key(|view| rank::key(view, busy, self.rules)).map(|view| view.id)
-    }
-
-    /// Takes out a job that [`Line::first`] has just named.
-    pub fn drop_first(&mut self, job: JobId) {
-        let Some(mut class) = self.groups.first_entry() else { return };
-        class.get_mut().retain(|_, jobs| {
-            if jobs.front() == Some(&job) {
-                jobs.pop_front();
-            }
-            !jobs.is_empty()
-        });
-        if class.get().is_empty() {
-            class.remove();
-        }
     }
 }
