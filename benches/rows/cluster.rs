@@ -70,7 +70,7 @@ impl Cluster {
         let (head, line) = started(command, &folder.path().join("head.log"))?;
         let url = line.strip_prefix("listening on ").with_context(|| format!("the head says `{line}`"))?.to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let client = runtime.block_on(Client::connect(&url))?;
+        let client = runtime.block_on(Client::connect(&url.parse()?))?;
         Ok(Self { url, runtime, client, workers: Vec::new(), head: Process(head), folder, interrupted: bench.interrupted() })
     }
 

@@ -71,7 +71,7 @@ fn story_after<T>(is_connected: &mpsc::Receiver<()>, story: impl FnOnce() -> Res
 fn poll(url: &str, id: &str, over: &AtomicBool, connected: &mpsc::Sender<()>) -> Result<f64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let client = Client::connect(url).await?;
+        let client = Client::connect(&url.parse()?).await?;
         let mut longest = 0.0_f64;
         let mut asked = 0;
         while !over.load(Ordering::Relaxed) {

@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> Result<()> {
         let (attached, mut welcomes) = mpsc::unbounded_channel();
         for _ in 0..args.workers {
             let (worker, _) = Actor::spawn(None, SimulatedWorker, (args.slots, attached.clone())).await?;
-            tokio::spawn(link::keep_connected(args.url.clone(), worker, CancellationToken::new()));
+            tokio::spawn(link::keep_connected(args.url.parse()?, worker, CancellationToken::new()));
         }
         for _ in 0..args.workers {
             welcomes.recv().await.context("a simulated worker has ended")?;

@@ -1,5 +1,7 @@
 //! The command line as clap reads it: the verbs, and what all of them take.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use super::audit::{self, AuditArgs};
@@ -11,6 +13,7 @@ use super::explain::ExplainArgs;
 use super::kill::KillArgs;
 use super::limit::LimitArgs;
 use super::list::ListArgs;
+use super::login::LoginArgs;
 use super::logs::LogsArgs;
 use super::man::{self, ManArgs};
 use super::principal::PrincipalCommand;
@@ -65,6 +68,7 @@ Fetch and administer:
   results   Fetch a job's bundle, at any time
   data      Stored data sets: add, list, show, delete
   worker    Workers: list, show, drain, resume
+  login     Trade a token for credentials
   token     What lets others join: create, list, revoke
   principal  Who is let in: list, whoami, revoke
   audit     Show what was changed and by whom, and check it
@@ -101,6 +105,9 @@ pub(crate) struct Global {
     /// The context to use, in the place of the current one (see `millpond context`)
     #[arg(long, global = true, value_name = "NAME", help_heading = "Everywhere")]
     pub(crate) context: Option<String>,
+    /// The file of credentials for the head, in the place of those that `millpond login` has noted
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    pub(crate) credentials: Option<PathBuf>,
     /// table, json (one document), jsonl (one per line), or id [default: table, or the configured one]
     #[arg(long, global = true, value_enum, value_name = "FORMAT", help_heading = "Everywhere", hide_possible_values = true)]
     format: Option<Format>,
@@ -176,6 +183,8 @@ pub(crate) enum Verb {
     /// Workers
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// Trade a token that an admin has made for credentials, and use that head from now on
+    Login(LoginArgs),
     /// What lets others join
     #[command(subcommand)]
     Token(TokenCommand),

@@ -19,6 +19,8 @@ pub(crate) struct Surroundings {
     pub(crate) head: Option<String>,
     /// `MILLPOND_CONTEXT`.
     pub(crate) context: Option<String>,
+    /// `MILLPOND_CREDENTIALS`.
+    pub(crate) credentials: Option<PathBuf>,
     /// The folder it was started in.
     pub(crate) folder: PathBuf,
     /// `~/.config/millpond/config.toml`, or under `XDG_CONFIG_HOME`.
@@ -51,6 +53,7 @@ impl Surroundings {
         Self {
             head: text("MILLPOND_HEAD"),
             context: text("MILLPOND_CONTEXT"),
+            credentials: set("MILLPOND_CREDENTIALS").map(PathBuf::from),
             folder: PathBuf::from("."),
             user_config: under("XDG_CONFIG_HOME", ".config").map(|base| base.join("millpond/config.toml")),
             state_dir: under("XDG_STATE_HOME", ".local/state").map(|base| base.join("millpond")),
@@ -81,10 +84,12 @@ impl Surroundings {
     }
 }
 
-/// What may be configured, at the top of a file or in a context. Credentials would be one more.
+/// What may be configured, at the top of a file or in a context.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Values {
     pub(crate) head: Option<String>,
+    /// The file of credentials for it; relative to the configuration's folder.
+    pub(crate) credentials: Option<PathBuf>,
     pub(crate) format: Option<Format>,
     /// `owner`, and what stands in `submit`.
     pub(crate) job: Layer,
@@ -100,7 +105,7 @@ pub(crate) struct ConfigFile {
     pub(crate) contexts: BTreeMap<String, Values>,
 }
 
-const VALUES: &[&str] = &["head", "owner", "format", "submit"];
+const VALUES: &[&str] = &["head", "credentials", "owner", "format", "submit"];
 
 impl ConfigFile {
     fn read(path: &Path) -> Result<Option<Self>, Error> {
@@ -146,13 +151,16 @@ fn values(file: &TomlFile, table: &dyn TableLike, known: &[&str], folder: &Path)
     if let Some(owner) = file.text(table, "owner")? {
         job = job.over(&Layer::of("owner", &owner));
     }
-    Ok(Values { head: file.text(table, "head")?, format, job })
+    let credentials = file.text(table, "credentials")?.map(|path| folder.join(path));
+    Ok(Values { head: file.text(table, "head")?, credentials, format, job })
 }
 
 /// What counts in the end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) head: Option<String>,
+    /// The file of credentials, where one is named.
+    pub(crate) credentials: Option<PathBuf>,
     /// The context in use, and what named it.
     pub(crate) context: Option<(String, String)>,
     pub(crate) format: Option<Format>,
@@ -180,8 +188,11 @@ impl Settings {
         let by_flag = context.and(context_values).and_then(|values| values.head.as_deref());
         let by_files = ranked.iter().find_map(|values| values.head.as_deref());
         let head = head.or(by_flag).or(around.head.as_deref()).or(by_files);
+        // Those of a context are for its head, and no other.
+        let of_head = ranked.iter().filter(|values| values.head.as_deref() == head).find_map(|values| values.credentials.clone());
         Ok(Self {
             head: head.map(str::to_owned),
+            credentials: around.credentials.clone().or(of_head),
             context: chosen.map(|(name, by)| (name.to_owned(), by.to_owned())),
             format: ranked.iter().find_map(|values| values.format),
             job: ranked.iter().rev().fold(Layer::default(), |below, values| values.job.clone().over(&below)),

@@ -1,5 +1,7 @@
 //! `context`: clusters by name, in the user's configuration.
 
+use std::path::Path;
+
 use super::config::{ConfigFile, Settings, contexts_of};
 use super::document;
 use super::entry::World;
@@ -11,7 +13,7 @@ use super::toml_file::TomlFile;
 use super::ui::{Format, Ui, printable};
 use crate::domain::Error;
 use crate::limits::NAME_MAX_BYTES;
-use crate::rpc::client::endpoint;
+use crate::rpc::address::HeadAddress;
 
 /// Shown below the verbs.
 pub(crate) const EXAMPLES: &str = "\
@@ -77,7 +79,7 @@ fn list(world: &World<'_>, ui: &mut Ui) -> Ending {
 }
 
 fn show(world: &World<'_>, ui: &mut Ui) -> Ending {
-    let Settings { head, context, format, job } = &world.settings;
+    let Settings { head, credentials, context, format, job } = &world.settings;
     let owner = job.to_json()["owner"].as_str().unwrap_or(&world.around.user).to_owned();
     match ui.format {
         Format::Json | Format::Jsonl => {
@@ -88,13 +90,20 @@ fn show(world: &World<'_>, ui: &mut Ui) -> Ending {
             let context = context.as_ref().map_or_else(|| "none".into(), |(name, by)| format!("{name}, named by {by}"));
             let head = head.as_deref().unwrap_or("none: `run` starts a cluster of its own");
             let format = format.map(|format| format!("{format:?}").to_lowercase());
-            let facts = [("context", Some(context)), ("head", Some(head.to_owned())), ("owner", Some(owner)), ("format", format)];
+            let credentials = credentials.as_ref().map(|file| file.display().to_string());
+            let facts = [
+                ("context", Some(context)),
+                ("head", Some(head.to_owned())),
+                ("credentials", credentials),
+                ("owner", Some(owner)),
+                ("format", format),
+            ];
             for (name, value) in facts {
-                value.map_or(Ok(()), |value| ui.line(format_args!("{name:<10}{}", printable(&value))))?;
+                value.map_or(Ok(()), |value| ui.line(format_args!("{name:<12}{}", printable(&value))))?;
             }
             if !job.is_empty() {
                 let options = job.to_toml()?.to_string();
-                options.lines().try_for_each(|line| ui.line(format_args!("{:<10}{}", "submit", printable(line))))?;
+                options.lines().try_for_each(|line| ui.line(format_args!("{:<12}{}", "submit", printable(line))))?;
             }
         }
     }
@@ -122,25 +131,47 @@ fn switch(name: &str, world: &World<'_>, ui: &mut Ui) -> Ending {
 }
 
 fn add(name: &str, world: &World<'_>, ui: &mut Ui) -> Ending {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.len() > NAME_MAX_BYTES || !name.chars().all(is_plain) {
-        return Err(Error::invalid(format!("`{name}` can't be a context's name: letters, digits, `-`, `_` and `.` are allowed")).into());
-    }
+    check_name(name)?;
     let head = world.head_flag.as_deref().ok_or_else(|| Error::invalid("which cluster: name its head, --head http://HOST:7663"))?;
-    endpoint(head)?;
-    change(world, |document| {
-        let contexts = contexts_of(document).ok_or_else(|| Error::invalid("`contexts` is no table in the configuration"))?;
-        if contexts.contains_key(name) {
-            return Err(Error::conflict(format!("there is a context `{name}` already: `millpond context remove {name}` first")));
-        }
-        let mut context = toml_edit::Table::new();
-        context.decor_mut().set_prefix("\n");
-        context["head"] = toml_edit::value(head);
-        contexts.insert(name, toml_edit::Item::Table(context));
-        Ok(())
-    })?;
+    HeadAddress::check(head)?;
+    change(world, |document| insert(document, name, head, None))?;
     let context = document::Context::of(name, false, Some(head), None);
     said(&context, name, format_args!("{name} is {head}; `millpond context use {name}` makes it the one that is used"), ui)
+}
+
+/// `Invalid` for what can't be the name of a context.
+pub(super) fn check_name(name: &str) -> Result<(), Error> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > NAME_MAX_BYTES || name.starts_with('.') || !name.chars().all(is_plain) {
+        return Err(Error::invalid(format!("`{name}` can't be a context's name: letters, digits, `-`, `_` and `.` are allowed")));
+    }
+    Ok(())
+}
+
+/// Notes a head and the credentials for it, and makes that the context that is used.
+pub(super) fn note(name: &str, head: &str, credentials: &Path, world: &World<'_>) -> Result<(), Error> {
+    change(world, |document| {
+        contexts_of(document).and_then(|contexts| contexts.remove(name));
+        insert(document, name, head, Some(credentials))?;
+        document["current"] = toml_edit::value(name);
+        Ok(())
+    })
+}
+
+fn insert(document: &mut toml_edit::DocumentMut, name: &str, head: &str, credentials: Option<&Path>) -> Result<(), Error> {
+    let contexts = contexts_of(document).ok_or_else(|| Error::invalid("`contexts` is no table in the configuration"))?;
+    if contexts.contains_key(name) {
+        return Err(Error::conflict(format!("there is a context `{name}` already: `millpond context remove {name}` first")));
+    }
+    let mut context = toml_edit::Table::new();
+    context.decor_mut().set_prefix("\n");
+    context["head"] = toml_edit::value(head);
+    if let Some(credentials) = credentials {
+        let path = credentials.to_str().ok_or_else(|| Error::invalid("the path of the credentials must be text"))?;
+        context["credentials"] = toml_edit::value(path);
+    }
+    contexts.insert(name, toml_edit::Item::Table(context));
+    Ok(())
 }
 
 fn remove(name: &str, world: &World<'_>, ui: &mut Ui) -> Ending {

@@ -15,11 +15,13 @@ use super::peers::instead_of;
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
-    audit, completions, context, data, delete, explain, kill, limit, list, logs, man, pause, principal, priority, results, resume, retry,
-    run, scale, show, split, submit, tasks, template, token, up, wait, watch, worker,
+    audit, completions, context, data, delete, explain, kill, limit, list, login, logs, man, pause, principal, priority, results, resume,
+    retry, run, scale, show, split, submit, tasks, template, token, up, wait, watch, worker,
 };
 use crate::domain::{Error, ErrorKind};
+use crate::rpc::address::HeadAddress;
 use crate::rpc::client::Client;
+use crate::rpc::renewal::Renewal;
 
 /// What a verb finds around it.
 pub(crate) struct World<'a> {
@@ -36,13 +38,39 @@ pub(crate) struct World<'a> {
 
 impl World<'_> {
     /// The configured head, or how to name one.
-    pub(crate) fn head(&self) -> Result<String, Error> {
+    fn head(&self) -> Result<String, Error> {
         self.settings.head.clone().ok_or_else(|| {
             Error::invalid(
                 "no head is named: use --head http://HOST:7663, set MILLPOND_HEAD, or note it with `millpond context add NAME --head URL` and \
                  `millpond context use NAME` (`millpond up` starts a cluster here)",
             )
         })
+    }
+
+    /// A connection to the configured head, with the credentials for it.
+    pub(crate) async fn connect(&self) -> Result<Client, Error> {
+        self.connect_to(&self.head()?).await
+    }
+
+    /// The same, to a head at an address. Credentials of which half the life is over are renewed on the way.
+    pub(crate) async fn connect_to(&self, url: &str) -> Result<Client, Error> {
+        if !url.starts_with("https://") {
+            return Client::connect(&HeadAddress::new(url, None)?).await;
+        }
+        let folder = self.around.config_dir().map(|folder| folder.join("credentials"));
+        let noted = || folder.ok().and_then(|folder| login::credentials_for(url.trim_end_matches('/'), &folder));
+        let Some(file) = self.settings.credentials.clone().or_else(noted) else {
+            return Client::connect(&HeadAddress::new(url, None)?).await;
+        };
+        let mut renewal = Renewal::of(file)?;
+        let address = renewal.address(url)?;
+        let client = Client::connect(&address).await?;
+        if renewal.is_due()
+            && let Err(error) = renewal.renew(&address).await
+        {
+            tracing::warn!(%error, "the credentials can't be renewed");
+        }
+        Ok(client)
     }
 }
 
@@ -109,6 +137,9 @@ fn configure(global: &Global, verb: &Verb, world: &mut World<'_>, ui: &mut Ui) -
         }
         settings => settings?,
     };
+    if global.credentials.is_some() {
+        world.settings.credentials.clone_from(&global.credentials);
+    }
     ui.format = global.format().or(world.settings.format).unwrap_or(Format::Table);
     Ok(())
 }
@@ -167,11 +198,12 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Split(args) => return split::run(args, &world.around, ui).await,
         Verb::Completions(args) => return completions::run(&args, ui),
         Verb::Context(command) => return context::run(&command, world, ui),
+        Verb::Login(args) => return login::run(args, world, ui).await,
         Verb::Template(command) => return template::run(command, world, ui).await,
         Verb::Man(args) => return man::run(&args, &(world.daemons)(), ui),
         verb => verb,
     };
-    let client = Client::connect(&world.head()?).await?;
+    let client = world.connect().await?;
     match verb {
         Verb::Run(_)
         | Verb::Submit(_)
@@ -180,6 +212,7 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         | Verb::Completions(_)
         | Verb::Man(_)
         | Verb::Context(_)
+        | Verb::Login(_)
         | Verb::Template(_) => Err(Error::internal("this verb makes its own connection, or none").into()),
         Verb::List(args) => list::run(args, &client, ui).await,
         Verb::Show(args) => show::run(args, &client, ui).await,

@@ -63,7 +63,7 @@ pub(crate) async fn make(mut layers: Vec<Layer>, dry_run: bool, world: &World<'_
     }
     let wish = number(&mut layers);
     let jobs = check(&layers, &world.around)?;
-    let client = Client::connect(&world.head()?).await?;
+    let client = world.connect().await?;
     let of = jobs.len();
     for (at, job) in jobs.into_iter().enumerate() {
         if let Err(stop) = make_one(job, &client, ui).await {

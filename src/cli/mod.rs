@@ -26,6 +26,7 @@ mod kill;
 mod layer;
 mod limit;
 mod list;
+mod login;
 mod logs;
 mod man;
 mod new_file;

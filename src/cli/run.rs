@@ -89,7 +89,7 @@ pub(crate) async fn run(args: RunArgs, world: &mut World<'_>, ui: &mut Ui) -> En
         let cluster = world.starter.start(options).await.map_err(|error| busy(error, &dir))?;
         return with_cluster(cluster, plan, output, &mut world.signals, ui).await;
     };
-    Run::new(&head, true).await?.perform(plan, output, &mut world.signals, ui).await
+    Run::new(world.connect_to(&head).await?, true).perform(plan, output, &mut world.signals, ui).await
 }
 
 /// One folder, one cluster.
@@ -111,8 +111,9 @@ async fn with_cluster(
     signals: &mut Signals,
     ui: &mut Ui,
 ) -> Ending {
-    let ended = match Run::new(&cluster.url(), false).await {
-        Ok(mut run) => run.perform(plan, output, signals, ui).await,
+    let connected = async { Client::connect(&cluster.url().parse()?).await };
+    let ended = match connected.await {
+        Ok(client) => Run::new(client, false).perform(plan, output, signals, ui).await,
         Err(error) => Err(error.into()),
     };
     cluster.stop().await;
@@ -134,8 +135,8 @@ enum Next {
 }
 
 impl Run {
-    async fn new(url: &str, is_remote: bool) -> Result<Self, Error> {
-        Ok(Self { client: Client::connect(url).await?, is_remote, asked: 0 })
+    fn new(client: Client, is_remote: bool) -> Self {
+        Self { client, is_remote, asked: 0 }
     }
 
     async fn perform(&mut self, plan: Plan, output: Option<PathBuf>, signals: &mut Signals, ui: &mut Ui) -> Ending {

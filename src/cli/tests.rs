@@ -342,7 +342,7 @@ async fn an_upload_whose_source_breaks_is_not_taken_for_complete() {
         }
     }
     let shell = Shell::with(Script::default()).await;
-    let client = Client::connect(&shell.url).await.unwrap();
+    let client = Client::connect(&shell.url.parse().unwrap()).await.unwrap();
     let error = client.upload_reader(Breaks(false), "x", |_| {}).await.unwrap_err();
     assert_eq!(error, Error::internal("can't read the data to upload: disk on fire"));
     // A later call over the same connection: by then an upload taken for complete would have been noted.

@@ -108,6 +108,9 @@ pub struct BackupArgs {
     /// The running head
     #[arg(long, value_name = "URL", env = "MILLPOND_HEAD", default_value = "http://127.0.0.1:7663")]
     pub head: String,
+    /// The file of an admin's credentials, for a head that has an identity
+    #[arg(long, value_name = "FILE", env = "MILLPOND_CREDENTIALS")]
+    pub credentials: Option<PathBuf>,
 }
 
 /// Options of the doctor.
@@ -125,9 +128,13 @@ pub struct DoctorArgs {
 #[derive(Debug, Parser)]
 #[command(name = "millpond-worker", version)]
 pub struct WorkerArgs {
-    /// The head's address
+    /// The head's address; without it, that of the token or of the credentials in --dir
     #[arg(long, value_name = "URL", env = "MILLPOND_HEAD")]
-    pub head: String,
+    pub head: Option<String>,
+    /// A token that an admin has made (millpond token create --role worker), for the first start; or, as @FILE, a file that holds it. The
+    /// credentials that it gives are kept in --dir
+    #[arg(long, value_name = "TOKEN", env = "MILLPOND_JOIN", hide_env_values = true)]
+    pub join: Option<String>,
     /// How many tasks it runs at once; without it: one per processor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(WORKER_SLOTS_MAX)))]
     pub slots: Option<u32>,

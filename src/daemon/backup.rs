@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::{Error, counted, short_size};
 use crate::rpc::client::Client;
 use crate::rpc::pb;
+use crate::rpc::renewal::Renewal;
 use crate::rpc::services::BACKUP_KEY_FILE;
 
 use super::args::BackupArgs;
@@ -18,7 +19,11 @@ pub async fn run(args: BackupArgs) -> Result<(), Error> {
     if dir.exists() {
         return Err(Error::conflict(format!("{} is there already: name a folder that does not exist", args.dir.display())));
     }
-    let client = Client::connect(&args.head).await?;
+    let address = match args.credentials {
+        Some(file) => Renewal::of(file)?.address(&args.head)?,
+        None => args.head.parse()?,
+    };
+    let client = Client::connect(&address).await?;
     let unfinished = Unfinished::new(&dir)?;
     let key = uuid::Uuid::new_v4().to_string();
     let key_file = unfinished.0.join(BACKUP_KEY_FILE);

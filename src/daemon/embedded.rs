@@ -13,7 +13,7 @@ use crate::limits::{REATTACH_WINDOW, RESERVE_AFTER, UPLOAD_SILENCE_MAX};
 
 use super::args::{cpus, memory_bytes};
 use super::head::Serving;
-use super::worker::Working;
+use super::worker::{Reached, Working};
 use super::{logging, process};
 
 /// Starts clusters inside this process.
@@ -59,7 +59,7 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
         let sandbox = SandboxOptions::none();
         let (slots, cache_bytes) = (options.slots, options.cache_bytes);
         let worker = WorkerOptions { dir, slots, equipment, allowance, cache_bytes, launcher, sandbox };
-        workers.push(Working::start(&head.url, worker).await?);
+        workers.push(Working::start(Reached::plain(&head.url)?, worker).await?);
     }
     Ok(Cluster { head, workers })
 }

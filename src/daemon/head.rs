@@ -11,8 +11,10 @@ use crate::actors::head_root::RunningHead;
 use crate::actors::{HeadOptions, HeadRoot};
 use crate::domain::Error;
 use crate::engine::Watermarks;
+use crate::pki::IdentityFolder;
+use crate::rpc::door::Door;
+use crate::rpc::server;
 use crate::rpc::services::Transfers;
-use crate::rpc::{door, server};
 use crate::web;
 
 use super::args::{HeadArgs, HeadCommand};
@@ -41,9 +43,9 @@ pub fn main() -> ExitCode {
 
 async fn run(args: HeadArgs) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
-    check_listen(args.listen, args.insecure)?;
     let reattach = Duration::from_secs(args.reattach_window);
     let data_dir = args.data_dir.ok_or_else(|| Error::invalid("a head needs its --data-dir"))?;
+    check_listen(args.listen, args.insecure, IdentityFolder::is_in(&data_dir))?;
     let watermarks = Watermarks::new(args.disk_yellow, args.disk_red)?;
     let (reserve_after, keep, upload_silence) = (args.reserve_after, args.keep, args.upload_silence);
     let options = HeadOptions { data_dir, reattach, reserve_after, keep, watermarks, upload_silence, names: args.names };
@@ -52,15 +54,18 @@ async fn run(args: HeadArgs) -> Result<(), Error> {
     head.until(signals.next()).await
 }
 
-/// Until there are identities, only this machine may connect.
-fn check_listen(listen: SocketAddr, insecure: bool) -> Result<(), Error> {
-    if listen.ip().is_loopback() {
+/// Until it has an identity, only this machine may connect.
+fn check_listen(listen: SocketAddr, insecure: bool, has_identity: bool) -> Result<(), Error> {
+    if has_identity && insecure {
+        return Err(Error::invalid("--insecure is for a head without an identity, and this one has one: leave it out"));
+    }
+    if has_identity || listen.ip().is_loopback() {
         return Ok(());
     }
     if !insecure {
         return Err(Error::denied(format!(
-            "{listen} can be reached by other machines, and there are no credentials yet: whoever reaches it can run commands on the workers; \
-             listen on 127.0.0.1 and let workers come through an SSH tunnel, or, on a network that you trust, add --insecure"
+            "{listen} can be reached by other machines, and this head has no identity: whoever reaches it could run commands on the workers; \
+             make one with `millpond-head init --data-dir DIR`, or, on a network that you trust, add --insecure"
         )));
     }
     tracing::warn!("INSECURE: {listen} is open to everyone who can reach it, unencrypted: they can run any command on the workers");
@@ -97,8 +102,10 @@ impl Serving {
         let stop = CancellationToken::new();
         let transfers = Transfers::new(running.head.upload_silence);
         let routes = server::routes(running.head.clone(), transfers.clone()).await?.merge(web::routes(running.head.clone(), transfers));
-        let server = tokio::spawn(door::serve(listener, routes, stop.clone().cancelled_owned()));
-        Ok(Self { url: format!("http://{address}"), running, stop, server })
+        let door = Door::new(running.head.clone(), routes)?;
+        let url = format!("{}://{address}", door.scheme());
+        let server = tokio::spawn(door.serve(listener, stop.clone().cancelled_owned()));
+        Ok(Self { url, running, stop, server })
     }
 
     /// Serves until `stop` resolves, or the head fails.
@@ -130,9 +137,10 @@ mod tests {
 
     #[test]
     fn only_this_machine_may_connect_unless_told_otherwise() {
-        assert!(check_listen("127.0.0.1:0".parse().unwrap(), false).is_ok());
-        assert!(check_listen("[::1]:0".parse().unwrap(), false).is_ok());
-        assert_eq!(check_listen("0.0.0.0:0".parse().unwrap(), false).unwrap_err().kind, ErrorKind::Denied);
-        assert!(check_listen("0.0.0.0:0".parse().unwrap(), true).is_ok());
+        let check = |listen: &str, insecure, has_identity| check_listen(listen.parse().unwrap(), insecure, has_identity);
+        assert!(check("127.0.0.1:0", false, false).is_ok() && check("[::1]:0", false, false).is_ok());
+        assert_eq!(check("0.0.0.0:0", false, false).unwrap_err().kind, ErrorKind::Denied);
+        assert!(check("0.0.0.0:0", true, false).is_ok() && check("0.0.0.0:0", false, true).is_ok());
+        assert_eq!(check("0.0.0.0:0", true, true).unwrap_err().kind, ErrorKind::Invalid);
     }
 }

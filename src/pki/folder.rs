@@ -93,6 +93,11 @@ fn file_error(path: &Path, error: Error) -> Error {
 }
 
 impl IdentityFolder {
+    /// Whether a data folder has one.
+    pub fn is_in(data_dir: &Path) -> bool {
+        data_dir.join(IDENTITY_DIR).exists()
+    }
+
     /// That of a data folder; none if it has none. The head's certificate is made anew if it is due, damaged, or lacks one of `names`.
     ///
     /// # Errors

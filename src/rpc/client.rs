@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::io::AsyncRead;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
+use super::address::HeadAddress;
 use super::download::{BundleDownload, BundlePiece};
 use super::file_writer::FileWriter;
 use super::hashed::{Form, Found, Hashed};
@@ -23,11 +24,8 @@ use super::pb::resume_upload_request::Begin;
 use super::sending::{self, Sending, Source};
 use super::status::{from_status, own_kind};
 use crate::domain::{Error, ErrorKind};
-use crate::limits::{FRAME_MAX_BYTES, MESSAGE_MAX_BYTES};
+use crate::limits::MESSAGE_MAX_BYTES;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often in a row a call or download that brings nothing new is tried again.
 pub(super) const TRIES_MAX: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -35,30 +33,29 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// A connection to a head. Cheap to clone; it reconnects by itself.
 #[derive(Clone, Debug)]
 pub struct Client {
-    url: String,
+    address: HeadAddress,
     control: Channel,
     data: Channel,
 }
 
 impl Client {
-    /// Connects to `http://HOST:PORT`.
+    /// Connects.
     ///
-    /// Errors: `Invalid` for another kind of URL; `Unavailable` when nobody answers there within 5 s.
-    pub async fn connect(url: &str) -> Result<Self, Error> {
-        let url = url.trim_end_matches('/');
-        let endpoint = endpoint(url)?;
-        let control = endpoint.connect().await.map_err(|error| unreachable(url, &error))?;
-        Ok(Self { url: url.to_owned(), control, data: endpoint.connect_lazy() })
+    /// # Errors
+    /// `Unavailable` when nobody answers there within 5 s; `Denied` where the head, or its authority, is another than the credentials are of.
+    pub async fn connect(address: &HeadAddress) -> Result<Self, Error> {
+        let control = address.channel().await.map_err(|error| unreachable(address.url(), &error))?;
+        Ok(Self { address: address.clone(), control, data: address.lazy_channel() })
     }
 
     /// Where the head is.
     pub fn url(&self) -> &str {
-        &self.url
+        self.address.url()
     }
 
-    /// Its host and port.
-    pub(super) fn authority(&self) -> &str {
-        self.url.strip_prefix("http://").unwrap_or(&self.url)
+    /// The same, to open connections to.
+    pub(super) fn address(&self) -> &HeadAddress {
+        &self.address
     }
 
     /// Jobs and verbs.
@@ -105,7 +102,7 @@ impl Client {
         }
         // A status made on this side has a source: the connection failed, whatever its code.
         match std::error::Error::source(status) {
-            Some(source) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Internal) => unreachable(&self.url, source),
+            Some(source) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Internal) => unreachable(self.url(), source),
             _ => error,
         }
     }
@@ -237,23 +234,6 @@ impl Client {
     }
 }
 
-/// A head's address, `http://HOST:PORT`, with the settings of every connection of ours. `Invalid` for another kind of URL.
-pub fn endpoint(url: &str) -> Result<Endpoint, Error> {
-    let url = url.trim_end_matches('/');
-    let bad = || Error::invalid(format!("`{url}` is not the address of a head: write it as http://HOST:PORT"));
-    if !url.starts_with("http://") {
-        return Err(bad());
-    }
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| bad())?;
-    Ok(endpoint
-        .tcp_nodelay(true)
-        .max_frame_size(FRAME_MAX_BYTES)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .keep_alive_while_idle(true))
-}
-
 fn jobs_on(channel: Channel) -> JobServiceClient<Channel> {
     JobServiceClient::new(channel).max_decoding_message_size(MESSAGE_MAX_BYTES).max_encoding_message_size(MESSAGE_MAX_BYTES)
 }
@@ -265,16 +245,37 @@ pub(super) async fn pause_after(tries: u32) {
 
 /// The error of a connection that could not be made, in a person's words.
 pub(super) fn unreachable(url: &str, error: &(dyn std::error::Error + 'static)) -> Error {
-    let mut io = None;
+    let (mut io, mut tls) = (None, None);
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;
         io = last.downcast_ref::<std::io::Error>().or(io);
+        // An I/O error does not name what it wraps as its source.
+        tls = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<rustls::Error>()).or(tls);
+    }
+    if let Some(error) = tls {
+        return tls_error(url, error);
     }
     match io.map(std::io::Error::kind) {
         Some(kind @ (std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::TimedOut)) => {
             Error::unavailable(format!("can't reach the head at {url}: {kind}; is it running? (millpond-head, or `millpond up`)"))
         }
         _ => Error::unavailable(format!("can't reach the head at {url}: {last}; is the address right?")),
+    }
+}
+
+/// The error of a TLS handshake, in a person's words.
+fn tls_error(url: &str, error: &rustls::Error) -> Error {
+    match error {
+        rustls::Error::InvalidCertificate(_) => Error::denied(format!(
+            "{url} is not the head that the credentials are for ({error}): is the address right? if it is, somebody stands between"
+        )),
+        rustls::Error::AlertReceived(alert) => Error::denied(format!(
+            "the head at {url} does not take the credentials ({alert:?}): they may have expired; `millpond login TOKEN` gets others"
+        )),
+        rustls::Error::InvalidMessage(_) => {
+            Error::unavailable(format!("{url} does not speak TLS: a head without an identity is reached by http://"))
+        }
+        _ => Error::unavailable(format!("no encrypted connection to {url}: {error}")),
     }
 }

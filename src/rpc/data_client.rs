@@ -15,7 +15,7 @@ use crate::actors::data_port::{BoxFuture, DataPort, ResultHeader, TransferError}
 use crate::domain::{Digest, Error, ResultRef};
 use crate::limits::{MESSAGE_MAX_BYTES, PIECE_BYTES};
 
-use super::client::endpoint;
+use super::address::HeadAddress;
 use super::convert::{receipt_from_pb, upload_header_to_pb};
 use super::pb;
 use super::pb::dataset_service_client::DatasetServiceClient;
@@ -33,8 +33,8 @@ pub struct DataClient {
 
 impl DataClient {
     /// Connects to a head when it is first used, and again whenever that is lost.
-    pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self { channel: endpoint(url)?.connect_lazy() })
+    pub fn new(address: &HeadAddress) -> Self {
+        Self { channel: address.lazy_channel() }
     }
 
     async fn pieces(self, digest: Digest, ranges: Vec<(u64, u64)>) -> Result<Streaming<pb::ReadDatasetResponse>, TransferError> {

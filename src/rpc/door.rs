@@ -1,6 +1,7 @@
-//! The head's port: HTTP/2 (gRPC) and HTTP/1.1 on one listener, each connection in a task of its own.
+//! The head's port: HTTP/2 (gRPC) and HTTP/1.1 on one listener, each connection in a task of its own; over TLS if the head has an identity.
 //!
-//! Whoever connects may be anybody: what a connection may hold, and how long it may say nothing before its first request, has a limit.
+//! Whoever connects may be anybody: what a connection may hold, and how long it may say nothing before its first request, has a limit. What a
+//! certificate says of a caller is put into each of his requests, and the table of who may what is asked before any method is entered.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -10,17 +11,30 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::http::error_response;
+use super::services::{CameFrom, note_refusal};
+use super::status::to_status;
+use super::tls;
+use crate::actors::Head;
+use crate::actors::clock::wall_now;
+use crate::domain::{Caller, Error};
+use crate::engine::access;
 use crate::limits::{CONNECTIONS_MAX, FRAME_MAX_BYTES};
+use crate::pki::Peer;
 
 /// Streams of one HTTP/2 connection.
 const STREAMS_MAX: u32 = 256;
@@ -43,62 +57,183 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Between two looks at a preface that comes in parts.
 const PREFACE_LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Where a request comes from: in its extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
-
-/// Serves until `stop` resolves; then no connection is accepted, each may end what it is at, and with the last one this is over. Dropped
-/// before, it ends all of them.
-pub async fn serve(listener: TcpListener, routes: Router, stop: impl Future<Output = ()>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let stopping = CancellationToken::new();
-    let mut connections = JoinSet::new();
-    let mut stop = pin!(stop);
-    loop {
-        tokio::select! {
-            () = &mut stop => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((socket, peer)) => match places.clone().try_acquire_owned() {
-                    Ok(place) => {
-                        let (routes, stopping) = (routes.clone(), stopping.clone());
-                        connections.spawn(async move {
-                            converse(socket, Peer(peer), routes, stopping).await;
-                            drop(place);
-                        });
-                    }
-                    Err(_) => tracing::warn!(%peer, "refused: {CONNECTIONS_MAX} connections are open"),
-                },
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            },
-        }
-    }
-    drop(listener);
-    stopping.cancel();
-    while connections.join_next().await.is_some() {}
+/// What a door opens to.
+#[derive(Clone)]
+pub struct Door {
+    head: Head,
+    routes: Router,
+    /// None: everybody, in plaintext.
+    tls: Option<Arc<ServerConfig>>,
 }
 
-/// One connection, to its end. What goes wrong with it is the peer's to notice.
-async fn converse(socket: TcpStream, peer: Peer, routes: Router, stopping: CancellationToken) {
-    // Small messages are answers that somebody waits for.
-    let _ = socket.set_nodelay(true);
-    let Ok(Ok(is_http2)) = tokio::time::timeout(FIRST_WORDS, begins_http2(&socket)).await else { return };
-    let service = hyper::service::service_fn(move |request| answer(routes.clone(), request, peer));
-    let builder = builder();
-    let builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Door {
+    /// That of a head.
+    ///
+    /// # Errors
+    /// `Corrupt` for an identity that can't be used.
+    pub fn new(head: Head, routes: Router) -> Result<Self, Error> {
+        let tls = head.registrar.as_ref().map(|registrar| tls::head_config(registrar.identity().head()?)).transpose()?;
+        Ok(Self { head, routes, tls })
+    }
+
+    /// How its addresses begin.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Serves until `stop` resolves; then no connection is accepted, each may end what it is at, and with the last one this is over. Dropped
+    /// before, it ends all of them.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let stopping = CancellationToken::new();
+        let mut connections = JoinSet::new();
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, peer)) => match places.clone().try_acquire_owned() {
+                        Ok(place) => {
+                            let (door, stopping) = (self.clone(), stopping.clone());
+                            connections.spawn(async move {
+                                door.open(socket, peer, stopping).await;
+                                drop(place);
+                            });
+                        }
+                        Err(_) => tracing::warn!(%peer, "refused: {CONNECTIONS_MAX} connections are open"),
+                    },
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                    }
+                },
+            }
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(peer = %peer.0, error, "a connection has broken off");
+        drop(listener);
+        stopping.cancel();
+        while connections.join_next().await.is_some() {}
+    }
+
+    /// One connection, to its end. What goes wrong with it is the peer's to notice.
+    async fn open(self, socket: TcpStream, peer: SocketAddr, stopping: CancellationToken) {
+        // Small messages are answers that somebody waits for.
+        let _ = socket.set_nodelay(true);
+        let Some(config) = self.tls.clone() else {
+            if let Ok(Ok(is_http2)) = tokio::time::timeout(FIRST_WORDS, begins_http2(&socket)).await {
+                let visitor = Visitor { door: self, peer, caller: Ok(Caller::Anyone) };
+                visitor.converse(socket, is_http2, stopping).await;
+            }
+            return;
+        };
+        let stream = match tokio::time::timeout(FIRST_WORDS, TlsAcceptor::from(config).accept(socket)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                // Also one whose certificate is of another authority, or over: the handshake itself says so to the peer.
+                let error = Error::denied(format!("the TLS handshake failed: {error}"));
+                note_refusal(&self.head, &Caller::Anyone, peer.to_string(), "connect", &error).await;
+                return;
+            }
+            Err(_) => return,
+        };
+        let session = stream.get_ref().1;
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        let shown = session.peer_certificates().and_then(|certificates| certificates.first()).map(|shown| shown.to_vec());
+        let caller = match (&shown, &self.head.registrar) {
+            (Some(shown), Some(registrar)) => registrar.caller(shown).map(Caller::Known),
+            _ => Ok(Caller::Anyone),
+        };
+        let over = self.until_over(shown);
+        let visitor = Visitor { door: self.clone(), peer, caller };
+        tokio::select! {
+            () = visitor.converse(stream, is_http2, stopping) => {}
+            () = over => {}
+        }
+    }
+
+    /// Resolves when a certificate does not count any more: it has expired, or whose it is was revoked.
+    async fn until_over(&self, certificate: Option<Vec<u8>>) {
+        let known = certificate.and_then(|certificate| Peer::of(&certificate).ok()).zip(self.head.registrar.as_ref());
+        let Some((shown, registrar)) = known else { return std::future::pending().await };
+        let mut revocations = registrar.revocations();
+        let id = shown.principal.id;
+        let left = u64::try_from(shown.issued.expires.0 - wall_now().0).unwrap_or(0);
+        let expires = tokio::time::sleep(Duration::from_micros(left));
+        let revoked = async {
+            loop {
+                match revocations.recv().await {
+                    Ok(revoked) if revoked == id => return,
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) if registrar.check(id).is_err() => return,
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        tokio::select! {
+            () = expires => {}
+            () = revoked => {}
+        }
+    }
+}
+
+/// Whoever is at the other end of a connection.
+#[derive(Clone)]
+struct Visitor {
+    door: Door,
+    peer: SocketAddr,
+    /// Or why what he shows does not count.
+    caller: Result<Caller, Error>,
+}
+
+impl Visitor {
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, is_http2: bool, stopping: CancellationToken) {
+        let peer = self.peer;
+        let service = hyper::service::service_fn(move |request| self.clone().answer(request));
+        let builder = builder();
+        let builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, error, "a connection has broken off");
+        }
+    }
+
+    async fn answer(self, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let is_grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        let let_in = self.let_in(request.uri().path(), is_grpc).await;
+        match let_in {
+            Ok(caller) => {
+                request.extensions_mut().insert(CameFrom(self.peer));
+                request.extensions_mut().insert(caller);
+                self.door.routes.oneshot(request).await
+            }
+            Err(error) if is_grpc => Ok(to_status(&error).into_http()),
+            Err(error) => Ok(error_response(&error)),
+        }
+    }
+
+    /// Whether a method of gRPC may be entered. Pages ask for themselves, when their route is known.
+    async fn let_in(&self, method: &str, is_grpc: bool) -> Result<Caller, Error> {
+        let head = &self.door.head;
+        let decided = self.caller.clone().and_then(|caller| {
+            // An unknown method is answered as such where everybody may ask.
+            if is_grpc && (head.registrar.is_some() || access::row(method).is_some()) {
+                access::decide(method, &caller, head.registrar.is_some())?;
+            }
+            Ok(caller)
+        });
+        if let Err(error) = &decided {
+            let caller = self.caller.as_ref().unwrap_or(&Caller::Anyone);
+            note_refusal(head, caller, self.peer.to_string(), method, error).await;
+        }
+        decided
     }
 }
 
@@ -116,11 +251,6 @@ fn builder() -> Builder<TokioExecutor> {
         .keep_alive_interval(Some(KEEP_ALIVE_EVERY))
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     builder
-}
-
-async fn answer(routes: Router, mut request: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Infallible> {
-    request.extensions_mut().insert(peer);
-    routes.oneshot(request).await
 }
 
 /// What the peer's first bytes say; they stay in the socket.

@@ -74,8 +74,7 @@ impl<'a> BundleDownload<'a> {
         } else {
             Vec::new()
         };
-        let authority = self.client.authority();
-        let answer = plain::get(authority, &self.path, &headers).await?;
+        let answer = plain::get(self.client.address(), &self.path, &headers).await?;
         let said = |name: header::HeaderName| answer.headers().get(name).and_then(|value| value.to_str().ok());
         if self.started {
             if answer.status() != StatusCode::PARTIAL_CONTENT {

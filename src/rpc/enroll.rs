@@ -9,6 +9,7 @@ use crate::domain::{Digest, Error};
 use crate::limits::MESSAGE_MAX_BYTES;
 use crate::pki::{Credentials, JoinToken, NewRequest, digest_of, new_request};
 
+use super::address::HeadAddress;
 use super::pb;
 use super::pb::identity_service_client::IdentityServiceClient;
 use super::status::from_call;
@@ -18,6 +19,18 @@ const TRIES_MAX: u32 = 5;
 
 fn client(channel: Channel) -> IdentityServiceClient<Channel> {
     IdentityServiceClient::new(channel).max_decoding_message_size(MESSAGE_MAX_BYTES).max_encoding_message_size(MESSAGE_MAX_BYTES)
+}
+
+/// Trades a token for credentials, at the head that it names or another address of it ([`HeadAddress::pinned`]). The credentials note that
+/// address.
+///
+/// # Errors
+/// As [`enroll`].
+pub async fn join(address: &HeadAddress, token: &JoinToken) -> Result<Credentials, Error> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let channel = address.channel().await.map_err(|error| super::client::unreachable(address.url(), &error))?;
+    let credentials = enroll(channel, token, &host).await?;
+    Ok(Credentials { head: address.url().to_owned(), ..credentials })
 }
 
 /// Trades a token for credentials. `host`: this machine's name, by which a worker is called. The key is made here, and stays here. A call whose
@@ -33,7 +46,11 @@ pub async fn enroll(channel: Channel, token: &JoinToken, host: &str) -> Result<C
         certificate_request: request.into(),
         host: host.to_owned(),
     };
-    let answer = repeat(async || client(channel.clone()).enroll(request.clone()).await).await?;
+    let answer = repeat(|| {
+        let (mut client, request) = (client(channel.clone()), request.clone());
+        async move { client.enroll(request).await }
+    })
+    .await?;
     let credentials = credentials(token.head.clone(), &key, answer)?;
     if digest_of(&credentials.authority) != token.fingerprint {
         return Err(wrong_authority(token.fingerprint, digest_of(&credentials.authority)));
@@ -48,7 +65,11 @@ pub async fn enroll(channel: Channel, token: &JoinToken, host: &str) -> Result<C
 pub async fn renew(channel: Channel, old: &Credentials) -> Result<Credentials, Error> {
     let NewRequest { key, request } = new_request()?;
     let request = pb::RenewRequest { certificate_request: request.into() };
-    let answer = repeat(async || client(channel.clone()).renew(request.clone()).await).await?;
+    let answer = repeat(|| {
+        let (mut client, request) = (client(channel.clone()), request.clone());
+        async move { client.renew(request).await }
+    })
+    .await?;
     let new = credentials(old.head.clone(), &key, answer)?;
     if new.authority != old.authority {
         return Err(wrong_authority(digest_of(&old.authority), digest_of(&new.authority)));
@@ -71,7 +92,10 @@ fn wrong_authority(expected: Digest, found: Digest) -> Error {
     ))
 }
 
-async fn repeat<T>(call: impl AsyncFn() -> Result<tonic::Response<T>, tonic::Status>) -> Result<T, Error> {
+async fn repeat<T, F>(call: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+{
     let mut tries = 1;
     loop {
         let error = match call().await {

@@ -13,8 +13,8 @@ use crate::domain::wire::{FromWorker, Hello, ToWorker};
 use crate::domain::{Error, SessionId};
 use crate::limits::{CALL_TIMEOUT, LEASE, MESSAGE_MAX_BYTES, SESSION_QUEUE_MAX, WORKER_SLOTS_MAX};
 
+use super::address::HeadAddress;
 use super::batches::Flat;
-use super::client::endpoint;
 use super::convert::{from_head, to_head};
 use super::pb;
 use super::pb::worker_service_client::WorkerServiceClient;
@@ -26,13 +26,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_millis(300);
 
 /// Keeps a worker connected until `stop`.
-pub async fn keep_connected(url: String, worker: ActorRef<WorkerMsg>, stop: CancellationToken) -> Result<(), Error> {
-    let endpoint = endpoint(&url)?;
+pub async fn keep_connected(address: HeadAddress, worker: ActorRef<WorkerMsg>, stop: CancellationToken) -> Result<(), Error> {
     let mut pause = FIRST_PAUSE;
     let mut told = None;
     while !stop.is_cancelled() {
         let session = tokio::select! {
-            session = session(&endpoint, &url, &worker) => session,
+            session = session(&address, &worker) => session,
             () = stop.cancelled() => return Ok(()),
         };
         match session {
@@ -42,7 +41,7 @@ pub async fn keep_connected(url: String, worker: ActorRef<WorkerMsg>, stop: Canc
             Err(error) => {
                 // Said once, not with every try.
                 if told.as_ref() != Some(&error.message) {
-                    tracing::warn!(%error, head = %url, "not connected to the head; trying again");
+                    tracing::warn!(%error, head = address.url(), "not connected to the head; trying again");
                     told = Some(error.message);
                 }
             }
@@ -63,8 +62,9 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 /// One session, from Hello to its end. An error means that it did not begin.
-async fn session(endpoint: &tonic::transport::Endpoint, url: &str, worker: &ActorRef<WorkerMsg>) -> Result<(), Error> {
-    let connecting = tokio::time::timeout(CALL_TIMEOUT, endpoint.connect()).await;
+async fn session(address: &HeadAddress, worker: &ActorRef<WorkerMsg>) -> Result<(), Error> {
+    let url = address.url();
+    let connecting = tokio::time::timeout(CALL_TIMEOUT, address.channel()).await;
     let channel = connecting.map_err(|_| Error::unavailable(format!("no answer from {url}")))?;
     let channel = channel.map_err(|error| super::client::unreachable(url, &error))?;
     let hello = hello(worker).await?;
@@ -78,7 +78,7 @@ async fn session(endpoint: &tonic::transport::Endpoint, url: &str, worker: &Acto
     let ToWorker::Welcome { session, epoch, worker: id, .. } = welcome else {
         return Err(Error::unavailable("the head did not say Welcome"));
     };
-    tracing::info!(head = %url, worker = %id, %epoch, "attached");
+    tracing::info!(head = url, worker = %id, %epoch, "attached");
     let end = CancellationToken::new();
     let out = SessionOut { messages, end: end.clone() };
     let closed = |_| Error::unavailable("the worker is shutting down");

@@ -2,22 +2,25 @@
 //!
 //! Invariant: nothing here touches the store or an actor's insides.
 
+pub mod address;
 mod batches;
 pub mod client;
 pub mod convert;
 pub mod data_client;
 pub mod door;
 pub mod download;
-mod file_writer;
 pub mod enroll;
+mod file_writer;
 pub mod hashed;
 pub mod http;
 pub mod link;
 mod plain;
+pub mod renewal;
 mod sending;
 pub mod server;
 pub mod services;
 pub mod status;
+pub mod tls;
 
 #[expect(missing_docs, clippy::all, reason = "generated; the documentation is in proto/")]
 pub mod pb {

@@ -7,30 +7,28 @@ use http::{HeaderName, Request, Response};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
+use super::address::HeadAddress;
 use super::http::error_of;
+use super::tls::Speaks;
 use crate::domain::Error;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// While an answer brings nothing for so long the connection is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// What is read of a page that says an error.
 const ERROR_PAGE_MAX_BYTES: usize = 64 * 1024;
 
-/// Asks the head at `HOST:PORT` for what is at `path`. The answer is there; its body comes when it is read.
+/// Asks a head for what is at `path`. The answer is there; its body comes when it is read.
 ///
 /// # Errors
 /// What the head says; `Unavailable` if it can't be reached.
-pub(super) async fn get(authority: &str, path: &str, headers: &[(HeaderName, String)]) -> Result<Response<Incoming>, Error> {
-    let broken = |error: &dyn std::fmt::Display| Error::unavailable(format!("no connection to the head at {authority}: {error}"));
-    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(authority)).await;
-    let socket = connected.map_err(|_| broken(&"nobody answers"))?.map_err(|error| broken(&error))?;
-    let _ = socket.set_nodelay(true);
+pub(super) async fn get(address: &HeadAddress, path: &str, headers: &[(HeaderName, String)]) -> Result<Response<Incoming>, Error> {
+    let broken = |error: &dyn std::fmt::Display| Error::unavailable(format!("no connection to the head at {}: {error}", address.url()));
+    let socket = address.open(Speaks::Http1).await.map_err(|error| broken(&error))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(|error| broken(&error))?;
     // It ends with the answer's body.
     tokio::spawn(connection);
-    let mut request = Request::get(path).header(http::header::HOST, authority);
+    let mut request = Request::get(path).header(http::header::HOST, address.authority());
     for (name, value) in headers {
         request = request.header(name, value);
     }

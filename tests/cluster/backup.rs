@@ -112,7 +112,7 @@ fn a_backup_that_can_not_be_is_refused_and_leaves_nothing() {
 #[tokio::test]
 async fn only_who_may_write_to_a_folder_may_have_a_backup_there() {
     let cluster = Cluster::start(&[]);
-    let client = Client::connect(&cluster.url).await.unwrap();
+    let client = Client::connect(&cluster.url.parse().unwrap()).await.unwrap();
     let ask = async |directory: &str, key: &str| {
         let request = pb::CreateBackupRequest { directory: directory.into(), key: key.into() };
         client.cluster().create_backup(request).await.map(tonic::Response::into_inner).map_err(|status| client.error(&status).message)

@@ -377,7 +377,8 @@ fn too_many_too_large_and_from_elsewhere() {
     };
     let request =
         pb::SubmitJobRequest { request_id: "01234567-89ab-cdef-0123-456789abcdef".into(), spec: Some(spec), ..Default::default() };
-    let status = runtime.block_on(async { Client::connect(&cluster.url).await.unwrap().jobs().submit_job(request).await.unwrap_err() });
+    let status = runtime
+        .block_on(async { Client::connect(&cluster.url.parse().unwrap()).await.unwrap().jobs().submit_job(request).await.unwrap_err() });
     let error = from_status(&status);
     assert!(error.kind == ErrorKind::NotFound && error.message.contains("abab"), "{error}");
     cluster.millpond(&["show", "j4711"]).refused(3, &["j4711"]);

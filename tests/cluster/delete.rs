@@ -66,7 +66,7 @@ fn a_deletion_that_is_asked_for_again_is_answered_as_it_was() {
     let other = cluster.submit_array("0", &[], "true");
     cluster.ends(&other, 0);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let client = |cluster: &Cluster| runtime.block_on(Client::connect(&cluster.url)).unwrap();
+    let client = |cluster: &Cluster| runtime.block_on(Client::connect(&cluster.url.parse().unwrap())).unwrap();
     let request = |id: &str, request_id: &str| pb::DeleteJobRequest {
         id: id.into(),
         request_id: request_id.into(),
@@ -114,7 +114,7 @@ fn a_deletion_that_is_asked_for_again_is_answered_as_it_was() {
 fn a_deletion_that_comes_again_before_the_first_is_done_is_answered_too() {
     let cluster = Cluster::start(&[1]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let client = runtime.block_on(Client::connect(&cluster.url)).unwrap();
+    let client = runtime.block_on(Client::connect(&cluster.url.parse().unwrap())).unwrap();
     for round in 0..10 {
         let digest = cluster.ok(&["data", "add", &cluster.write("in.txt", format!("{round}\n"))]);
         let job = cluster.submit_array("0", &[], "true");

@@ -159,7 +159,7 @@ pub async fn talk(url: &str, parts: Vec<Part>) -> (Vec<Answer>, Option<Error>) {
 /// The same, and more that comes afterwards.
 pub async fn talk_and(url: &str, parts: Vec<Part>, more: impl Stream<Item = Part> + Send + 'static) -> (Vec<Answer>, Option<Error>) {
     let requests = tokio_stream::iter(parts).chain(more).map(|part| pb::ResumeUploadRequest { request: Some(part) });
-    let mut client = Client::connect(url).await.unwrap().datasets();
+    let mut client = Client::connect(&url.parse().unwrap()).await.unwrap().datasets();
     let mut answers = client.resume_upload(requests).await.unwrap().into_inner();
     let mut heard = Vec::new();
     while let Some(answer) = answers.next().await {
