@@ -245,6 +245,45 @@ impl Head {
         found.map(|record| (digest, record)).ok_or_else(|| Error::not_found(format!("there is no data set {digest}")))
     }
 
+    /// Whether a data set belongs to this owner, perhaps beside others.
+    pub async fn owns_dataset(&self, digest: Digest, owner: &str) -> Result<bool, Error> {
+        let owner = owner.to_owned();
+        self.journal.read(move |ledger| ledger.dataset_owners.get(&digest).is_some_and(|owners| owners.contains(&owner))).await
+    }
+
+    /// How many own a data set.
+    pub async fn dataset_owners(&self, digest: Digest) -> Result<usize, Error> {
+        self.journal.read(move |ledger| ledger.dataset_owners.get(&digest).map_or(0, BTreeSet::len)).await
+    }
+
+    /// The data sets of this owner.
+    pub async fn datasets_of(&self, owner: &str) -> Result<Vec<DatasetEntry>, Error> {
+        let owner = owner.to_owned();
+        let is_his =
+            move |ledger: &Ledger, digest: &Digest| ledger.dataset_owners.get(digest).is_some_and(|owners| owners.contains(&owner));
+        self.journal
+            .read(move |ledger| {
+                let his = ledger.datasets.iter().filter(|(digest, _)| is_his(ledger, digest));
+                his.map(|(digest, record)| (*digest, record.clone())).collect()
+            })
+            .await
+    }
+
+    /// A data set belongs to one more owner, or, false, to one less; returns once that is durable.
+    pub async fn own_dataset(&self, digest: Digest, owner: &str, owns: bool) -> Result<(), Error> {
+        if self.owns_dataset(digest, owner).await? == owns {
+            return Ok(());
+        }
+        let owner = owner.to_owned();
+        let entry = if owns { Entry::DatasetOwned { digest, owner } } else { Entry::DatasetDisowned { digest, owner } };
+        let (told, done) = tokio::sync::oneshot::channel();
+        self.journal.append(entry, None, move || {
+            // Who asked may have gone.
+            let _ = told.send(());
+        });
+        done.await.map_err(|_| Error::unavailable("the head is shutting down: try again"))
+    }
+
     /// All stored data sets.
     pub async fn all_datasets(&self) -> Result<Vec<DatasetEntry>, Error> {
         self.journal.read(|ledger| ledger.datasets.iter().map(|(digest, record)| (*digest, record.clone())).collect()).await

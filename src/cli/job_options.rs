@@ -171,6 +171,7 @@ impl JobOptions {
     /// All but what the uploads give.
     fn into_request(self, name: String, around: &Surroundings) -> pb::SubmitJobRequest {
         let (cpus, mem_bytes, gpus) = (self.cpus, self.mem, self.gpus);
+        let owner_by_default = self.owner.is_none();
         let spec = pb::JobSpec {
             name,
             owner: self.owner.unwrap_or_else(|| around.user.clone()),
@@ -195,6 +196,7 @@ impl JobOptions {
             priority: self.priority,
             max_running: self.max_running,
             hold: self.hold,
+            owner_by_default,
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod fault;
 pub mod job;
 pub mod job_filter;
 pub mod launcher_deaths;
+pub mod leased;
 pub mod ledger;
 pub mod now;
 pub mod outbox;

@@ -43,16 +43,17 @@ pub async fn routes(head: Head, transfers: Transfers) -> Result<Router, Error> {
     health.set_serving::<ResultServiceServer<Results>>().await;
     health.set_serving::<IdentityServiceServer<Identities>>().await;
     health.set_serving::<AuditServiceServer<Audits>>().await;
+    let leases = super::services::Leases::default();
     let routes = Routes::new(reflection)
         .add_service(old_reflection)
         .add_service(health_service)
         .add_service(limited!(JobServiceServer::new(Jobs::new(head.clone(), transfers.clone()))))
-        .add_service(limited!(DatasetServiceServer::new(Datasets::new(head.clone(), transfers.clone()))))
+        .add_service(limited!(DatasetServiceServer::new(Datasets::new(head.clone(), transfers.clone(), leases.clone()))))
         .add_service(limited!(ClusterServiceServer::new(Clusters::new(head.clone()))))
-        .add_service(limited!(WorkerServiceServer::new(Workers::new(head.clone()))))
+        .add_service(limited!(WorkerServiceServer::new(Workers::new(head.clone(), leases.clone()))))
         .add_service(limited!(IdentityServiceServer::new(Identities::new(head.clone()))))
         .add_service(limited!(AuditServiceServer::new(Audits::new(head.clone(), transfers.clone()))))
-        .add_service(limited!(ResultServiceServer::new(Results::new(head, transfers))));
+        .add_service(limited!(ResultServiceServer::new(Results::new(head, transfers, leases))));
     Ok(routes.prepare().into_axum_router().fallback(nothing_there))
 }
 

@@ -13,6 +13,7 @@ use crate::actors::Head;
 use crate::actors::backup::BackedUp;
 use crate::actors::supervisor::{WorkerPhase, WorkerStatus};
 use crate::domain::{Error, JobId, JobSpec, WorkerId};
+use crate::engine::access::Access;
 use crate::engine::session::LeaseStatus;
 use crate::rpc::convert::{confines_to_pb, resources_to_pb, time_to_pb};
 use crate::rpc::pb;
@@ -21,6 +22,13 @@ use crate::rpc::status::to_status;
 
 use super::jobs::{page_size, page_token};
 use super::scale;
+use super::who::{About, Who};
+
+macro_rules! method {
+    ($name:literal) => {
+        concat!("/millpond.v1.ClusterService/", $name)
+    };
+}
 
 /// Tasks listed of one worker.
 const TASKS_MAX: usize = 1000;
@@ -69,14 +77,19 @@ impl Clusters {
         Self { head }
     }
 
-    async fn message(&self, status: &WorkerStatus) -> pb::Worker {
+    /// As the caller may see it: of the tasks of others nothing but what they take.
+    async fn message(&self, who: &Who, status: &WorkerStatus) -> pb::Worker {
         let mut specs: BTreeMap<JobId, Option<std::sync::Arc<JobSpec>>> = BTreeMap::new();
         let mut holds = Vec::new();
         for LeaseStatus { lease, started, since } in status.leases.iter().take(TASKS_MAX) {
             if let Entry::Vacant(unknown) = specs.entry(lease.job) {
                 unknown.insert(self.head.job(lease.job).await.ok().map(|status| status.view.spec));
             }
-            let index = specs.get(&lease.job).and_then(Option::as_ref).map_or(u64::from(lease.no.0), |spec| spec.index_of(lease.no));
+            let spec = specs.get(&lease.job).and_then(Option::as_ref);
+            if !who.access.covers(&who.caller, spec.map(|spec| spec.owner.as_str())) {
+                continue;
+            }
+            let index = spec.map_or(u64::from(lease.no.0), |spec| spec.index_of(lease.no));
             holds.push(pb::WorkerTask { id: format!("{}.{index}", lease.job), started: *started, since: since.map(time_to_pb) });
         }
         let state = match status.phase {
@@ -88,6 +101,7 @@ impl Clusters {
             WorkerPhase::Suspected => pb::WorkerState::Suspected,
             WorkerPhase::Away => pb::WorkerState::Away,
         };
+        let kept_for = status.kept_for.filter(|_| who.access == Access::All);
         pb::Worker {
             id: status.info.id.to_string(),
             host: status.info.host.clone(),
@@ -100,23 +114,25 @@ impl Clusters {
             attached: status.attached.map(time_to_pb),
             used: Some(resources_to_pb(&status.used)),
             holds,
-            kept_for: status.kept_for.map(|(job, _)| job.to_string()).unwrap_or_default(),
-            kept_since: status.kept_for.map(|(_, since)| time_to_pb(since)),
+            kept_for: kept_for.map(|(job, _)| job.to_string()).unwrap_or_default(),
+            kept_since: kept_for.map(|(_, since)| time_to_pb(since)),
             sandbox: status.confines.as_ref().map(confines_to_pb),
             left: status.left,
         }
     }
 
-    async fn drain(&self, id: &str, drain: bool) -> Result<Response<pb::Worker>, Status> {
-        let drained = async { self.head.drain(worker_id(id)?, drain).await };
-        let status = drained.await.map_err(|error| to_status(&error))?;
-        Ok(Response::new(self.message(&status).await))
+    async fn drain(&self, who: &Who, about: About, drain: bool) -> Result<Response<pb::Worker>, Status> {
+        let id = about.what.clone();
+        let drained = async { self.head.drain(worker_id(&id)?, drain).await };
+        let status = who.changes(&self.head, about, drained).await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(self.message(who, &status).await))
     }
 }
 
 #[tonic::async_trait]
 impl ClusterService for Clusters {
-    async fn get_cluster(&self, _: Request<pb::GetClusterRequest>) -> Result<Response<pb::Cluster>, Status> {
+    async fn get_cluster(&self, request: Request<pb::GetClusterRequest>) -> Result<Response<pb::Cluster>, Status> {
+        Who::of(&request, &self.head, method!("GetCluster")).await?;
         let (workers, slots) = self.head.slots().await.map_err(|error| to_status(&error))?;
         Ok(Response::new(pb::Cluster {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -135,18 +151,21 @@ impl ClusterService for Clusters {
     }
 
     async fn create_backup(&self, request: Request<pb::CreateBackupRequest>) -> Result<Response<pb::CreateBackupResponse>, Status> {
+        let who = Who::of(&request, &self.head, method!("CreateBackup")).await?;
         let request = request.into_inner();
+        let about = About::just(request.directory.clone());
         let made = async {
             let looked = tokio::task::spawn_blocking(move || backup_folder(&request)).await;
             let folder = looked.map_err(|error| Error::internal(format!("the folder can't be looked at: {error}")))??;
             tracing::info!(folder = %folder.display(), "a backup is being made");
             self.head.back_up(folder).await
         };
-        let BackedUp { jobs, results, datasets, bytes } = made.await.map_err(|error| to_status(&error))?;
+        let BackedUp { jobs, results, datasets, bytes } = who.changes(&self.head, about, made).await.map_err(|error| to_status(&error))?;
         Ok(Response::new(pb::CreateBackupResponse { jobs, results, datasets, bytes }))
     }
 
     async fn list_workers(&self, request: Request<pb::ListWorkersRequest>) -> Result<Response<pb::ListWorkersResponse>, Status> {
+        let who = Who::of(&request, &self.head, method!("ListWorkers")).await?;
         let request = request.into_inner();
         let list = async {
             let limit = page_size(request.page_size)?;
@@ -161,26 +180,31 @@ impl ClusterService for Clusters {
         let (page, next_page_token) = list.await.map_err(|error: Error| to_status(&error))?;
         let mut workers = Vec::new();
         for status in &page {
-            workers.push(self.message(status).await);
+            workers.push(self.message(&who, status).await);
         }
         Ok(Response::new(pb::ListWorkersResponse { workers, next_page_token }))
     }
 
     async fn get_worker(&self, request: Request<pb::GetWorkerRequest>) -> Result<Response<pb::Worker>, Status> {
+        let who = Who::of(&request, &self.head, method!("GetWorker")).await?;
         let get = async {
             let id = worker_id(&request.into_inner().id)?;
             let workers = self.head.workers().await?;
             workers.into_iter().find(|status| status.info.id == id).ok_or_else(|| Error::not_found(format!("there is no worker {id}")))
         };
         let status = get.await.map_err(|error| to_status(&error))?;
-        Ok(Response::new(self.message(&status).await))
+        Ok(Response::new(self.message(&who, &status).await))
     }
 
     async fn drain_worker(&self, request: Request<pb::DrainWorkerRequest>) -> Result<Response<pb::Worker>, Status> {
-        self.drain(&request.into_inner().id, true).await
+        let who = Who::of(&request, &self.head, method!("DrainWorker")).await?;
+        let pb::DrainWorkerRequest { id: what, request_id } = request.into_inner();
+        self.drain(&who, About { what, request_id, ..About::default() }, true).await
     }
 
     async fn resume_worker(&self, request: Request<pb::ResumeWorkerRequest>) -> Result<Response<pb::Worker>, Status> {
-        self.drain(&request.into_inner().id, false).await
+        let who = Who::of(&request, &self.head, method!("ResumeWorker")).await?;
+        let pb::ResumeWorkerRequest { id: what, request_id } = request.into_inner();
+        self.drain(&who, About { what, request_id, ..About::default() }, false).await
     }
 }

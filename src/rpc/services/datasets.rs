@@ -12,7 +12,8 @@ use crate::actors::ingest::DatasetEntry;
 use crate::actors::intake::{Intake, Label};
 use crate::blobs::{Dataset, Stored};
 use crate::domain::deletion::DeletionRequest;
-use crate::domain::{Digest, Error};
+use crate::domain::{Digest, Error, ErrorKind, Role};
+use crate::engine::access::Access;
 use crate::limits::{NAME_MAX_BYTES, PIECE_BYTES};
 use crate::rpc::convert::time_to_pb;
 use crate::rpc::pb;
@@ -20,8 +21,16 @@ use crate::rpc::pb::dataset_service_server::DatasetService;
 use crate::rpc::status::to_status;
 
 use super::jobs::{check_request_id, page_size, page_token};
+use super::leases::Leases;
 use super::pieces::{self, PieceStream, Transfers};
 use super::uploads::{Uploads, id_of};
+use super::who::{About, Who};
+
+macro_rules! method {
+    ($name:literal) => {
+        concat!("/millpond.v1.DatasetService/", $name)
+    };
+}
 
 /// See `proto/millpond/v1/datasets.proto`.
 pub struct Datasets {
@@ -29,6 +38,7 @@ pub struct Datasets {
     transfers: Transfers,
     intake: Arc<Intake>,
     uploads: Uploads,
+    leases: Leases,
 }
 
 pub(super) fn message((digest, record): DatasetEntry) -> pb::Dataset {
@@ -44,13 +54,13 @@ pub(super) fn message((digest, record): DatasetEntry) -> pb::Dataset {
 
 impl Datasets {
     /// The service of a head.
-    pub fn new(head: Head, transfers: Transfers) -> Self {
+    pub fn new(head: Head, transfers: Transfers, leases: Leases) -> Self {
         let intake = Arc::new(Intake::new(head.datasets.clone(), head.disk.clone()));
         let uploads = Uploads::new(head.clone(), transfers.clone(), intake.clone());
-        Self { head, transfers, intake, uploads }
+        Self { head, transfers, intake, uploads, leases }
     }
 
-    async fn upload(&self, mut requests: Streaming<pb::UploadDatasetRequest>) -> Result<pb::Dataset, Status> {
+    async fn upload(&self, who: &Who, mut requests: Streaming<pb::UploadDatasetRequest>) -> Result<pb::Dataset, Status> {
         let (wrong, patience) = (|error: Error| to_status(&error), self.transfers.patience);
         let first = patience
             .hears(requests.message())
@@ -71,7 +81,29 @@ impl Datasets {
             intake.store(&mut upload, &label)
         })
         .await?;
-        self.head.add_dataset(stored, name).await.map(message).map_err(wrong)
+        stored_by(&self.head, who, stored, name).await.map(message).map_err(wrong)
+    }
+
+    /// Whether he owns it, or, a worker, needs what he asks for.
+    async fn may_read(&self, who: &Who, digest: Digest, request: &pb::ReadDatasetRequest) -> Result<(), Error> {
+        let Some(worker) = who.principal().filter(|principal| principal.role == Role::Worker) else {
+            return who.reaches_dataset(&self.head, digest).await;
+        };
+        let ranges: Vec<(u64, u64)> = request.ranges.iter().map(|range| (range.offset, range.len)).collect();
+        let may = self.leases.may_read(worker.id, digest, &ranges);
+        if let Err(error) = &may {
+            who.turns_away(&self.head, About::just(digest.to_string()), error).await;
+        }
+        may
+    }
+
+    /// What there is within reach.
+    async fn all(&self, who: &Who) -> Result<Vec<DatasetEntry>, Error> {
+        match (who.access, who.owner()) {
+            (Access::All, _) => self.head.all_datasets().await,
+            (Access::Own, Some(owner)) => self.head.datasets_of(owner).await,
+            (Access::Own | Access::No, _) => Ok(Vec::new()),
+        }
     }
 
     /// Data sets as they are shown, with the jobs that use them.
@@ -85,9 +117,13 @@ impl Datasets {
         Ok(used.collect())
     }
 
-    async fn read(&self, request: pb::ReadDatasetRequest) -> Result<PieceStream<pb::ReadDatasetResponse>, Error> {
+    async fn read(&self, who: &Who, request: pb::ReadDatasetRequest) -> Result<PieceStream<pb::ReadDatasetResponse>, Error> {
         const RANGES_MAX: usize = 16;
-        let dataset = self.head.datasets.open_dataset(request.digest.parse()?)?;
+        let digest: Digest = request.digest.parse()?;
+        if request.ranges.len() <= RANGES_MAX {
+            self.may_read(who, digest, &request).await?;
+        }
+        let dataset = self.head.datasets.open_dataset(digest)?;
         if request.ranges.len() > RANGES_MAX {
             return Err(Error::invalid(format!("ranges: {} items, at most {RANGES_MAX} are allowed", request.ranges.len())));
         }
@@ -102,6 +138,19 @@ impl Datasets {
         let permit = self.transfers.begin().await?;
         Ok(pieces::send(permit, move |send| ranges.iter().try_for_each(|range| send_range(&dataset, *range, send))))
     }
+}
+
+/// Notes stored bytes as a data set, and whose they are; returns once both is durable.
+pub(super) async fn stored_by(head: &Head, who: &Who, stored: Stored, name: String) -> Result<DatasetEntry, Error> {
+    let about = About::just(format!("{} ({name})", stored.digest));
+    let add = async {
+        let entry = head.add_dataset(stored, name).await?;
+        if let Some(owner) = who.owner() {
+            head.own_dataset(entry.0, owner, true).await?;
+        }
+        Ok(entry)
+    };
+    who.changes(head, about, add).await
 }
 
 fn send_range(dataset: &Dataset, (offset, len): (u64, u64), send: &mut dyn FnMut(pb::ReadDatasetResponse) -> bool) -> Result<(), Error> {
@@ -136,7 +185,8 @@ fn check_name(name: &str) -> Result<(), Error> {
 #[tonic::async_trait]
 impl DatasetService for Datasets {
     async fn upload_dataset(&self, request: Request<Streaming<pb::UploadDatasetRequest>>) -> Result<Response<pb::Dataset>, Status> {
-        self.upload(request.into_inner()).await.map(Response::new)
+        let who = Who::of(&request, &self.head, method!("UploadDataset")).await?;
+        self.upload(&who, request.into_inner()).await.map(Response::new)
     }
 
     type ResumeUploadStream = ReceiverStream<Result<pb::ResumeUploadResponse, Status>>;
@@ -145,16 +195,19 @@ impl DatasetService for Datasets {
         &self,
         request: Request<Streaming<pb::ResumeUploadRequest>>,
     ) -> Result<Response<Self::ResumeUploadStream>, Status> {
-        Ok(Response::new(self.uploads.take(request.into_inner())))
+        let who = Who::of(&request, &self.head, method!("ResumeUpload")).await?;
+        Ok(Response::new(self.uploads.take(who, request.into_inner())))
     }
 
     async fn check_upload(&self, request: Request<pb::CheckUploadRequest>) -> Result<Response<pb::CheckUploadResponse>, Status> {
+        let who = Who::of(&request, &self.head, method!("CheckUpload")).await?;
         let pb::CheckUploadRequest { len, upload_id } = request.into_inner();
         let check = async {
             let gauge = self.head.disk.gauge();
-            let has_come = if upload_id.is_empty() { None } else { self.head.datasets.len_of_upload(id_of(&upload_id, "upload_id")?)? };
+            let has_come =
+                if upload_id.is_empty() { None } else { self.head.datasets.len_of_upload(id_of(&upload_id, "upload_id", &who)?)? };
             let room = has_come.map_or_else(|| gauge.takes_uploads(), |_| gauge.lets_uploads_go_on());
-            let is_new = !self.head.all_datasets().await?.iter().any(|(_, record)| record.len == len);
+            let is_new = !self.all(&who).await?.iter().any(|(_, record)| record.len == len);
             if is_new {
                 // What may be there needs no room.
                 room.and_then(|()| gauge.has_room_for(len.saturating_sub(has_come.unwrap_or_default())))?;
@@ -165,29 +218,48 @@ impl DatasetService for Datasets {
     }
 
     async fn get_dataset(&self, request: Request<pb::GetDatasetRequest>) -> Result<Response<pb::Dataset>, Status> {
+        let who = Who::of(&request, &self.head, method!("GetDataset")).await?;
         let get = async {
-            let entry = self.head.dataset(request.into_inner().digest.parse()?).await?;
+            let digest = request.into_inner().digest.parse()?;
+            who.reaches_dataset(&self.head, digest).await?;
+            let entry = self.head.dataset(digest).await?;
             self.messages(vec![entry]).await?.pop().ok_or_else(|| Error::internal("a data set that is none"))
         };
         get.await.map(Response::new).map_err(|error: Error| to_status(&error))
     }
 
     async fn delete_dataset(&self, request: Request<pb::DeleteDatasetRequest>) -> Result<Response<pb::Dataset>, Status> {
+        let who = Who::of(&request, &self.head, method!("DeleteDataset")).await?;
         let request = request.into_inner();
+        let about = About { what: request.digest.clone(), request_id: request.request_id.clone(), ..About::default() };
         let delete = async {
             check_request_id(&request.request_id)?;
-            let wish = DeletionRequest { id: request.request_id, ..DeletionRequest::default() };
-            self.head.delete_dataset(request.digest.parse()?, request.unused, wish).await
+            let digest = request.digest.parse()?;
+            match who.reaches_dataset(&self.head, digest).await {
+                // Deleted, perhaps by this request: whoever has its id has made it.
+                Err(error) if error.kind == ErrorKind::NotFound && self.head.dataset(digest).await.is_err() => {}
+                reached => reached?,
+            }
+            if let Some(owner) = who.owner().filter(|_| who.access == Access::Own)
+                && self.head.dataset_owners(digest).await? > 1
+            {
+                // Others have sent the same bytes: theirs stay.
+                let entry = self.head.dataset(digest).await?;
+                return self.head.own_dataset(digest, owner, false).await.map(|()| entry);
+            }
+            let wish = DeletionRequest { id: request.request_id, by: who.name(String::new()), ..DeletionRequest::default() };
+            self.head.delete_dataset(digest, request.unused, wish).await
         };
-        delete.await.map(|entry| Response::new(message(entry))).map_err(|error: Error| to_status(&error))
+        who.changes(&self.head, about, delete).await.map(|entry| Response::new(message(entry))).map_err(|error: Error| to_status(&error))
     }
 
     async fn list_datasets(&self, request: Request<pb::ListDatasetsRequest>) -> Result<Response<pb::ListDatasetsResponse>, Status> {
+        let who = Who::of(&request, &self.head, method!("ListDatasets")).await?;
         let request = request.into_inner();
         let list = async {
             let limit = page_size(request.page_size)?;
             let skip: usize = page_token(&request.page_token)?.unwrap_or(0);
-            let mut all = self.head.all_datasets().await?;
+            let mut all = self.all(&who).await?;
             all.sort_by(|a, b| (&a.1.name, a.0).cmp(&(&b.1.name, b.0)));
             let more = all.len() > skip.saturating_add(limit);
             let datasets = self.messages(all.into_iter().skip(skip).take(limit).collect()).await?;
@@ -200,6 +272,7 @@ impl DatasetService for Datasets {
     type ReadDatasetStream = PieceStream<pb::ReadDatasetResponse>;
 
     async fn read_dataset(&self, request: Request<pb::ReadDatasetRequest>) -> Result<Response<Self::ReadDatasetStream>, Status> {
-        self.read(request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+        let who = Who::of(&request, &self.head, method!("ReadDataset")).await?;
+        self.read(&who, request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
     }
 }

@@ -8,10 +8,10 @@ use tonic::{Request, Response, Status};
 use crate::actors::Head;
 use crate::actors::clock::wall_now;
 use crate::actors::head::Gone;
-use crate::actors::supervisor::Submission;
+use crate::actors::supervisor::{JobStatus, Submission};
 use crate::domain::deletion::DeletionRequest;
 use crate::domain::verb::{Change, Wish};
-use crate::domain::{EntryKind, Error, Input, JobId, JobSpec, SplitRule};
+use crate::domain::{EntryKind, Error, ErrorKind, Input, JobId, JobSpec, SplitRule};
 use crate::exec;
 use crate::limits::{NAME_MAX_BYTES, PAGE_MAX_ITEMS, PIECE_BYTES};
 use crate::rpc::convert::{filter_from_pb, spec_from_pb, spec_to_pb, state_to_pb};
@@ -21,8 +21,15 @@ use crate::rpc::status::to_status;
 
 use super::job_messages::{self, job_and_index};
 use super::pieces::{self, PieceStream, Transfers};
-use super::steering::{Asked, check_words, wish};
+use super::steering::{Asked, about, check_words, wish};
+use super::who::{About, Who};
 use super::{logs, task_list};
+
+macro_rules! method {
+    ($name:literal) => {
+        concat!("/millpond.v1.JobService/", $name)
+    };
+}
 
 /// Items of a page when the request does not say.
 const PAGE_ITEMS: usize = 100;
@@ -64,13 +71,11 @@ impl Jobs {
         Self { head, transfers }
     }
 
-    async fn submission(&self, request: pb::SubmitJobRequest) -> Result<Submission, Error> {
-        let pb::SubmitJobRequest { request_id, spec, priority, max_running, hold } = request;
+    async fn submission(&self, who: &Who, request: pb::SubmitJobRequest) -> Result<Submission, Error> {
+        let pb::SubmitJobRequest { request_id, spec, priority, max_running, hold, owner_by_default } = request;
         let mut spec = spec.ok_or_else(|| Error::invalid("spec: missing"))?;
         check_request_id(&request_id)?;
-        if spec.owner.is_empty() {
-            spec.owner = "anonymous".into();
-        }
+        spec.owner = owner_of(who, spec.owner, owner_by_default)?;
         let default = match &spec.input {
             Some(pb::job_spec::Input::Dataset(dataset)) if dataset.split.is_empty() => Some(self.head.default_rule(&dataset.name).await?),
             _ => None,
@@ -79,10 +84,12 @@ impl Jobs {
         let mut spec = spec_from_pb(spec, resolve)?;
         check_input(&spec)?;
         for file in &mut spec.with {
+            who.reaches_dataset(&self.head, file.digest).await.map_err(|error| error.context(format!("shared file {}", file.name)))?;
             let (_, record) = self.head.dataset(file.digest).await.map_err(|error| error.context(format!("shared file {}", file.name)))?;
             file.len = record.len;
         }
         if let Input::Dataset { digest, name, .. } = &spec.input {
+            who.reaches_dataset(&self.head, *digest).await.map_err(|error| error.context(format!("data set {name}")))?;
             let (_, record) = self.head.dataset(*digest).await.map_err(|error| error.context(format!("data set {name}")))?;
             if record.len == 0 {
                 return Err(Error::invalid(format!("data set {name} is empty: there is nothing to split")));
@@ -92,20 +99,24 @@ impl Jobs {
         Ok(Submission { spec, request_id, priority, max_running, held: hold })
     }
 
-    async fn steer(&self, asked: Asked) -> Result<Response<pb::ControlReply>, Status> {
+    async fn steer(&self, who: Result<Who, Status>, asked: Asked) -> Result<Response<pb::ControlReply>, Status> {
+        let who = who?;
+        let about = about(&asked);
         let control = async {
             let deletes = matches!(&asked, Asked::Kill(kill) if kill.delete);
-            let (job, wish) = self.wish(asked).await?;
+            let (job, wish) = self.wish(&who, asked).await?;
             let answer = if deletes { self.head.kill_and_delete(job, wish).await } else { self.head.verb(job, wish).await };
             let status = self.head.job(job).await.ok();
             job_messages::control_reply(answer, status.as_ref())
         };
-        control.await.map(Response::new).map_err(|error| to_status(&error))
+        who.changes(&self.head, about, control).await.map(Response::new).map_err(|error| to_status(&error))
     }
 
     /// Which job is told what.
-    async fn wish(&self, asked: Asked) -> Result<(JobId, Wish), Error> {
+    async fn wish(&self, who: &Who, asked: Asked) -> Result<(JobId, Wish), Error> {
         let (job, wish) = wish(asked, wall_now())?;
+        who.reaches_job(&self.head, job).await?;
+        let wish = Wish { by: who.name(wish.by), ..wish };
         if let Some(change) = &wish.change {
             self.check_change(job, change).await?;
         }
@@ -120,17 +131,20 @@ impl Jobs {
         spec_from_pb(spec_to_pb(&spec), |name| SplitRule::for_name(name, 1)).map(drop)
     }
 
-    async fn tasks(&self, request: pb::ListTasksRequest) -> Result<pb::ListTasksResponse, Error> {
+    async fn tasks(&self, who: &Who, request: pb::ListTasksRequest) -> Result<pb::ListTasksResponse, Error> {
+        let job: JobId = request.id.parse()?;
+        who.reaches_job(&self.head, job).await?;
         let first = page_token(&request.page_token)?.unwrap_or(0);
         let limit = page_size(request.page_size)?;
         let wanted = pb::TaskState::try_from(request.state).map_err(|_| Error::invalid("state: not a task state"))?;
-        let snapshot = self.head.snapshot(request.id.parse()?).await?;
+        let snapshot = self.head.snapshot(job).await?;
         let (tasks, next) = task_list::page(&self.head, &snapshot, first, limit, wanted).await?;
         Ok(pb::ListTasksResponse { tasks, next_page_token: next.map(|next| next.to_string()).unwrap_or_default() })
     }
 
-    async fn explanation(&self, id: &str) -> Result<pb::Explanation, Error> {
+    async fn explanation(&self, who: &Who, id: &str) -> Result<pb::Explanation, Error> {
         let (job, index) = job_and_index(id)?;
+        who.reaches_job(&self.head, job).await?;
         let (status, explanation) = self.head.explain(job).await?;
         let sentence = match index {
             None => explanation.sentence,
@@ -166,9 +180,10 @@ impl Jobs {
         })
     }
 
-    async fn task_log(&self, request: pb::GetTaskLogRequest) -> Result<PieceStream<pb::DataPiece>, Error> {
+    async fn task_log(&self, who: &Who, request: pb::GetTaskLogRequest) -> Result<PieceStream<pb::DataPiece>, Error> {
         use pb::get_task_log_request::Stream;
         let (job, index) = job_and_index(&request.id)?;
+        who.reaches_job(&self.head, job).await?;
         let index = index.ok_or_else(|| Error::invalid(format!("`{}` is a job: name a task, as in j7.42", request.id)))?;
         let kind = match Stream::try_from(request.stream).map_err(|_| Error::invalid("stream: not a stream"))? {
             Stream::Unspecified | Stream::Stdout => EntryKind::Stdout,
@@ -182,8 +197,9 @@ impl Jobs {
         Ok(logs::log(result, kind, self.transfers.begin().await?))
     }
 
-    async fn download(&self, request: pb::DownloadBundleRequest) -> Result<PieceStream<pb::DataPiece>, Error> {
+    async fn download(&self, who: &Who, request: pb::DownloadBundleRequest) -> Result<PieceStream<pb::DataPiece>, Error> {
         let job: JobId = request.id.parse()?;
+        who.reaches_job(&self.head, job).await?;
         let bundle = self.head.bundle(job, &request.etag).await?;
         if request.offset > 0 && bundle.layout.etag() != request.etag {
             return Err(Error::conflict(format!("the bundle of {job} has changed since this download began: begin again")));
@@ -213,6 +229,17 @@ impl Jobs {
     }
 }
 
+/// Whose a new job is: the caller's; an admin may state another. On a head without identities whoever the caller says.
+fn owner_of(who: &Who, stated: String, by_default: bool) -> Result<String, Error> {
+    let Some(principal) = who.principal() else {
+        return Ok(if stated.is_empty() { "anonymous".into() } else { stated });
+    };
+    if stated.is_empty() || by_default || stated == principal.name {
+        return Ok(principal.name.clone());
+    }
+    who.reaches(format_args!("a job of {stated}"), &stated).map(|()| stated)
+}
+
 /// A command that names `{input}` needs one; and one over several files names it.
 fn check_input(spec: &JobSpec) -> Result<(), Error> {
     match &spec.input {
@@ -227,38 +254,59 @@ fn check_input(spec: &JobSpec) -> Result<(), Error> {
 #[tonic::async_trait]
 impl JobService for Jobs {
     async fn submit_job(&self, request: Request<pb::SubmitJobRequest>) -> Result<Response<pb::Job>, Status> {
+        let who = Who::of(&request, &self.head, method!("SubmitJob")).await?;
+        let request = request.into_inner();
+        let (request_id, name) = (request.request_id.clone(), request.spec.as_ref().map(|spec| spec.name.clone()).unwrap_or_default());
         let submit = async {
-            let submission = self.submission(request.into_inner()).await?;
+            let submission = self.submission(&who, request).await?;
             self.head.submit(submission).await
         };
-        submit.await.map(|status| Response::new(job_messages::job(&status))).map_err(|error| to_status(&error))
+        let about = |job: &JobStatus| About { what: job.view.id.to_string(), request_id: request_id.clone(), ..About::default() };
+        let refused = About { what: format!("a job {name}"), request_id: request_id.clone(), ..About::default() };
+        who.makes(&self.head, about, refused, submit)
+            .await
+            .map(|status| Response::new(job_messages::job(&status)))
+            .map_err(|error| to_status(&error))
     }
 
     async fn get_job(&self, request: Request<pb::GetJobRequest>) -> Result<Response<pb::Job>, Status> {
-        let get = async { self.head.job(request.into_inner().id.parse()?).await };
+        let who = Who::of(&request, &self.head, method!("GetJob")).await?;
+        let get = async {
+            let job: JobId = request.into_inner().id.parse()?;
+            who.reaches_job(&self.head, job).await?;
+            self.head.job(job).await
+        };
         get.await.map(|status| Response::new(job_messages::job(&status))).map_err(|error| to_status(&error))
     }
 
     async fn list_jobs(&self, request: Request<pb::ListJobsRequest>) -> Result<Response<pb::ListJobsResponse>, Status> {
+        let who = Who::of(&request, &self.head, method!("ListJobs")).await?;
         let request = request.into_inner();
         let list = async {
             let limit = page_size(request.page_size)?;
             let before = page_token(&request.page_token)?.map(JobId);
-            let jobs = self.head.jobs(filter_from_pb(request)?, before, limit).await?;
+            let Some(filter) = who.narrows(filter_from_pb(request)?) else { return Ok(job_messages::page(&[], limit)) };
+            let jobs = self.head.jobs(filter, before, limit).await?;
             Ok(job_messages::page(&jobs, limit))
         };
         list.await.map(Response::new).map_err(|error: Error| to_status(&error))
     }
 
     async fn list_tasks(&self, request: Request<pb::ListTasksRequest>) -> Result<Response<pb::ListTasksResponse>, Status> {
-        self.tasks(request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+        let who = Who::of(&request, &self.head, method!("ListTasks")).await?;
+        self.tasks(&who, request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
     }
 
     type WatchJobStream = PieceStream<pb::JobEvent>;
 
     async fn watch_job(&self, request: Request<pb::WatchJobRequest>) -> Result<Response<Self::WatchJobStream>, Status> {
+        let who = Who::of(&request, &self.head, method!("WatchJob")).await?;
         let request = request.into_inner();
-        let watch = async { self.head.watch(request.id.parse()?, request.cursor).await };
+        let watch = async {
+            let job: JobId = request.id.parse()?;
+            who.reaches_job(&self.head, job).await?;
+            self.head.watch(job, request.cursor).await
+        };
         let events = watch.await.map_err(|error| to_status(&error))?;
         let behind = to_status(&Error::exhausted("this watcher fell too far behind, and was cut: come back with the last cursor"));
         let mut ended = false;
@@ -276,52 +324,69 @@ impl JobService for Jobs {
     }
 
     async fn pause_job(&self, request: Request<pb::PauseJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        self.steer(Asked::Pause(request.into_inner())).await
+        let who = Who::of(&request, &self.head, method!("PauseJob")).await;
+        self.steer(who, Asked::Pause(request.into_inner())).await
     }
 
     async fn resume_job(&self, request: Request<pb::ResumeJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        self.steer(Asked::Resume(request.into_inner())).await
+        let who = Who::of(&request, &self.head, method!("ResumeJob")).await;
+        self.steer(who, Asked::Resume(request.into_inner())).await
     }
 
     async fn retry_job(&self, request: Request<pb::RetryJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        self.steer(Asked::Retry(request.into_inner())).await
+        let who = Who::of(&request, &self.head, method!("RetryJob")).await;
+        self.steer(who, Asked::Retry(request.into_inner())).await
     }
 
     async fn kill_job(&self, request: Request<pb::KillJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        self.steer(Asked::Kill(request.into_inner())).await
+        let who = Who::of(&request, &self.head, method!("KillJob")).await;
+        self.steer(who, Asked::Kill(request.into_inner())).await
     }
 
     async fn delete_job(&self, request: Request<pb::DeleteJobRequest>) -> Result<Response<pb::ControlReply>, Status> {
+        let who = Who::of(&request, &self.head, method!("DeleteJob")).await?;
         let request = request.into_inner();
+        let about = about(&Asked::Delete(request.clone()));
         let delete = async {
             check_words(&request.reason, &request.by)?;
             check_request_id(&request.request_id)?;
             let job: JobId = request.id.parse()?;
-            tracing::info!(%job, by = request.by, reason = request.reason, "to be deleted");
-            let wish = DeletionRequest { id: request.request_id, by: request.by, reason: request.reason };
+            match who.reaches_job(&self.head, job).await {
+                // Deleted, perhaps by this request: whoever has its id has made it.
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                reached => reached?,
+            }
+            let by = who.name(request.by);
+            tracing::info!(%job, by, reason = request.reason, "to be deleted");
+            let wish = DeletionRequest { id: request.request_id, by, reason: request.reason };
             Ok(match self.head.delete(job, wish).await? {
                 Gone::Now(status) => job_messages::deleted(&status),
                 Gone::Before(job) => job_messages::deleted_before(&job),
             })
         };
-        delete.await.map(Response::new).map_err(|error: Error| to_status(&error))
+        who.changes(&self.head, about, delete).await.map(Response::new).map_err(|error: Error| to_status(&error))
     }
 
     async fn set_job_priority(&self, request: Request<pb::SetJobPriorityRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        self.steer(Asked::Priority(request.into_inner())).await
+        let who = Who::of(&request, &self.head, method!("SetJobPriority")).await;
+        self.steer(who, Asked::Priority(request.into_inner())).await
     }
 
     async fn set_job_limit(&self, request: Request<pb::SetJobLimitRequest>) -> Result<Response<pb::ControlReply>, Status> {
-        self.steer(Asked::Limit(request.into_inner())).await
+        let who = Who::of(&request, &self.head, method!("SetJobLimit")).await;
+        self.steer(who, Asked::Limit(request.into_inner())).await
     }
 
     async fn preview_verb(&self, request: Request<pb::PreviewVerbRequest>) -> Result<Response<pb::ControlReply>, Status> {
+        let who = Who::of(&request, &self.head, method!("PreviewVerb")).await?;
         let preview = async {
             let asked = request.into_inner().verb.ok_or_else(|| Error::invalid("verb: missing"))?;
             if let Asked::Delete(request) = &asked {
-                return self.head.preview_delete(request.id.parse()?).await.map(|status| job_messages::deleted(&status));
+                let job: JobId = request.id.parse()?;
+                who.reaches_job(&self.head, job).await?;
+                return self.head.preview_delete(job).await.map(|status| job_messages::deleted(&status));
             }
-            let (job, wish) = self.wish(asked).await?;
+            let (job, wish) = self.wish(&who, asked).await?;
             let answer = self.head.preview(job, wish).await;
             job_messages::control_reply(answer, None)
         };
@@ -329,18 +394,21 @@ impl JobService for Jobs {
     }
 
     async fn explain_job(&self, request: Request<pb::ExplainJobRequest>) -> Result<Response<pb::Explanation>, Status> {
-        self.explanation(&request.into_inner().id).await.map(Response::new).map_err(|error| to_status(&error))
+        let who = Who::of(&request, &self.head, method!("ExplainJob")).await?;
+        self.explanation(&who, &request.into_inner().id).await.map(Response::new).map_err(|error| to_status(&error))
     }
 
     type GetTaskLogStream = PieceStream<pb::DataPiece>;
 
     async fn get_task_log(&self, request: Request<pb::GetTaskLogRequest>) -> Result<Response<Self::GetTaskLogStream>, Status> {
-        self.task_log(request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+        let who = Who::of(&request, &self.head, method!("GetTaskLog")).await?;
+        self.task_log(&who, request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
     }
 
     type DownloadBundleStream = PieceStream<pb::DataPiece>;
 
     async fn download_bundle(&self, request: Request<pb::DownloadBundleRequest>) -> Result<Response<Self::DownloadBundleStream>, Status> {
-        self.download(request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+        let who = Who::of(&request, &self.head, method!("DownloadBundle")).await?;
+        self.download(&who, request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
     }
 }

@@ -11,25 +11,34 @@ use crate::rpc::pb;
 use crate::rpc::pb::result_service_server::ResultService;
 use crate::rpc::status::to_status;
 
+use super::leases::Leases;
 use super::pieces::{self, Transfers};
+use super::who::{About, Who};
 
 /// See `proto/millpond/v1/worker.proto`.
 pub struct Results {
     head: Head,
     transfers: Transfers,
+    leases: Leases,
 }
 
 impl Results {
     /// The service of a head.
-    pub fn new(head: Head, transfers: Transfers) -> Self {
-        Self { head, transfers }
+    pub fn new(head: Head, transfers: Transfers, leases: Leases) -> Self {
+        Self { head, transfers, leases }
     }
 
-    async fn upload(&self, mut requests: Streaming<pb::UploadResultRequest>) -> Result<pb::ResultReceipt, Status> {
+    async fn upload(&self, who: &Who, mut requests: Streaming<pb::UploadResultRequest>) -> Result<pb::ResultReceipt, Status> {
         let wrong = |error: Error| to_status(&error);
         let first = requests.message().await?.ok_or_else(|| wrong(Error::invalid("a result begins with a message that has the header")))?;
         let header = first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?;
         let (lease, meta) = upload_header_from_pb(header).map_err(wrong)?;
+        if let Some(worker) = who.principal()
+            && let Err(error) = self.leases.may_send(worker.id, &lease)
+        {
+            who.turns_away(&self.head, About::just(lease.job.to_string()), &error).await;
+            return Err(wrong(error));
+        }
         let permit = self.transfers.begin().await.map_err(wrong)?;
         let (mut reservation, segment) = self.head.reserve(lease.job, &meta).await.map_err(wrong)?;
         let rest = requests.map(|request| request.map(|request| request.data));
@@ -54,6 +63,7 @@ impl Results {
 #[tonic::async_trait]
 impl ResultService for Results {
     async fn upload_result(&self, request: Request<Streaming<pb::UploadResultRequest>>) -> Result<Response<pb::ResultReceipt>, Status> {
-        self.upload(request.into_inner()).await.map(Response::new)
+        let who = Who::of(&request, &self.head, "/millpond.v1.ResultService/UploadResult").await?;
+        self.upload(&who, request.into_inner()).await.map(Response::new)
     }
 }

@@ -8,6 +8,8 @@ use crate::limits::NAME_MAX_BYTES;
 use crate::rpc::convert::{change_from_pb, hold_from_pb, kill_mode_from_pb};
 use crate::rpc::pb;
 
+use super::who::About;
+
 pub use pb::preview_verb_request::Verb as Asked;
 
 /// Which job is told what by a request that came at `now`. `Invalid` for the first field that is not as `jobs.proto` allows.
@@ -31,6 +33,22 @@ pub fn wish(asked: Asked, now: WallTime) -> Result<(JobId, Wish), Error> {
     };
     check_words(&reason, &by)?;
     Ok((id.parse()?, Wish { verb, reason, by, change }))
+}
+
+/// What a request is about, for the audit.
+pub(super) fn about(asked: &Asked) -> About {
+    let (what, reason, request_id) = match asked {
+        Asked::Pause(request) => (&request.id, &request.reason, &request.request_id),
+        Asked::Resume(request) => (&request.id, &request.reason, &request.request_id),
+        Asked::Retry(request) => (&request.id, &request.reason, &request.request_id),
+        Asked::Kill(request) => (&request.id, &request.reason, &request.request_id),
+        Asked::Priority(request) => (&request.id, &request.reason, &request.request_id),
+        Asked::Limit(request) => (&request.id, &request.reason, &request.request_id),
+        Asked::Delete(request) => (&request.id, &request.reason, &request.request_id),
+    };
+    // As it is shown elsewhere, also where it was written as a number.
+    let what = what.parse::<JobId>().map_or_else(|_| what.clone(), |job| job.to_string());
+    About { what, reason: reason.clone(), request_id: request_id.clone() }
 }
 
 /// A request id as a job remembers it.

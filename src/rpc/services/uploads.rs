@@ -28,8 +28,9 @@ use crate::rpc::pb::resume_upload_request::{Begin, End, Piece, Request as Part};
 use crate::rpc::pb::resume_upload_response::Response as Answer;
 use crate::rpc::status::to_status;
 
-use super::datasets::{label_of, message};
+use super::datasets::{label_of, message, stored_by};
 use super::pieces::{Patience, Transfers};
+use super::who::Who;
 
 /// Messages on the way between call and thread, each way.
 const QUEUE_MESSAGES: usize = 4;
@@ -56,8 +57,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(begin: Begin) -> Result<Self, Error> {
-        let id = id_of(&begin.upload_id, "begin.upload_id")?;
+    fn of(begin: Begin, who: &Who) -> Result<Self, Error> {
+        let id = id_of(&begin.upload_id, "begin.upload_id", who)?;
         let header = begin.header.ok_or_else(|| Error::invalid("begin.header: missing"))?;
         Ok(Self { id, label: label_of(header)?, len: begin.len })
     }
@@ -70,9 +71,14 @@ impl Wanted {
     }
 }
 
-/// A client's id of an upload, as `field` has it.
-pub(super) fn id_of(text: &str, field: &str) -> Result<u128, Error> {
-    text.parse::<uuid::Uuid>().map(|id| id.as_u128()).map_err(|_| Error::invalid(format!("{field}: a UUID is needed")))
+/// A client's id of an upload, as `field` has it. Where callers are known each has his own ids: nobody goes on with another's upload, or is
+/// told what came of it.
+pub(super) fn id_of(text: &str, field: &str, who: &Who) -> Result<u128, Error> {
+    let id = text.parse::<uuid::Uuid>().map(|id| id.as_u128()).map_err(|_| Error::invalid(format!("{field}: a UUID is needed")))?;
+    Ok(who.owner().map_or(id, |owner| {
+        let digest: [u8; 32] = Sha256::new().chain_update(id.to_be_bytes()).chain_update(owner).finalize().into();
+        digest.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte))
+    }))
 }
 
 impl Uploads {
@@ -81,11 +87,15 @@ impl Uploads {
     }
 
     /// Takes an upload; the answers come by the stream.
-    pub(super) fn take(&self, requests: Streaming<pb::ResumeUploadRequest>) -> ReceiverStream<Result<pb::ResumeUploadResponse, Status>> {
+    pub(super) fn take(
+        &self,
+        who: Who,
+        requests: Streaming<pb::ResumeUploadRequest>,
+    ) -> ReceiverStream<Result<pb::ResumeUploadResponse, Status>> {
         let (answers, stream) = mpsc::channel(QUEUE_MESSAGES);
         let uploads = self.clone();
         tokio::spawn(async move {
-            let last = uploads.receive(requests, &answers).await;
+            let last = uploads.receive(&who, requests, &answers).await;
             if let Some(last) = last.transpose() {
                 let _ = answers.send(last.map(|dataset| answer(Answer::Dataset(dataset)))).await;
             }
@@ -94,16 +104,21 @@ impl Uploads {
     }
 
     /// The data set; none if the stream has ended before.
-    async fn receive(&self, mut requests: Streaming<pb::ResumeUploadRequest>, answers: &Answers) -> Result<Option<pb::Dataset>, Status> {
+    async fn receive(
+        &self,
+        who: &Who,
+        mut requests: Streaming<pb::ResumeUploadRequest>,
+        answers: &Answers,
+    ) -> Result<Option<pb::Dataset>, Status> {
         let wrong = |error: Error| to_status(&error);
         let first = self.transfers.patience.hears(requests.message()).await.map_err(wrong)??;
         let Some(Part::Begin(begin)) = first.and_then(|first| first.request) else {
             return Err(wrong(Error::invalid("an upload begins with Begin")));
         };
-        let wanted = Wanted::of(begin).map_err(wrong)?;
+        let wanted = Wanted::of(begin, who).map_err(wrong)?;
         let door = self.doors().entry(wanted.id).or_default().clone();
         let passed = door.lock().await;
-        let stored = self.receive_one(&wanted, requests, answers).await;
+        let stored = self.receive_one(who, &wanted, requests, answers).await;
         drop(passed);
         drop(door);
         self.doors().retain(|_, door| Arc::strong_count(door) > 1);
@@ -116,13 +131,14 @@ impl Uploads {
 
     async fn receive_one(
         &self,
+        who: &Who,
         wanted: &Wanted,
         mut requests: Streaming<pb::ResumeUploadRequest>,
         answers: &Answers,
     ) -> Result<Option<pb::Dataset>, Status> {
         let wrong = |error: Error| to_status(&error);
         // Another upload may have stored it while this one waited; or this one, before its connection broke.
-        if let Some(dataset) = self.stored_before(wanted).await.map_err(wrong)? {
+        if let Some(dataset) = self.stored_before(who, wanted).await.map_err(wrong)? {
             return Ok(Some(dataset));
         }
         let permit = self.transfers.begin().await.map_err(wrong)?;
@@ -155,10 +171,10 @@ impl Uploads {
         };
         let stored = done.unwrap_or_else(|_| Err(Error::internal("storing broke off: this is a mistake in Millpond")));
         let Ok(Some((stored, name, mut came))) = stored else {
-            self.give_up_if_known(wanted).await;
+            self.give_up_if_known(who, wanted).await;
             return stored.map(|_| None).map_err(wrong);
         };
-        let dataset = self.head.add_dataset(stored, name).await.map_err(wrong)?;
+        let dataset = stored_by(&self.head, who, stored, name).await.map_err(wrong)?;
         // From here on it is known by its receipt.
         came.give_up();
         let _ = tokio::task::spawn_blocking(move || drop(came)).await;
@@ -167,24 +183,33 @@ impl Uploads {
     }
 
     /// What is stored of this already.
-    async fn stored_before(&self, wanted: &Wanted) -> Result<Option<pb::Dataset>, Error> {
+    async fn stored_before(&self, who: &Who, wanted: &Wanted) -> Result<Option<pb::Dataset>, Error> {
+        // Whoever only knows a digest has to show that he has the bytes.
         if let Some(digest) = wanted.label.digest
+            && who.reaches_dataset(&self.head, digest).await.is_ok()
             && let Ok(known) = self.head.dataset(digest).await
         {
+            if let Some(owner) = who.owner() {
+                self.head.own_dataset(digest, owner, true).await?;
+            }
             return Ok(Some(message(known)));
         }
         let Some(Receipt { digest, name, .. }) = self.head.datasets.receipt(wanted.key()) else { return Ok(None) };
         if let Ok(known) = self.head.dataset(digest).await {
+            if let Some(owner) = who.owner() {
+                self.head.own_dataset(digest, owner, true).await?;
+            }
             return Ok(Some(message(known)));
         }
         // Its bytes have their place, and the journal did not say that it knows of them.
         let len = self.head.datasets.open_dataset(digest)?.len();
-        self.head.add_dataset(Stored { digest, len }, name).await.map(message).map(Some)
+        stored_by(&self.head, who, Stored { digest, len }, name).await.map(message).map(Some)
     }
 
     /// Another client may have stored the same while this one was sending it.
-    async fn give_up_if_known(&self, wanted: &Wanted) {
+    async fn give_up_if_known(&self, who: &Who, wanted: &Wanted) {
         if let Some(digest) = wanted.label.digest
+            && who.reaches_dataset(&self.head, digest).await.is_ok()
             && self.head.dataset(digest).await.is_ok()
             && let Err(error) = self.head.datasets.give_up_known(|known| known == digest)
         {

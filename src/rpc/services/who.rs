@@ -10,7 +10,8 @@ use tonic::{Request, Status};
 use crate::actors::Head;
 use crate::actors::clock::wall_now;
 use crate::audit::{Outcome, Record};
-use crate::domain::{Caller, Error, Principal};
+use crate::domain::{Caller, Digest, Error, ErrorKind, JobId, Principal};
+use crate::engine::JobFilter;
 use crate::engine::access::{self, Access};
 use crate::rpc::status::to_status;
 
@@ -79,6 +80,49 @@ impl Who {
         self.principal().map_or(claimed, |principal| principal.name.clone())
     }
 
+    /// Whether something is within reach that belongs to `owner`.
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub fn reaches(&self, what: impl std::fmt::Display, owner: &str) -> Result<(), Error> {
+        if self.access.covers(&self.caller, Some(owner)) {
+            return Ok(());
+        }
+        let name = self.principal().map_or("nobody", |principal| principal.name.as_str());
+        Err(Error::denied(format!(
+            "{what} belongs to another than {name}: only its owner, or an admin, may {}",
+            access::short(self.method)
+        )))
+    }
+
+    /// Whether a job is within reach.
+    ///
+    /// # Errors
+    /// `Denied` for another's; `NotFound`.
+    pub async fn reaches_job(&self, head: &Head, job: JobId) -> Result<(), Error> {
+        match self.access {
+            Access::All => Ok(()),
+            Access::Own | Access::No => self.reaches(job, &head.job(job).await?.view.spec.owner),
+        }
+    }
+
+    /// Whether a data set is within reach: of one who has sent its bytes. Another learns nothing of it, not even that it is there.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn reaches_dataset(&self, head: &Head, digest: Digest) -> Result<(), Error> {
+        match (self.access, self.principal()) {
+            (Access::All, _) => Ok(()),
+            (Access::Own, Some(principal)) if head.owns_dataset(digest, &principal.name).await? => Ok(()),
+            (Access::Own | Access::No, _) => Err(Error::not_found(format!("there is no data set {digest}"))),
+        }
+    }
+
+    /// Whose something is that he brings.
+    pub fn owner(&self) -> Option<&str> {
+        self.principal().map(|principal| principal.name.as_str())
+    }
+
     /// Makes a change, and writes into the audit what came of it, before anybody is told.
     ///
     /// # Errors
@@ -94,6 +138,43 @@ impl Who {
             (Ok(changed), Ok(())) => Ok(changed),
             (Ok(_), Err(error)) => Err(error.context("it was done, but the audit can't be written")),
             (Err(error), _) => Err(error),
+        }
+    }
+
+    /// The same for a change that makes something, which has no name before.
+    ///
+    /// # Errors
+    /// As [`Self::changes`].
+    pub async fn makes<T>(
+        &self,
+        head: &Head,
+        about: impl FnOnce(&T) -> About,
+        refused: About,
+        make: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match make.await {
+            Ok(made) => self.changes(head, about(&made), async { Ok(made) }).await,
+            Err(error) => self.changes(head, refused, async { Err(error) }).await,
+        }
+    }
+
+    /// Of the jobs that are asked for those within reach; none if there can't be any.
+    pub fn narrows(&self, filter: JobFilter) -> Option<JobFilter> {
+        match (self.access, self.owner()) {
+            (Access::All, _) => Some(filter),
+            (Access::Own, Some(owner)) if filter.owner.as_deref().is_none_or(|asked| asked == owner) => {
+                Some(JobFilter { owner: Some(owner.to_owned()), ..filter })
+            }
+            (Access::Own | Access::No, _) => None,
+        }
+    }
+
+    /// Writes into the audit that something was refused, where it was for good.
+    pub async fn turns_away(&self, head: &Head, about: About, error: &Error) {
+        if error.kind == ErrorKind::Denied
+            && let Err(error) = self.note(head, about, Outcome::Refused(error.message.clone())).await
+        {
+            tracing::warn!(%error, "a refused call can't be written into the audit");
         }
     }
 

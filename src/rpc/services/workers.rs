@@ -20,17 +20,20 @@ use crate::rpc::pb::worker_message::Body;
 use crate::rpc::pb::worker_service_server::WorkerService;
 use crate::rpc::status::to_status;
 
+use super::leases::{Leases, Session};
 use super::pieces::PieceStream;
+use super::who::{About, Who};
 
 /// See `proto/millpond/v1/worker.proto`.
 pub struct Workers {
     head: Head,
+    leases: Leases,
 }
 
 impl Workers {
     /// The service of a head.
-    pub fn new(head: Head) -> Self {
-        Self { head }
+    pub fn new(head: Head, leases: Leases) -> Self {
+        Self { head, leases }
     }
 }
 
@@ -55,7 +58,7 @@ fn riding_bytes(message: &pb::WorkerMessage) -> usize {
 
 /// Passes what the worker says to its proxy, in order. The proxy takes in no more than the queue holds before the stream waits, and the jobs
 /// no more of results than they can store.
-async fn pump(mut inbound: Streaming<pb::WorkerMessage>, proxy: ActorRef<ProxyMsg>) {
+async fn pump(mut inbound: Streaming<pb::WorkerMessage>, proxy: ActorRef<ProxyMsg>, session: Option<Arc<Session>>) {
     let queue = Arc::new(Semaphore::new(SESSION_QUEUE_MAX));
     let room = Arc::new(Semaphore::new(SESSION_RESULTS_MAX_BYTES));
     while let Ok(batch) = next_batch(&mut inbound, RESULTS_RIDING_MAX_BYTES, riding_bytes).await {
@@ -68,6 +71,9 @@ async fn pump(mut inbound: Streaming<pb::WorkerMessage>, proxy: ActorRef<ProxyMs
                 break;
             }
         };
+        if let Some(session) = &session {
+            messages.iter().for_each(|message| session.said(message));
+        }
         let Ok(permit) = queue.clone().acquire_many_owned(messages.len() as u32).await else { break };
         let Ok(bytes) = room.clone().acquire_many_owned(bytes.min(SESSION_RESULTS_MAX_BYTES) as u32).await else { break };
         if proxy.cast(ProxyMsg::Said(messages, permit, Arc::new(bytes))).is_err() {
@@ -83,12 +89,30 @@ impl WorkerService for Workers {
     type AttendStream = PieceStream<pb::HeadMessage>;
 
     async fn attend(&self, request: Request<Streaming<pb::WorkerMessage>>) -> Result<Response<Self::AttendStream>, Status> {
+        let who = Who::of(&request, &self.head, "/millpond.v1.WorkerService/Attend").await?;
         let mut inbound = request.into_inner();
         let hello = hello(&mut inbound).await?;
+        let about = About::just(format!("{}, {} slots", hello.host, hello.slots));
+        let (hello, session) = match who.principal() {
+            None => (hello, None),
+            Some(principal) => {
+                let session = self.leases.begin(principal.id);
+                // What another worker calls itself is not believed: who is known by a key is known by his certificate first.
+                let hello = Hello { key: format!("{} {}", principal.id, hello.key), ..hello };
+                session.said(&FromWorker::Hello(hello.clone()));
+                (hello, Some(Arc::new(session)))
+            }
+        };
         let (out, messages) = mpsc::channel(SESSION_QUEUE_MAX);
-        let proxy = self.head.attach(hello, out).await.map_err(|error| to_status(&error))?;
-        tokio::spawn(pump(inbound, proxy));
-        let outbound = ReceiverStream::new(messages).map(|message| Ok(to_worker(message)));
+        let attached = who.changes(&self.head, about, self.head.attach(hello, out)).await;
+        let proxy = attached.map_err(|error| to_status(&error))?;
+        tokio::spawn(pump(inbound, proxy, session.clone()));
+        let outbound = ReceiverStream::new(messages).map(move |message| {
+            if let Some(session) = &session {
+                session.sent(&message);
+            }
+            Ok(to_worker(message))
+        });
         Ok(Response::new(Box::pin(outbound)))
     }
 }
