@@ -22,7 +22,7 @@ use rustix::io::{Errno, Result as SysResult};
 use rustix::path::Arg;
 
 use super::input::InputFile;
-use super::trash::{TRASH, Trash, is_real, make_folder, open_folder, remove_tree};
+use super::trash::{TRASH, Trash, is_real, make_folder, open_folder, remove_tree_of};
 use super::watched::{Watched, is};
 use crate::domain::{Error, JobId};
 
@@ -102,7 +102,8 @@ impl SlotFolders {
     fn evict(&self) -> Result<(), Error> {
         let ours = self.owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
         match statat(CWD, self.slot(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if stat.st_uid != ours => remove_tree(self.slot()),
+            // What root's tasks have left can be anybody's.
+            Ok(stat) if stat.st_uid != ours => remove_tree_of(self.slot(), Some(stat.st_uid).filter(|owner| *owner != 0)),
             _ => Ok(()),
         }
     }
@@ -449,6 +450,46 @@ mod tests {
     fn an_output_that_is_linked_elsewhere_is_not_used_again() {
         let place = Place::new().after(": > ../stdout; chmod 600 ../stdout; ln ../stdout ../../kept");
         assert!(!place.folders.stdout().exists());
+    }
+
+    #[test]
+    fn where_a_slot_has_a_user_of_its_own_all_of_it_is_that_user_s_and_nothing_of_others_is_used_or_removed() {
+        if !rustix::process::geteuid().is_root() {
+            return println!("only root can give files away");
+        }
+        const OWNER: u32 = 70_123;
+        let root = tempfile::tempdir().unwrap();
+        let slots = root.path().join("slots");
+        // Of a start without a sandbox.
+        let before = SlotFolders::new(&slots, 3, None).unwrap();
+        fs::write(before.work().join("left"), "x").unwrap();
+        let mut folders = SlotFolders::new(&slots, 3, Some(OWNER)).unwrap();
+        let input = folders.put_input(JobId(7), "a.txt", b"chunk").unwrap();
+        let all =
+            [folders.slot(), folders.work(), folders.out(), &folders.slot().join("in"), &input].map(|path| fs::metadata(path).unwrap());
+        assert!(all.iter().all(|meta| (meta.uid(), meta.gid()) == (OWNER, OWNER)));
+        assert!(!folders.work().join("left").exists());
+        let give = |path: &Path| std::os::unix::fs::chown(path, Some(OWNER), Some(OWNER)).unwrap();
+        // An output and a folder that are root's, as if a task had found some and moved them here.
+        fs::write(folders.stdout(), "").unwrap();
+        fs::set_permissions(folders.stdout(), fs::Permissions::from_mode(FILE_MODE)).unwrap();
+        assert_eq!(folders.look(), Found::More);
+        give(folders.stdout());
+        assert_eq!(folders.look(), Found::NOTHING);
+        let theirs = folders.work().join("mine/theirs");
+        fs::create_dir_all(&theirs).unwrap();
+        fs::write(theirs.join("precious"), "x").unwrap();
+        give(&folders.work().join("mine"));
+        folders.reset().unwrap();
+        assert_eq!(fs::read_dir(folders.work()).unwrap().count(), 0);
+        let kept: Vec<_> =
+            fs::read_dir(folders.slot().join("trash")).unwrap().map(|entry| entry.unwrap().path().join("precious")).collect();
+        assert!(kept.len() == 1 && kept[0].exists(), "{kept:?}");
+        // The next job's chunk does not go through a link that stands where the folder was.
+        fs::rename(folders.slot().join("in"), folders.slot().join("old")).unwrap();
+        symlink(root.path(), folders.slot().join("in")).unwrap();
+        folders.abandon_input();
+        assert!(folders.put_input(JobId(8), "b.txt", b"chunk").is_err() && !root.path().join("b.txt").exists());
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! Invariant: only launchers wait for just any child, for every process that lost its parent below a launcher becomes that launcher's
 //! child. A worker is a subreaper too, for what a killed launcher leaves, but waits only for processes it names.
 //!
+//! What tasks are kept from stands in [`sandbox`]: a launcher enters it once, at its start.
+//!
 //! Deliberately absent: what a result is made of, caches. Nothing here knows the store, blobs, bundles or actors.
 
 mod capture;

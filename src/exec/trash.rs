@@ -36,6 +36,11 @@ pub(super) struct Trash {
 /// # Errors
 /// Those of the file system; what could not be removed may then lie in a folder `trash` beside it.
 pub fn remove_tree(path: &Path) -> std::result::Result<(), Error> {
+    remove_tree_of(path, None)
+}
+
+/// The same, for what is this user's alone, if one is named: he may still be at it.
+pub(super) fn remove_tree_of(path: &Path, owner: Option<u32>) -> std::result::Result<(), Error> {
     let removed = || {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = path.file_name().ok_or(Errno::INVAL)?.as_bytes();
@@ -45,7 +50,7 @@ pub fn remove_tree(path: &Path) -> std::result::Result<(), Error> {
             Err(Errno::ISDIR | Errno::PERM) => {}
             result => return result,
         }
-        let mut trash = Trash::open(folder.as_fd(), None)?;
+        let mut trash = Trash::open(folder.as_fd(), owner)?;
         let taken = trash.take(folder.as_fd(), &name);
         trash.empty(folder.as_fd()).and(taken)
     };
