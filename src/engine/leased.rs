@@ -192,6 +192,7 @@ mod tests {
             epoch_seen: Epoch(1),
             dial: Dial::default(),
             stamp: Instant(0),
+            confines: None,
             held,
         })
     }

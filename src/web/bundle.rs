@@ -1,9 +1,10 @@
 //! `GET /v1/jobs/{id}/bundle`: the bundle as it is now, or, by `If-Match` or `If-Range`, as it was when a download began.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio_stream::StreamExt;
 
@@ -11,17 +12,18 @@ use super::Web;
 use crate::bundle::archive_file_name;
 use crate::domain::{Error, JobId};
 use crate::rpc::http::{ByteRange, error_response};
-use crate::rpc::services::send_pieces;
+use crate::rpc::services::{Who, send_pieces};
 
 /// One read from the disk, and one write to the socket.
 const PIECE_BYTES: usize = 512 * 1024;
 
-pub(super) async fn get(State(web): State<Web>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    answer(&web, &id, &headers).await.unwrap_or_else(|error| error_response(&error))
+pub(super) async fn get(State(web): State<Web>, Path(id): Path<String>, request: Request) -> Response {
+    answer(&web, &id, &request.into_parts().0).await.unwrap_or_else(|error| error_response(&error))
 }
 
-async fn answer(web: &Web, id: &str, headers: &HeaderMap) -> Result<Response, Error> {
-    let job: JobId = id.parse()?;
+async fn answer(web: &Web, id: &str, request: &Parts) -> Result<Response, Error> {
+    let (job, headers): (JobId, _) = (id.parse()?, &request.headers);
+    Who::asks(&request.extensions, &web.head, "GET /v1/jobs/{id}/bundle").await?.reaches_job(&web.head, job).await?;
     let [if_match, if_range, if_none_match] =
         [header::IF_MATCH, header::IF_RANGE, header::IF_NONE_MATCH].map(|name| etag_in(headers, name));
     let wanted = if_match.or(if_range).unwrap_or_default();

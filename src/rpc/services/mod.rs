@@ -25,5 +25,5 @@ pub use jobs::Jobs;
 pub use leases::Leases;
 pub use pieces::{Transfers, send as send_pieces};
 pub use results::Results;
-pub use who::{CameFrom, note_refusal};
+pub use who::{CameFrom, Who, note_refusal};
 pub use workers::Workers;

@@ -48,24 +48,27 @@ impl About {
     }
 }
 
-fn address<T>(request: &Request<T>) -> String {
-    let address = request.extensions().get::<CameFrom>().map(|from| from.0).or_else(|| request.remote_addr());
-    address.map(|address| address.to_string()).unwrap_or_default()
-}
-
 impl Who {
     /// Whoever makes this call of a method, as `/millpond.v1.JobService/KillJob`. One who may not is written into the audit.
     ///
     /// # Errors
     /// `Denied`.
     pub async fn of<T>(request: &Request<T>, head: &Head, method: &'static str) -> Result<Self, Status> {
-        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Anyone);
-        let (from, decided) = (address(request), access::decide(method, &caller, head.registrar.is_some()));
-        match decided {
+        Self::asks(request.extensions(), head, method).await.map_err(|error| to_status(&error))
+    }
+
+    /// The same for a page, as `GET /v1/jobs/{id}/bundle`.
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub async fn asks(extensions: &http::Extensions, head: &Head, method: &'static str) -> Result<Self, Error> {
+        let caller = extensions.get::<Caller>().cloned().unwrap_or(Caller::Anyone);
+        let from = extensions.get::<CameFrom>().map(|from| from.0.to_string()).unwrap_or_default();
+        match access::decide(method, &caller, head.registrar.is_some()) {
             Ok(access) => Ok(Self { caller, access, from, method }),
             Err(error) => {
                 note_refusal(head, &caller, from, method, &error).await;
-                Err(to_status(&error))
+                Err(error)
             }
         }
     }
