@@ -25,6 +25,8 @@ pub struct Cluster {
     pub data_dir: PathBuf,
     /// In the head's environment from its next start on.
     pub head_env: Vec<(String, String)>,
+    /// The file of credentials of whoever types the next command line; none for a head without an identity.
+    pub credentials: Option<PathBuf>,
     workers: Vec<Worker>,
     /// What starts the next worker, if it does not start by itself: a command that replaces itself by what follows.
     pub started_by: Vec<String>,
@@ -71,10 +73,33 @@ impl Cluster {
             head_options: head_options.iter().map(ToString::to_string).collect(),
             data_dir: ground.path("head"),
             head_env: Vec::new(),
+            credentials: None,
             workers: Vec::new(),
             started_by: Vec::new(),
             ground,
         }
+    }
+
+    /// A head with an identity, and its admin at the command line.
+    pub fn with_identity() -> Self {
+        let mut cluster = Self::without_head(&[]);
+        let file = cluster.path("admin.pem");
+        let init = ["init", "--data-dir", cluster.data_dir.to_str().unwrap(), "--credentials", file.to_str().unwrap()];
+        let made = cluster.command(env!("CARGO_BIN_EXE_millpond-head")).args(init).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        cluster.credentials = Some(file);
+        cluster.head_starts_at("127.0.0.1:0");
+        cluster
+    }
+
+    /// One more worker, which joins by a token.
+    pub fn worker_joins_by(&mut self, token: &str, slots: u32) -> usize {
+        let number = self.workers.len() + 1;
+        let folder = self.path(&format!("worker-{number}"));
+        let args = ["--join", token, "--slots", &slots.to_string(), "--dir", folder.to_str().unwrap()].map(str::to_owned).to_vec();
+        let child = self.spawn_worker(number, &args, &[]);
+        self.workers.push(Worker { child, folder, args });
+        number
     }
 
     /// The first start of the head.
@@ -180,7 +205,7 @@ impl Cluster {
 
     /// Like [`Self::head_starts_again`], once; why not, if it does not come to accept calls.
     pub fn head_tries_to_start(&mut self) -> Result<(), String> {
-        let listen = self.url.strip_prefix("http://").unwrap().to_owned();
+        let listen = self.url.split_once("://").unwrap().1.to_owned();
         self.head_starts(&listen)
     }
 
@@ -235,6 +260,7 @@ impl Cluster {
     /// The command line, at this head, not started yet.
     pub fn client(&self, args: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_millpond"));
+        command.envs(self.credentials.iter().map(|file| ("MILLPOND_CREDENTIALS", file)));
         command.env("MILLPOND_HEAD", &self.url).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

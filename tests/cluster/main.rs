@@ -28,6 +28,7 @@ mod full_disk;
 mod ground;
 mod head_restart;
 mod hostile;
+mod identities;
 mod job_file;
 mod kill;
 mod kills;
