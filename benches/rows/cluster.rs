@@ -9,8 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use millpond::pki::Credentials;
+use millpond::rpc::address::HeadAddress;
 use millpond::rpc::client::Client;
 use millpond::rpc::pb;
+use millpond::rpc::tls::Keys;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -36,6 +39,8 @@ pub struct Cluster {
     pub url: String,
     runtime: Runtime,
     client: Client,
+    /// The admin's, of a head with an identity.
+    credentials: Option<PathBuf>,
     // In the order in which they are to end.
     workers: Vec<Process>,
     head: Process,
@@ -63,15 +68,31 @@ impl Drop for Process {
 impl Cluster {
     /// A head without workers.
     pub fn start(bench: &Bench) -> Result<Self> {
+        Self::start_in(bench, bench.folder()?, None)
+    }
+
+    /// The same with an identity: all that it says and hears is encrypted.
+    pub fn with_identity(bench: &Bench) -> Result<Self> {
         let folder = bench.folder()?;
+        let file = folder.path().join("admin.pem");
+        let mut init = program(HEAD, folder.path());
+        output(init.args(["init", "--data-dir"]).arg(folder.path().join("head")).arg("--credentials").arg(&file))?;
+        Self::start_in(bench, folder, Some(file))
+    }
+
+    fn start_in(bench: &Bench, folder: TempDir, credentials: Option<PathBuf>) -> Result<Self> {
         let mut command = program(HEAD, folder.path());
         // A disk that is rather full, as those of test machines are, is not what is measured.
         command.args(["--listen", "127.0.0.1:0", "--disk-yellow", "1M", "--disk-red", "1M", "--data-dir"]).arg(folder.path().join("head"));
         let (head, line) = started(command, &folder.path().join("head.log"))?;
         let url = line.strip_prefix("listening on ").with_context(|| format!("the head says `{line}`"))?.to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let client = runtime.block_on(Client::connect(&url.parse()?))?;
-        Ok(Self { url, runtime, client, workers: Vec::new(), head: Process(head), folder, interrupted: bench.interrupted() })
+        let address = match &credentials {
+            Some(file) => HeadAddress::new(&url, Some(Keys::of(&Credentials::read(file)?)?))?,
+            None => url.parse()?,
+        };
+        let client = runtime.block_on(Client::connect(&address))?;
+        Ok(Self { url, runtime, client, credentials, workers: Vec::new(), head: Process(head), folder, interrupted: bench.interrupted() })
     }
 
     /// The same with a worker, connected.
@@ -101,15 +122,26 @@ impl Cluster {
             .args(["--head", &self.url, "--slots", &slots.to_string(), "--dir"])
             .arg(self.path(&format!("worker-{number}")))
             .args(options);
+        if self.credentials.is_some() {
+            command.args(["--join", &self.millpond(&["token", "create", "--role", "worker", "-q"])?]);
+        }
         command.stdin(Stdio::null()).stderr(log(&self.path(&format!("worker-{number}.log")))?);
         self.workers.push(Process(command.spawn().context(WORKER)?));
         self.all_connected(number)
+    }
+
+    /// All workers end.
+    pub fn drop_workers(&mut self) {
+        self.workers.clear();
     }
 
     /// Starts a process of simulated workers and waits until they may be given tasks.
     pub fn add_swarm(&mut self, workers: u32, slots: u32) -> Result<()> {
         let mut command = program(std::env::current_exe()?, self.folder.path());
         command.args(["swarm", &self.url, &workers.to_string(), &slots.to_string()]);
+        if self.credentials.is_some() {
+            command.args(["--join", &self.millpond(&["token", "create", "--role", "worker", "-q"])?]);
+        }
         let (swarm, line) = started(command, &self.path("swarm.log"))?;
         self.workers.push(Process(swarm));
         ensure!(line == "ready", "the simulated workers say `{line}`");
@@ -228,6 +260,7 @@ impl Cluster {
     /// Runs a command line at this head, which must succeed; its standard output.
     pub fn millpond(&self, args: &[&str]) -> Result<String> {
         let mut command = program(MILLPOND, self.folder.path());
+        command.envs(self.credentials.iter().map(|file| ("MILLPOND_CREDENTIALS", file)));
         output(command.env("MILLPOND_HEAD", &self.url).args(args))
     }
 }
@@ -263,7 +296,7 @@ pub fn seconds(time: Option<&prost_types::Timestamp>) -> Result<f64> {
 /// A program in the surroundings of a folder, with nothing of the tester's own settings.
 pub fn program(program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
     let mut command = Command::new(program);
-    for name in ["MILLPOND_HEAD", "MILLPOND_CONTEXT", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "RUST_LOG"] {
+    for name in ["MILLPOND_HEAD", "MILLPOND_CONTEXT", "MILLPOND_CREDENTIALS", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "RUST_LOG"] {
         command.env_remove(name);
     }
     command.env("HOME", folder).current_dir(folder).stdin(Stdio::null());

@@ -27,6 +27,7 @@ mod rows;
 mod starts;
 mod stats;
 mod swarm;
+mod tls;
 mod yardsticks;
 
 use std::path::PathBuf;

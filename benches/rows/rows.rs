@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::bench::Bench;
 use crate::line::Line;
-use crate::{calls, dispatch, input, million, programs, results, starts};
+use crate::{calls, dispatch, input, million, programs, results, starts, tls};
 
 /// A row: one story that gives one or more lines of the report.
 pub struct Row {
@@ -23,6 +23,7 @@ pub const ALL: &[Row] = &[
     Row { name: "sandbox", what: "`true`, in a sandbox", measure: starts::in_a_sandbox },
     Row { name: "wc", what: "`wc -l` on 10-line chunks", measure: starts::count_lines },
     Row { name: "dispatch", what: "dispatch alone", measure: dispatch::rates },
+    Row { name: "tls", what: "dispatch and data over TLS", measure: tls::rates },
     Row { name: "single", what: "one `true`, submitted to finished", measure: calls::single },
     Row { name: "million", what: "an array of a million", measure: million::array_of },
     Row { name: "lines1", what: "a million chunks of a file", measure: million::chunks },

@@ -12,7 +12,10 @@ use millpond::domain::{Epoch, Instant, Outcome, Packed, Resources, SessionId, Ti
 use millpond::engine::slot_table::{Allowance, Equipment, Preparation};
 use millpond::engine::{Outbox, SlotEffect, SlotEvent, SlotTable};
 use millpond::limits::HEARTBEAT_EVERY;
-use millpond::rpc::link;
+use millpond::pki::JoinToken;
+use millpond::rpc::address::HeadAddress;
+use millpond::rpc::tls::Keys;
+use millpond::rpc::{enroll, link};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +26,9 @@ pub struct Args {
     url: String,
     workers: u32,
     slots: u32,
+    /// A token, for a head with an identity
+    #[arg(long)]
+    join: Option<String>,
 }
 
 /// Runs them until the process is ended. Says `ready` once all are attached.
@@ -31,10 +37,18 @@ pub fn run(args: &Args) -> Result<()> {
     // They go with whom they were started by, however that ends.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     runtime.block_on(async {
+        let address = match &args.join {
+            None => args.url.parse()?,
+            Some(token) => {
+                let token: JoinToken = token.parse()?;
+                let credentials = enroll::join(&HeadAddress::pinned(&args.url, token.fingerprint)?, &token).await?;
+                HeadAddress::new(&args.url, Some(Keys::of(&credentials)?))?
+            }
+        };
         let (attached, mut welcomes) = mpsc::unbounded_channel();
         for _ in 0..args.workers {
             let (worker, _) = Actor::spawn(None, SimulatedWorker, (args.slots, attached.clone())).await?;
-            tokio::spawn(link::keep_connected(args.url.parse()?, worker, CancellationToken::new()));
+            tokio::spawn(link::keep_connected(address.clone(), worker, CancellationToken::new()));
         }
         for _ in 0..args.workers {
             welcomes.recv().await.context("a simulated worker has ended")?;
