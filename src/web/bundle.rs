@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio_stream::StreamExt;
 
-use super::Web;
+use super::routes::Web;
 use crate::bundle::archive_file_name;
 use crate::domain::{Error, JobId};
 use crate::rpc::http::{ByteRange, error_response};

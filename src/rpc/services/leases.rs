@@ -65,8 +65,7 @@ impl Leases {
     /// As [`Leased::may_send`]; `Unavailable` before it has connected.
     pub(super) fn may_send(&self, worker: PrincipalId, lease: &Lease) -> Result<(), Error> {
         let leased = self.of(worker)?;
-        let may = lock(&leased).may_send(lease);
-        may
+        lock(&leased).may_send(lease)
     }
 }
 
