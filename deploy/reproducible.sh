@@ -17,6 +17,6 @@ for folder in one "another-folder/with-a-longer-name"; do
     [ ! -e "$work/sums.first" ] || cmp "$work/sums.first" "$work/sums" || { echo 'the programs differ' >&2; exit 1; }
     mv "$work/sums" "$work/sums.first"
     # The programs were compared; a build is several hundred megabytes.
-    rm -rf "$work/${folder%%/*}"
+    rm -rf "${work:?}/${folder%%/*}"
 done
 echo 'the same bytes twice'
