@@ -280,7 +280,7 @@ mod tests {
         for (text, says) in [
             ("head = [", "line 1: "),
             ("\nhaed = \"x\"", "line 2: unknown key `haed`: did you mean `head`?"),
-            ("[contexts.lab]\ncurrent = \"x\"", "line 2: unknown key `current`: known are head, owner, format, submit"),
+            ("[contexts.lab]\nxyz = \"x\"", "line 2: unknown key `xyz`: known are head, credentials, owner, format, submit"),
             ("[submit]\nretris = 2", "line 2: unknown key `retris`: did you mean `retries`?"),
             ("contexts = 3", "line 1: `contexts` is a table: [contexts.NAME]"),
             ("[contexts]\nlab = 3", "line 2: `lab` is a table: [contexts.lab]"),

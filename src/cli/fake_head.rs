@@ -3,11 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use ::http::{HeaderMap, header};
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use axum::routing::get;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::Error;
+use crate::rpc::http::{self, error_response};
 use crate::rpc::pb::cluster_service_server::{ClusterService, ClusterServiceServer};
 use crate::rpc::pb::dataset_service_server::{DatasetService, DatasetServiceServer};
 use crate::rpc::pb::job_service_server::{JobService, JobServiceServer};
@@ -53,11 +59,11 @@ impl FakeHead {
         let head = Self { script: Arc::new(Mutex::new(script)) };
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = tonic::transport::Server::builder()
-            .add_service(JobServiceServer::new(head.clone()))
+        let services = Routes::new(JobServiceServer::new(head.clone()))
             .add_service(DatasetServiceServer::new(head.clone()))
             .add_service(ClusterServiceServer::new(head.clone()));
-        tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
+        let pages = Router::new().route(http::BUNDLE_ROUTE, get(bundle)).with_state(head.clone());
+        tokio::spawn(axum::serve(listener, services.into_axum_router().merge(pages)).into_future());
         (head, url)
     }
 
@@ -79,6 +85,31 @@ impl FakeHead {
         let worker = self.script().workers.iter().find(|worker| worker.id == id).cloned();
         worker.map(Response::new).ok_or_else(|| to_status(&Error::not_found(format!("no worker {id}"))))
     }
+}
+
+/// The next episode of a bundle; one that ends in an error breaks off there, or, with no data before, says it.
+async fn bundle(State(head): State<FakeHead>, Path(id): Path<String>, headers: HeaderMap) -> axum::response::Response {
+    let said = |name: header::HeaderName| headers.get(name).map_or("", |value| value.to_str().unwrap());
+    let offset = said(header::RANGE).trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap_or(0_u64);
+    head.ask(format!("bundle {id} from {offset} of `{}`", said(header::IF_MATCH).trim_matches('"')));
+    let episode = head.script().bundles.pop_front();
+    let (pieces, end) = episode.unwrap_or_else(|| (Vec::new(), Some(Error::unavailable("no bundle in the script"))));
+    let Some(first) = pieces.first().cloned() else { return error_response(&end.unwrap()) };
+    let wanted = said(header::IF_MATCH).trim_matches('"');
+    if !wanted.is_empty() && wanted != first.etag {
+        return axum::http::StatusCode::PRECONDITION_FAILED.into_response();
+    }
+    let data = tokio_stream::iter(pieces.into_iter().map(|piece| Ok(piece.data)).collect::<Vec<_>>());
+    // Only once the data is on its way.
+    let breaks = async |error: Error| {
+        tokio::task::yield_now().await;
+        Err(std::io::Error::other(error.message))
+    };
+    let end = tokio_stream::iter(end).then(breaks);
+    let status = if offset > 0 { 206 } else { 200 };
+    let response = axum::response::Response::builder().status(status).header(header::ETAG, format!("\"{}\"", first.etag));
+    let response = response.header(header::CONTENT_LENGTH, first.total_len - offset);
+    response.body(axum::body::Body::from_stream(data.chain(end))).unwrap()
 }
 
 type Items<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
@@ -187,11 +218,8 @@ impl JobService for FakeHead {
         Ok(stream((vec![DataPiece { data: text.into(), ..Default::default() }], None)))
     }
 
-    async fn download_bundle(&self, request: Request<DownloadBundleRequest>) -> Result<Response<Items<DataPiece>>, Status> {
-        let request = request.into_inner();
-        self.ask(format!("bundle {} from {} of `{}`", request.id, request.offset, request.etag));
-        let episode = self.script().bundles.pop_front();
-        episode.map(stream).ok_or_else(|| to_status(&Error::unavailable("no bundle in the script")))
+    async fn download_bundle(&self, _: Request<DownloadBundleRequest>) -> Result<Response<Items<DataPiece>>, Status> {
+        Err(to_status(&Error::internal("our client fetches bundles by plain HTTP")))
     }
 }
 

@@ -79,6 +79,7 @@ pub const METHODS: &[Row] = &[
     change("/millpond.v1.DatasetService/DeleteDataset", CHANGES_OWN),
     read("/millpond.v1.DatasetService/ReadDataset", [All, Own, Own, All]),
     read("/millpond.v1.ClusterService/GetCluster", [All, All, No, All]),
+    read("/millpond.v1.ClusterService/GetScale", [All, All, No, All]),
     read("/millpond.v1.ClusterService/ListWorkers", READS_OWN),
     read("/millpond.v1.ClusterService/GetWorker", READS_OWN),
     change("/millpond.v1.ClusterService/DrainWorker", ADMIN),
@@ -209,6 +210,7 @@ mod tests {
         DatasetService/DeleteDataset -o-a
         DatasetService/ReadDataset aooa
         ClusterService/GetCluster aa-a
+        ClusterService/GetScale aa-a
         ClusterService/ListWorkers ao-a
         ClusterService/GetWorker ao-a
         ClusterService/DrainWorker ---a

@@ -49,16 +49,19 @@ async fn answer(web: &Web, id: &str, request: &Parts) -> Result<Response, Error>
     };
     let name = archive_file_name(&web.head.job(job).await?.view.spec.name, job);
     let permit = web.transfers.begin().await?;
+    let read = move |offset: u64| {
+        let mut data = vec![0; PIECE_BYTES.min(usize::try_from(to - offset).unwrap_or(PIECE_BYTES))];
+        let read = bundle.read_at(offset, &mut data)?;
+        data.truncate(read);
+        Ok::<_, Error>((Bytes::from(data), offset + read as u64))
+    };
+    // Before the answer begins, so that what can't be read is said, and not a connection that breaks: also to who comes again for the rest.
+    let looked = tokio::task::spawn_blocking(move || read(from).map(|first| (first, read))).await;
+    let ((first, next), read) = looked.map_err(|error| Error::internal(format!("reading the bundle broke off: {error}")))??;
     let pieces = send_pieces(permit, move |send| {
-        let mut offset = from;
-        while offset < to {
-            let mut data = vec![0; PIECE_BYTES.min(usize::try_from(to - offset).unwrap_or(PIECE_BYTES))];
-            let read = bundle.read_at(offset, &mut data)?;
-            data.truncate(read);
-            offset += read as u64;
-            if !send(Bytes::from(data)) {
-                break;
-            }
+        let (mut data, mut offset) = (first, next);
+        while send(data) && offset < to {
+            (data, offset) = read(offset)?;
         }
         Ok(())
     });

@@ -144,6 +144,7 @@ impl ClusterService for Clusters {
     }
 
     async fn get_scale(&self, request: Request<pb::GetScaleRequest>) -> Result<Response<pb::Scale>, Status> {
+        Who::of(&request, &self.head, method!("GetScale")).await?;
         let labels = request.into_inner().labels;
         let seen = async { Ok((self.head.loads().await?, self.head.workers().await?)) };
         let (loads, workers) = seen.await.map_err(|error: Error| to_status(&error))?;
