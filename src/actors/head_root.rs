@@ -129,8 +129,10 @@ impl Actor for HeadRoot {
         let journal_args = JournalArgs { store, epoch, last_seq, ledger: ledger.clone() };
         let (journal, _) = Journal::spawn_linked(None, Journal, journal_args, cell.clone()).await?;
         let journal = JournalRef::new(journal, Arc::new(options.data_dir.clone()));
-        let known = &ledger.identities;
-        let registrar = identity.map(|(identity, audit)| Registrar::new(identity, audit, known.clone(), journal.clone()));
+        let registrar = match identity {
+            None => None,
+            Some((identity, audit)) => Some(Registrar::start(identity, audit, ledger.identities.clone(), journal.clone()).await?),
+        };
         let late = Arc::new(OnceLock::new());
         let (watch, _) = Watch::spawn_linked(None, Watch, WatchArgs { epoch, supervisor: late.clone() }, cell.clone()).await?;
         let chunks_dir = options.data_dir.join(CHUNKS_DIR);

@@ -68,15 +68,16 @@ pub(super) fn open(data_dir: &Path, names: &[String], tokens: &Tokens, now: Wall
 }
 
 impl Registrar {
-    /// Takes over what is durable.
-    pub(super) fn new(identity: IdentityFolder, audit: AuditLog, tokens: Tokens, journal: JournalRef) -> Self {
+    /// Takes over what is durable; returns once the admins that were made on this machine are known durably, too: from then on a data folder
+    /// without its keys is known as one that had some.
+    pub(super) async fn start(identity: IdentityFolder, audit: AuditLog, tokens: Tokens, journal: JournalRef) -> Result<Self, Error> {
         let (revoked, _) = broadcast::channel(REVOCATIONS_QUEUE);
         let registrar = Self(Arc::new(Inner { tokens: RwLock::new(tokens), identity, journal, audit, revoked }));
         let now = wall_now();
         for made in registrar.0.identity.all_made_here(now) {
-            registrar.take_in(made, now);
+            Self::durable(registrar.take_in(made, now)).await?;
         }
-        registrar
+        Ok(registrar)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tokens> {
@@ -105,12 +106,10 @@ impl Registrar {
         }
     }
 
-    fn take_in(&self, made: Admitted, now: WallTime) {
+    fn take_in(&self, made: Admitted, now: WallTime) -> Option<oneshot::Receiver<()>> {
         let mut tokens = self.write();
-        if let Some(entry) = tokens.take_in(made, now) {
-            // Nobody waits: if it does not become durable, it is taken in again.
-            drop(self.append(&mut tokens, entry));
-        }
+        let entry = tokens.take_in(made, now)?;
+        Some(self.append(&mut tokens, entry))
     }
 
     /// The keys of the head and its authority.
@@ -165,7 +164,8 @@ impl Registrar {
         // Perhaps made a moment ago, on this machine.
         let now = wall_now();
         if let Some(made) = self.0.identity.made_here(id, now) {
-            self.take_in(made, now);
+            // Nobody waits: if it does not become durable, it is taken in again.
+            drop(self.take_in(made, now));
         }
         self.read().admitted(id).cloned()
     }

@@ -1,5 +1,6 @@
 //! The thread that writes the audit: many lines with one sync, and nobody is told before it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use crate::domain::{Error, ErrorKind, WallTime};
+use crate::domain::{Error, ErrorKind, PrincipalId, WallTime};
 use crate::limits::{AUDIT_AHEAD_BYTES, AUDIT_FILE_MAX_BYTES, AUDIT_REFUSALS_PER_SECOND_MAX};
 
 use super::chain::{Link, numbers};
@@ -38,26 +39,32 @@ struct Shared {
     refusals: Refusals,
 }
 
-/// How many refused calls are noted in this second.
+/// How many refused calls are noted in this second, of each caller: a flood of one does not hide what is refused to another.
 #[derive(Default)]
 struct Refusals {
     second: Option<Instant>,
-    noted: u32,
+    noted: BTreeMap<Option<PrincipalId>, u32>,
     omitted: u64,
 }
 
+/// Callers that are counted one by one, in a second.
+const CALLERS_MAX: usize = 1_000;
+
 impl Refusals {
-    /// Whether one more is noted at this moment; and how many before it were not.
-    fn admits(&mut self, now: Instant) -> Option<u64> {
+    /// Whether one more of this caller is noted at this moment.
+    fn admits(&mut self, who: Option<PrincipalId>, now: Instant) -> bool {
         if self.second.is_none_or(|second| now.duration_since(second) >= Duration::from_secs(1)) {
-            (self.second, self.noted) = (Some(now), 0);
+            self.second = Some(now);
+            self.noted.clear();
         }
-        if self.noted >= AUDIT_REFUSALS_PER_SECOND_MAX {
+        let is_one_too_many = self.noted.len() >= CALLERS_MAX && !self.noted.contains_key(&who);
+        let noted = self.noted.entry(who).or_default();
+        if is_one_too_many || *noted >= AUDIT_REFUSALS_PER_SECOND_MAX {
             self.omitted += 1;
-            return None;
+            return false;
         }
-        self.noted += 1;
-        Some(std::mem::take(&mut self.omitted))
+        *noted += 1;
+        true
     }
 }
 
@@ -93,11 +100,13 @@ impl AuditLog {
     /// Notes something; `done` hears when that is durable. Of refused calls only so many a second have a line of their own: `done` hears at
     /// once of one that has none, and the next line says how many there were.
     pub fn note(&self, mut record: Record, done: Done) {
-        if matches!(record.outcome, Outcome::Refused(_)) {
-            match self.shared().refusals.admits(Instant::now()) {
-                None => return done(Ok(())),
-                Some(omitted) => record.omitted = omitted,
+        {
+            let refusals = &mut self.shared().refusals;
+            let is_refused = matches!(record.outcome, Outcome::Refused(_));
+            if is_refused && !refusals.admits(record.who.as_ref().map(|who| who.id), Instant::now()) {
+                return done(Ok(()));
             }
+            record.omitted = std::mem::take(&mut refusals.omitted);
         }
         if let Err(back) = self.queue.send((record, done)) {
             let (_, done) = back.0;

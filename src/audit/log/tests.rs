@@ -178,12 +178,19 @@ fn a_flood_of_refused_calls_is_counted_and_not_written_out() {
     note(&log, 1);
     let noted = all_lines(dir.path()).len() - 1;
     assert!(noted >= AUDIT_REFUSALS_PER_SECOND_MAX as usize && noted < FLOOD / 10, "{noted}");
+    let omitted: u64 = all_lines(dir.path())
+        .iter()
+        .map(|(_, line)| serde_json::from_str::<serde_json::Value>(line).unwrap()["omitted"].as_u64().unwrap_or(0))
+        .sum();
+    assert_eq!(omitted as usize + noted, FLOOD, "every one of them is counted");
     let mut refusals = Refusals::default();
-    let begin = Instant::now();
-    let admitted = (0..100).filter(|_| refusals.admits(begin).is_some()).count();
-    assert_eq!(admitted, AUDIT_REFUSALS_PER_SECOND_MAX as usize);
-    assert_eq!(refusals.admits(begin + Duration::from_secs(1)), Some(100 - u64::from(AUDIT_REFUSALS_PER_SECOND_MAX)));
-    assert_eq!(refusals.admits(begin + Duration::from_secs(1)), Some(0));
+    let (begin, other) = (Instant::now(), Some(PrincipalId::from_random(8)));
+    let admitted = (0..100).filter(|_| refusals.admits(None, begin)).count();
+    assert_eq!((admitted, refusals.omitted), (AUDIT_REFUSALS_PER_SECOND_MAX as usize, 100 - u64::from(AUDIT_REFUSALS_PER_SECOND_MAX)));
+    assert!(refusals.admits(other, begin), "a flood of one does not hide what is refused to another");
+    assert!(refusals.admits(None, begin + Duration::from_secs(1)));
+    let many = (0..5_000).filter(|no| refusals.admits(Some(PrincipalId::from_random(*no)), begin + Duration::from_secs(1))).count();
+    assert_eq!(many, CALLERS_MAX - 1);
 }
 
 #[test]

@@ -27,3 +27,6 @@ pub use pieces::{Transfers, send as send_pieces};
 pub use results::Results;
 pub use who::{CameFrom, Who, note_refusal};
 pub use workers::Workers;
+
+#[cfg(test)]
+mod tests;
