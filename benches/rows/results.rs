@@ -36,8 +36,8 @@ pub fn results(bench: &Bench) -> Result<Vec<Line>> {
             other => anyhow::bail!("a bundle begins with {other:?}"),
         })?;
         let laid_out = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
-        complete.push(laid_out - last_end(&cluster, &job.id)?);
         head_cpu.push((cluster.head_cpu()? - cpu) / gigabytes);
+        complete.push(laid_out - last_end(&cluster, &job.id)?);
         if has_zip {
             zip.push(yardsticks::zip_fast(&folder, &zipped)?);
             fs::remove_file(&zipped)?;

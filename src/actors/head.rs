@@ -305,6 +305,12 @@ impl Head {
         ask(&self.bundler, |reply| BundlerMsg::Make { job: Box::new(snapshot), workers, reply }).await?
     }
 
+    /// Opens the files of a job that has ended once, for all of its results that are asked for.
+    pub fn open_files(&self, job: &mut JobSnapshot) {
+        // Where there are none each of them says so.
+        job.files = bundler::files_of(&self.data_dir, job).ok();
+    }
+
     /// The description of a task's result, where its bytes begin, and the files they are in; none while it has none.
     pub async fn result(&self, job: &JobSnapshot, no: TaskNo) -> Result<Option<TaskResult>, Error> {
         if !job.record.is_final(no) {

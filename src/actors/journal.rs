@@ -30,7 +30,7 @@ pub type Done = Box<dyn FnOnce() + Send>;
 const BATCH_TARGET_BYTES: usize = BATCH_MAX_BYTES / 2;
 
 /// Ends of tasks gather for so long since the last batch: a worker keeps a result a moment longer, and the disk syncs many at once.
-const GATHER_FOR: Duration = Duration::from_millis(16);
+const GATHER_FOR: Duration = Duration::from_millis(32);
 
 /// What the journal is told.
 pub enum JournalMsg {

@@ -7,12 +7,14 @@
 //! records of several threads may be written at once. A range whose writing was cut short stays as a hole that nothing refers to.
 
 use std::fs::File;
+use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::pwritev;
 
 use super::folder;
 use super::reservation::Reservation;
@@ -26,6 +28,8 @@ const HEAD_BYTES: usize = 8;
 const VERSION: u8 = 1;
 /// What is read at first of a record: the whole description of nearly all.
 const FIRST_READ_BYTES: u64 = 1024;
+/// As many as Linux takes in one call (`UIO_MAXIOV`).
+const PIECES_PER_WRITE_MAX: usize = 1024;
 
 /// A job's segment file, append-only. Shared by threads.
 #[derive(Debug)]
@@ -68,19 +72,19 @@ impl Segment {
 
     /// None if any of them can't be, as it is: each is tried alone then.
     fn append_as_one(&self, records: &[(ResultMeta, &[u8])]) -> Option<Vec<ResultRef>> {
-        let mut bytes = Vec::new();
+        let mut heads = Vec::with_capacity(records.len());
         let mut lens = Vec::with_capacity(records.len());
         for (meta, data) in records {
             let (head, data_len) = head_of(meta).ok()?;
             if data_len != data.len() as u64 {
                 return None;
             }
-            bytes.extend_from_slice(&head);
-            bytes.extend_from_slice(data);
             lens.push(head.len() as u64 + data_len);
+            heads.push(head);
         }
-        let range = self.take_range(bytes.len() as u64).ok()?;
-        if self.write_at(range.offset, &bytes).is_err() {
+        let range = self.take_range(lens.iter().sum()).ok()?;
+        let pieces = heads.iter().zip(records).flat_map(|(head, (_, data))| [IoSlice::new(head), IoSlice::new(data)]);
+        if self.write_all_at(range.offset, pieces.collect()).is_err() {
             self.give_back(range);
             return None;
         }
@@ -160,6 +164,25 @@ impl Segment {
     /// Writes within a reserved range.
     pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         self.file.write_all_at(bytes, offset).map_err(|error| Error::io(&self.path, &error))
+    }
+
+    /// The same for many pieces, one behind the other.
+    fn write_all_at(&self, mut offset: u64, mut pieces: Vec<IoSlice<'_>>) -> Result<(), Error> {
+        let mut left = pieces.as_mut_slice();
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            let now = left.len().min(PIECES_PER_WRITE_MAX);
+            match pwritev(&self.file, left.get(..now).unwrap_or_default(), offset) {
+                Ok(0) => return Err(Error::io(&self.path, &std::io::ErrorKind::WriteZero.into())),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut left, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(Error::io(&self.path, &error.into())),
+            }
+        }
+        Ok(())
     }
 
     /// Says that a record is whole.

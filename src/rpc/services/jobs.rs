@@ -137,7 +137,8 @@ impl Jobs {
         let first = page_token(&request.page_token)?.unwrap_or(0);
         let limit = page_size(request.page_size)?;
         let wanted = pb::TaskState::try_from(request.state).map_err(|_| Error::invalid("state: not a task state"))?;
-        let snapshot = self.head.snapshot(job).await?;
+        let mut snapshot = self.head.snapshot(job).await?;
+        self.head.open_files(&mut snapshot);
         let (tasks, next) = task_list::page(&self.head, &snapshot, first, limit, wanted).await?;
         Ok(pb::ListTasksResponse { tasks, next_page_token: next.map(|next| next.to_string()).unwrap_or_default() })
     }
