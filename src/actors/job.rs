@@ -22,6 +22,7 @@ use super::clock::Clock;
 use super::job_store::JobStore;
 use super::journal::JournalRef;
 use super::proxy::ProxyMsg;
+use super::room_report::RoomBehind;
 use super::supervisor::SupervisorMsg;
 use super::watch::WatchMsg;
 
@@ -42,6 +43,8 @@ pub enum JobMsg {
     FromSession(JobEvent, ActorRef<ProxyMsg>),
     /// What a worker said of the job, in order. The permit, if there is one, is room for what its results take, until they are stored.
     News(SessionId, WorkerId, Vec<News>, StoreRoom),
+    /// A worker's room, of which the supervisor is to hear behind this job.
+    Heard(Arc<RoomBehind>),
     /// The data set is split, or can't be.
     Split(Result<Arc<ChunkIndex>, Error>),
     /// A person steers the job.
@@ -240,6 +243,8 @@ impl Actor for JobActor {
             JobMsg::Snapshot(reply) => {
                 let _ = reply.send(state.snapshot());
             }
+            // All that was said before has reached the supervisor.
+            JobMsg::Heard(room) => drop(room),
             JobMsg::Poison { no, attempt, worker, workers } => state.poison(&myself, no, attempt, worker, workers)?,
             JobMsg::Retire => myself.stop(None),
         }

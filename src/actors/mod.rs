@@ -32,6 +32,7 @@ pub mod read_ahead;
 pub mod registrar;
 mod reminder;
 pub mod result_box;
+pub mod room_report;
 pub mod runner;
 pub mod salvage;
 mod small_file;

@@ -1,6 +1,6 @@
 //! A WorkerProxy: one attached worker's session, and the channel to its stream. Child of the JobSupervisor; its end is the session's end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::limits;
 use super::clock::Clock;
 use super::job::{JobMsg, News};
 use super::reminder::Reminder;
+use super::room_report::{RoomBehind, RoomReport, who_gets_back};
 use super::supervisor::SupervisorMsg;
 
 /// Acknowledgements, for which nobody waits, go with what is sent next, or after so long.
@@ -104,6 +105,8 @@ pub struct ProxyState {
     out: mpsc::Sender<ToWorker>,
     supervisor: ActorRef<SupervisorMsg>,
     jobs: BTreeMap<JobId, (ActorRef<JobMsg>, Arc<JobInfo>)>,
+    /// Reports of room so far.
+    rooms_told: u64,
     clock: Clock,
     over: bool,
     /// Results that are durable, for the worker to forget.
@@ -127,6 +130,7 @@ impl Actor for WorkerProxy {
             out,
             supervisor,
             jobs: BTreeMap::new(),
+            rooms_told: 0,
             clock,
             over: false,
             acks: Vec::new(),
@@ -196,10 +200,12 @@ impl ProxyState {
     /// Each job hears at once all that concerns it, in order; before that the supervisor hears what room there is now.
     fn said(&mut self, myself: &ActorRef<ProxyMsg>, messages: Vec<FromWorker>, bytes: &Arc<OwnedSemaphorePermit>) {
         let mut news: BTreeMap<JobId, Vec<News>> = BTreeMap::new();
-        let (mut room, mut over) = (None, None);
+        let (mut room, mut over, mut back) = (None, None, BTreeSet::new());
         for message in messages {
             let (message, finished) = apart(message);
-            for effect in self.session.on_event(SessionEvent::Said(message), self.clock.now()) {
+            let effects = self.session.on_event(SessionEvent::Said(message), self.clock.now());
+            back.extend(who_gets_back(&effects));
+            for effect in effects {
                 match effect {
                     SessionEffect::Started(job, leases) => news.entry(job).or_default().push(News::Started(leases)),
                     SessionEffect::Returned(job, leases) => news.entry(job).or_default().push(News::Returned(leases)),
@@ -216,8 +222,11 @@ impl ProxyState {
                 news.entry(finished.lease.job).or_default().push(News::Finished(finished));
             }
         }
-        room.into_iter().for_each(|room| self.perform(myself, room));
+        // Nobody who is told of nothing but starts and ends is waited for.
+        let (first, last) = if back.is_empty() { (room, None) } else { (None, room) };
+        first.into_iter().for_each(|room| self.perform(myself, room));
         news.into_iter().for_each(|(job, news)| self.tell_news(job, news, bytes));
+        last.into_iter().for_each(|room| self.tell_room(room, &back));
         over.into_iter().for_each(|over| self.perform(myself, over));
     }
 
@@ -240,8 +249,13 @@ impl ProxyState {
     }
 
     fn event(&mut self, myself: &ActorRef<ProxyMsg>, event: SessionEvent) {
-        for effect in self.session.on_event(event, self.clock.now()) {
-            self.perform(myself, effect);
+        let effects = self.session.on_event(event, self.clock.now());
+        let back = who_gets_back(&effects);
+        for effect in effects {
+            match effect {
+                SessionEffect::Room { .. } => self.tell_room(effect, &back),
+                effect => self.perform(myself, effect),
+            }
         }
     }
 
@@ -259,13 +273,20 @@ impl ProxyState {
             SessionEffect::Fenced { job, fence, started, dropped } => {
                 self.tell_job(job, JobEvent::Fenced { fence, session: id, started, dropped });
             }
-            SessionEffect::Room { room, free, settled, trust } => {
-                let _ = self.supervisor.cast(SupervisorMsg::Room { session: id, room, free, settled, trust });
-            }
+            effect @ SessionEffect::Room { .. } => self.tell_room(effect, &BTreeSet::new()),
             SessionEffect::Suspicion(Some(why)) => tracing::warn!(worker = %self.session.worker(), why, "worker under suspicion"),
             SessionEffect::Suspicion(None) => tracing::info!(worker = %self.session.worker(), "worker trusted again"),
             SessionEffect::Over { goodbye } => self.end(myself, goodbye),
         }
+    }
+
+    /// Behind the jobs that get tasks back.
+    fn tell_room(&mut self, effect: SessionEffect, back: &BTreeSet<JobId>) {
+        let SessionEffect::Room { room, free, settled, trust } = effect else { return };
+        self.rooms_told += 1;
+        let report = RoomReport { session: self.session.id(), number: self.rooms_told, room, free, settled, trust };
+        let jobs = back.iter().filter_map(|job| self.jobs.get(job)).map(|(actor, _)| actor);
+        RoomBehind::send(report, &self.supervisor, jobs);
     }
 
     fn tell_job(&self, job: JobId, event: JobEvent) {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,6 +20,7 @@ use super::{
     retry, run, scale, show, split, submit, tasks, template, token, up, wait, watch, worker,
 };
 use crate::domain::{Error, ErrorKind};
+use crate::pki::Credentials;
 use crate::rpc::address::HeadAddress;
 use crate::rpc::client::Client;
 use crate::rpc::renewal::Renewal;
@@ -39,12 +41,23 @@ pub(crate) struct World<'a> {
 impl World<'_> {
     /// The configured head, or how to name one.
     fn head(&self) -> Result<String, Error> {
-        self.settings.head.clone().ok_or_else(|| {
+        self.settings.head.clone().or_else(|| self.head_of_credentials()).ok_or_else(|| {
             Error::invalid(
                 "no head is named: use --head http://HOST:7663, set MILLPOND_HEAD, or note it with `millpond context add NAME --head URL` and \
                  `millpond context use NAME` (`millpond up` starts a cluster here)",
             )
         })
+    }
+
+    /// Where credentials are for one head, and nobody has named another, that is meant: so it is on the head's own machine after
+    /// `millpond-head init`.
+    fn head_of_credentials(&self) -> Option<String> {
+        let file = self.settings.credentials.clone().or_else(|| login::only_credentials(&self.credentials_folder()?))?;
+        Credentials::read(&file).ok().map(|credentials| credentials.head).filter(|head| !head.is_empty())
+    }
+
+    fn credentials_folder(&self) -> Option<PathBuf> {
+        self.around.config_dir().ok().map(|folder| folder.join("credentials"))
     }
 
     /// A connection to the configured head, with the credentials for it.
@@ -57,8 +70,7 @@ impl World<'_> {
         if !url.starts_with("https://") {
             return Client::connect(&HeadAddress::new(url, None)?).await;
         }
-        let folder = self.around.config_dir().map(|folder| folder.join("credentials"));
-        let noted = || folder.ok().and_then(|folder| login::credentials_for(url.trim_end_matches('/'), &folder));
+        let noted = || login::credentials_for(url.trim_end_matches('/'), &self.credentials_folder()?);
         let Some(file) = self.settings.credentials.clone().or_else(noted) else {
             return Client::connect(&HeadAddress::new(url, None)?).await;
         };

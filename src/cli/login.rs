@@ -1,13 +1,13 @@
 //! `login`: trades a token for credentials, and notes the head that they are for as a context.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::context;
 use super::entry::World;
 use super::exit::{Ending, Exit};
 use super::ui::{Format, Ui};
 use crate::domain::{Error, Role};
-use crate::pki::JoinToken;
+use crate::pki::{Credentials, JoinToken};
 use crate::rpc::address::HeadAddress;
 use crate::rpc::enroll::join;
 
@@ -82,13 +82,24 @@ fn host_of(url: &str) -> String {
     name.trim_matches(['-', '.']).to_owned()
 }
 
-/// The credentials for a head, where nobody has said which: those in the user's folder that were given out by it.
-pub(crate) fn credentials_for(url: &str, folder: &std::path::Path) -> Option<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+/// The user's files of credentials.
+fn all_credentials(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|file| file.extension().is_some_and(|ending| ending == "pem"));
     files.sort();
-    let is_it = |file: &PathBuf| crate::pki::Credentials::read(file).is_ok_and(|read| read.head.trim_end_matches('/') == url);
-    files.into_iter().find(is_it)
+    files
+}
+
+/// The credentials for a head, where nobody has said which: those that were given out by it.
+pub(crate) fn credentials_for(url: &str, folder: &Path) -> Option<PathBuf> {
+    let is_it = |file: &PathBuf| Credentials::read(file).is_ok_and(|read| read.head.trim_end_matches('/') == url);
+    all_credentials(folder).into_iter().find(is_it)
+}
+
+/// The user's credentials, if there are no others.
+pub(crate) fn only_credentials(folder: &Path) -> Option<PathBuf> {
+    <[PathBuf; 1]>::try_from(all_credentials(folder)).ok().map(|[file]| file)
 }
 
 #[cfg(test)]

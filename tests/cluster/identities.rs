@@ -60,6 +60,26 @@ fn from_nothing_to_a_finished_job_with_credentials_on_every_side() {
 }
 
 #[test]
+fn on_the_heads_machine_nothing_has_to_be_named_after_init() {
+    let mut cluster = Cluster::without_head(&[]);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("https://{free}");
+    let init = ["init", "--data-dir", cluster.data_dir.to_str().unwrap(), "--head", &url];
+    assert!(cluster.command(env!("CARGO_BIN_EXE_millpond-head")).args(init).status().unwrap().success());
+    cluster.head_starts_at(&free.to_string());
+    assert_eq!(cluster.url, url);
+    // Neither an option nor the environment says which head, or by which credentials.
+    let client = |args: &[&str]| cluster.command(env!("CARGO_BIN_EXE_millpond")).args(args).output().unwrap();
+    let made = client(&["token", "create", "--role", "submitter", "--name", "ana", "-q"]);
+    assert!(made.status.success(), "{made:?}");
+    let token = String::from_utf8(made.stdout).unwrap();
+    assert!(client(&["login", token.trim(), "--name", "lab"]).status.success());
+    let me = client(&["principal", "whoami", "--format", "json"]);
+    let me: Value = serde_json::from_slice(&me.stdout).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((me["name"].as_str(), me["role"].as_str()), (Some("ana"), Some("submitter")));
+}
+
+#[test]
 fn who_has_no_credentials_or_the_wrong_ones_gets_nothing() {
     let mut cluster = Cluster::with_identity();
     let url = cluster.url.clone();

@@ -57,6 +57,7 @@ mod upgrade;
 mod uploads;
 mod uploads_last;
 mod watcher;
+mod wire;
 mod worker_disk;
 mod worker_end;
 

@@ -16,6 +16,7 @@ use crate::actors::job::JobMsg;
 use crate::actors::job_store::JobStore;
 use crate::actors::journal::JournalRef;
 use crate::actors::proxy::ProxyMsg;
+use crate::actors::room_report::RoomReport;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
 use crate::domain::{Confines, Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
@@ -71,6 +72,8 @@ pub(super) struct Seat {
     pub proxy: ActorRef<ProxyMsg>,
     pub attached: WallTime,
     pub confines: Option<Confines>,
+    /// The latest of its room.
+    pub reported: Option<RoomReport>,
 }
 
 /// A job that has ended.
@@ -190,8 +193,11 @@ impl Actor for JobSupervisor {
             SupervisorMsg::JobEnded(who, snapshot) => state.job_ended(&myself, who, *snapshot),
             SupervisorMsg::Attach(attaching) => state.attach(&myself, *attaching),
             SupervisorMsg::Attached(worker, attaching) => state.attached(&myself, worker, *attaching).await?,
-            SupervisorMsg::Room { session, room, free, settled, trust } => {
-                state.roster_event(RosterEvent::Room { session, room, free, settled, trust });
+            SupervisorMsg::Room(report) => {
+                if let Some(seat) = state.sessions.get_mut(&report.session) {
+                    let RoomReport { session, room, free, settled, trust, .. } = report.brought_up_to_date(&mut seat.reported);
+                    state.roster_event(RosterEvent::Room { session, room, free, settled, trust });
+                }
             }
             SupervisorMsg::SessionClosed { session, goodbye, heard } => state.session_closed(session, goodbye, heard),
             SupervisorMsg::LateResult(session, worker, finished) => state.late_result(session, worker, finished),

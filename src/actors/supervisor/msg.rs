@@ -7,14 +7,15 @@ use tokio::sync::mpsc;
 
 use crate::actors::job::{JobSnapshot, VerbAnswer};
 use crate::actors::proxy::ProxyMsg;
+use crate::actors::room_report::RoomReport;
 use crate::domain::deletion::DeletionRequest;
 use crate::domain::entry::Entry;
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, Hello, ToWorker};
-use crate::domain::{Digest, Error, GrantId, Instant, JobId, JobSpec, Resources, Room, SessionId, WorkerId};
+use crate::domain::{Digest, Error, Instant, JobId, JobSpec, SessionId, WorkerId};
 use crate::engine::explain::Explanation;
 use crate::engine::scale::Load;
-use crate::engine::{JobFilter, JobRecord, JobView, Trust};
+use crate::engine::{JobFilter, JobRecord, JobView};
 
 use super::deletion::{DatasetUsers, DeletionReply, NoBackup};
 use super::status::{JobStatus, WorkerStatus};
@@ -59,18 +60,7 @@ pub enum SupervisorMsg {
     /// Its attachment is durable.
     Attached(WorkerId, Box<Attaching>),
     /// A session's room.
-    Room {
-        /// Which session.
-        session: SessionId,
-        /// What may be granted.
-        room: Room,
-        /// Resources that are free.
-        free: Resources,
-        /// Grants that this report includes.
-        settled: Vec<GrantId>,
-        /// How the worker may be used.
-        trust: Trust,
-    },
+    Room(RoomReport),
     /// A session is over.
     SessionClosed {
         /// Which.

@@ -79,7 +79,7 @@ impl SupervisorState {
         let (proxy, _) = WorkerProxy::spawn_linked(None, WorkerProxy, args, myself.get_cell()).await?;
         tracing::info!(%worker, host = %hello.host, slots = hello.slots, held = hello.held.len(), "worker attached");
         self.claim(&hello, session, worker, &proxy);
-        self.sessions.insert(session, Seat { worker, proxy: proxy.clone(), attached: now.wall, confines: hello.confines });
+        self.sessions.insert(session, Seat { worker, proxy: proxy.clone(), attached: now.wall, confines: hello.confines, reported: None });
         self.roster_event(RosterEvent::Opened { session, worker, slots: hello.slots, total: hello.total });
         let _ = reply.send(Ok(proxy));
         Ok(())
