@@ -344,9 +344,10 @@ impl Roster {
     }
 
     /// The seat with the most room left that has what a task needs.
-    fn opening(&self, needs: &Resources, kept_free: Option<SessionId>) -> Option<SessionId> {
+    fn opening(&self, job: JobId, needs: &Resources, kept_free: Option<SessionId>) -> Option<SessionId> {
         let plain = *needs == Resources::default();
-        let fits = |session: &SessionId| plain || self.seats.get(session).is_some_and(|seat| needs.fits(&seat.free_left()));
+        let may = |seat: &Seat| (plain || needs.fits(&seat.free_left())) && seat.takes(job, self.trusted);
+        let fits = |session: &SessionId| self.seats.get(session).is_some_and(may);
         self.open.iter().map(|(_, session)| *session).find(|session| kept_free != Some(*session) && fits(session))
     }
 
@@ -364,7 +365,7 @@ impl Roster {
             let Some(job) = self.line.first(view_of, &self.busy) else { break };
             let Some(candidate) = self.jobs.get(&job) else { break };
             let spec = candidate.view.spec.clone();
-            let Some(session) = self.opening(&spec.needs, kept_free) else {
+            let Some(session) = self.opening(job, &spec.needs, kept_free) else {
                 // It fits nowhere now; it holds nobody up, except at a worker that is kept free for it.
                 kept_free = kept_free.or(self.reserved.filter(|kept| kept.job == job).map(|kept| kept.session));
                 first_unfit = first_unfit.or_else(|| self.fits_somewhere(&spec.needs).then_some(job));
@@ -390,7 +391,7 @@ impl Roster {
         }
         candidate.granted(grant);
         self.recount(job);
-        self.change(session, |seat| seat.granted.entry(grant).or_insert_with(|| (0, spec.clone())).0 += 1);
+        self.change(session, |seat| seat.granted.entry(grant).or_insert_with(|| (0, job, spec.clone())).0 += 1);
     }
 
     /// The job's place among those that want slots.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{GrantId, JobSpec, Resources, Room, WorkerId};
+use crate::domain::{GrantId, JobId, JobSpec, Resources, Room, WorkerId};
 use crate::engine::suspicion::Trust;
 
 /// A worker as it was last reported, and what was granted of it since.
@@ -16,7 +16,7 @@ pub(super) struct Seat {
     pub room: Room,
     pub free: Resources,
     /// Grants not settled: how many slots, and of what job.
-    pub granted: BTreeMap<GrantId, (u32, Arc<JobSpec>)>,
+    pub granted: BTreeMap<GrantId, (u32, JobId, Arc<JobSpec>)>,
     pub trust: Trust,
 }
 
@@ -34,11 +34,17 @@ impl Seat {
             Trust::Probe if trusted > 0 => Room::of_slots(self.room.free.min(1)),
             _ => self.room,
         };
-        room.less(self.granted.values().map(|(slots, _)| slots).sum())
+        room.less(self.granted.values().map(|(slots, ..)| slots).sum())
+    }
+
+    /// Whether a job may have what is left of the room. What is ahead of the slots only while nothing of another job is on its way here: two that
+    /// are on their way may come in either order, and the first would get the next slot.
+    pub fn takes(&self, job: JobId, trusted: u32) -> bool {
+        self.room_left(trusted).free > 0 || self.granted.values().all(|(_, of, _)| *of == job)
     }
 
     /// The resources, likewise.
     pub fn free_left(&self) -> Resources {
-        self.granted.values().fold(self.free.clone(), |free, (slots, spec)| free.less(&spec.needs, *slots))
+        self.granted.values().fold(self.free.clone(), |free, (slots, _, spec)| free.less(&spec.needs, *slots))
     }
 }
