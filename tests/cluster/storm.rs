@@ -22,8 +22,10 @@ fn a_storm_of_pauses_over_quick_tasks_is_exact_each_time() {
     let shell = format!("echo $MILLPOND_INDEX >> {}", cluster.text_path("log"));
     let job = cluster.submit_array(&format!("0-{}", total - 1), &[], &shell);
     for round in 1.. {
-        cluster.has_lines("log", (total as usize - 50).min(round * 100));
-        if cluster.lines("log").len() as u64 > total - 50 {
+        // The last third passes without one: a client that is slow to start would find the job at its end.
+        let enough = total - total / 3;
+        cluster.has_lines("log", (enough as usize).min(round * 100));
+        if cluster.lines("log").len() as u64 >= enough {
             break;
         }
         let reply = cluster.json(&["pause", &job]);
