@@ -344,10 +344,13 @@ impl Roster {
     }
 
     /// The seat with the most room left that has what a task needs.
-    fn opening(&self, job: JobId, needs: &Resources, kept_free: Option<SessionId>) -> Option<SessionId> {
+    fn opening(&self, job: JobId, needs: &Resources, kept_free: Option<SessionId>, awaited: &BTreeSet<SessionId>) -> Option<SessionId> {
         let plain = *needs == Resources::default();
-        let may = |seat: &Seat| (plain || needs.fits(&seat.free_left())) && seat.takes(job, self.trusted);
-        let fits = |session: &SessionId| self.seats.get(session).is_some_and(may);
+        let may = |seat: &Seat, session: SessionId| {
+            let goes_ahead = || !awaited.contains(&session) && seat.is_for(job);
+            (plain || needs.fits(&seat.free_left())) && (seat.room_left(self.trusted).free > 0 || goes_ahead())
+        };
+        let fits = |session: &SessionId| self.seats.get(session).is_some_and(|seat| may(seat, *session));
         self.open.iter().map(|(_, session)| *session).find(|session| kept_free != Some(*session) && fits(session))
     }
 
@@ -360,15 +363,19 @@ impl Roster {
         }
         self.order_by_rules();
         let (mut first_unfit, mut kept_free, mut unfit) = (None, None, Vec::new());
+        // Where a job waits until what is on its way has come, nobody behind it goes ahead either.
+        let mut awaited = BTreeSet::new();
         while !self.open.is_empty() {
             let view_of = |job| self.jobs.get(&job).map(|candidate| &candidate.view);
             let Some(job) = self.line.first(view_of, &self.busy) else { break };
             let Some(candidate) = self.jobs.get(&job) else { break };
             let spec = candidate.view.spec.clone();
-            let Some(session) = self.opening(job, &spec.needs, kept_free) else {
+            let Some(session) = self.opening(job, &spec.needs, kept_free, &awaited) else {
                 // It fits nowhere now; it holds nobody up, except at a worker that is kept free for it.
                 kept_free = kept_free.or(self.reserved.filter(|kept| kept.job == job).map(|kept| kept.session));
                 first_unfit = first_unfit.or_else(|| self.fits_somewhere(&spec.needs).then_some(job));
+                let open = self.open.iter().map(|(_, session)| *session);
+                awaited.extend(open.filter(|open| self.seats.get(open).is_some_and(|seat| spec.needs.fits(&seat.free_left()))));
                 self.line.take_out(job);
                 unfit.push(job);
                 continue;

@@ -127,7 +127,9 @@ impl Order {
     /// No slot stays free that some waiting task fits.
     fn nothing_left_over(&self) -> Result<(), String> {
         for (session, seat) in &self.seats {
-            if seat.open.values().map(|(slots, _)| slots).sum::<u32>() >= self.usable(seat) {
+            let (given, usable) = (seat.open.values().map(|(slots, _)| slots).sum::<u32>(), self.usable(seat));
+            // What is ahead of the slots may be another job's while something is on its way.
+            if given >= usable || given >= seat.room.free.min(usable) && !seat.open.is_empty() {
                 continue;
             }
             let free = self.free(seat);

@@ -37,10 +37,10 @@ impl Seat {
         room.less(self.granted.values().map(|(slots, ..)| slots).sum())
     }
 
-    /// Whether a job may have what is left of the room. What is ahead of the slots only while nothing of another job is on its way here: two that
-    /// are on their way may come in either order, and the first would get the next slot.
-    pub fn takes(&self, job: JobId, trusted: u32) -> bool {
-        self.room_left(trusted).free > 0 || self.granted.values().all(|(_, of, _)| *of == job)
+    /// Whether nothing of another job is on its way here, so that this one's may go ahead of the slots: two that are on their way may come in either
+    /// order, and the first would get the next slot.
+    pub fn is_for(&self, job: JobId) -> bool {
+        self.granted.values().all(|(_, of, _)| *of == job)
     }
 
     /// The resources, likewise.
