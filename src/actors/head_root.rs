@@ -14,7 +14,7 @@ use crate::audit::AuditLog;
 use crate::blobs::{DatasetStore, IndexedResult, Reserve};
 use crate::domain::{Error, ErrorKind, JobId, Keep, TaskEnd, TaskNo};
 use crate::engine::{DiskGauge, Watermarks};
-use crate::pki::{IDENTITY_DIR, IdentityFolder};
+use crate::pki::IdentityFolder;
 use crate::store::{SledStore, Store};
 
 use super::bundler::Bundler;
@@ -122,7 +122,7 @@ impl Actor for HeadRoot {
     async fn pre_start(&self, myself: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
         let RootArgs { options, failed } = args;
         let (data_dir, watermarks, names) = (options.data_dir.clone(), options.watermarks, options.names.clone());
-        let open = move || open(&data_dir, watermarks, &names).map_err(|error| way_out(error, &data_dir));
+        let open = move || open(&data_dir, watermarks, &names);
         let Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge, identity } = tokio::task::spawn_blocking(open).await??;
         let (clock, cell) = (Clock::start(), myself.get_cell());
         let disk = disk::start(reserve, gauge, cell.clone()).await?;
@@ -218,16 +218,22 @@ struct Opened {
 
 /// A head does not start on damage: it can't know what it would forget.
 fn way_out(mut error: Error, data_dir: &std::path::Path) -> Error {
-    // A key that is damaged says itself what to do.
-    if error.kind == ErrorKind::Corrupt && !error.message.contains(IDENTITY_DIR) {
+    if error.kind == ErrorKind::Corrupt {
         let dir = data_dir.display();
         error.message = format!("{dir} is damaged: {}; see all of it with `millpond-head doctor --data-dir {dir}`", error.message);
     }
     error
 }
 
-/// Looks at the disk, opens the store, begins an epoch, replays the journal, and puts a snapshot in the place of its tail.
+/// Opens all that there is. A key that is damaged says itself what to do.
 fn open(data_dir: &std::path::Path, watermarks: Watermarks, names: &[String]) -> Result<Opened, Error> {
+    let opened = open_state(data_dir, watermarks).map_err(|error| way_out(error, data_dir))?;
+    let identity = registrar::open(data_dir, names, &opened.ledger.identities, wall_now())?;
+    Ok(Opened { identity, ..opened })
+}
+
+/// Looks at the disk, opens the store, begins an epoch, replays the journal, and puts a snapshot in the place of its tail.
+fn open_state(data_dir: &std::path::Path, watermarks: Watermarks) -> Result<Opened, Error> {
     // What others have submitted and got is nothing that a task on this machine may read.
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
     made.map_err(|error| Error::io(data_dir, &error))?;
@@ -243,8 +249,7 @@ fn open(data_dir: &std::path::Path, watermarks: Watermarks, names: &[String]) ->
     }
     let datasets = Arc::new(DatasetStore::open(&data_dir.join(DATASETS_DIR))?);
     collect(data_dir, &ledger, &datasets)?;
-    let identity = registrar::open(data_dir, names, &ledger.identities, wall_now())?;
-    Ok(Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge, identity })
+    Ok(Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge, identity: None })
 }
 
 /// Where the results lie of tasks whose end is in the journal, but perhaps not yet, durably, in their job's index.

@@ -197,7 +197,8 @@ impl Actor for WorkerProxy {
 }
 
 impl ProxyState {
-    /// Each job hears at once all that concerns it, in order; before that the supervisor hears what room there is now.
+    /// Each job hears at once all that concerns it, in order; before that, or behind jobs that have tasks back, the supervisor hears what room there
+    /// is now.
     fn said(&mut self, myself: &ActorRef<ProxyMsg>, messages: Vec<FromWorker>, bytes: &Arc<OwnedSemaphorePermit>) {
         let mut news: BTreeMap<JobId, Vec<News>> = BTreeMap::new();
         let (mut room, mut over, mut back) = (None, None, BTreeSet::new());
@@ -222,7 +223,7 @@ impl ProxyState {
                 news.entry(finished.lease.job).or_default().push(News::Finished(finished));
             }
         }
-        // Nobody who is told of nothing but starts and ends is waited for.
+        // Who has only started and ended tasks is not waited for.
         let (first, last) = if back.is_empty() { (room, None) } else { (None, room) };
         first.into_iter().for_each(|room| self.perform(myself, room));
         news.into_iter().for_each(|(job, news)| self.tell_news(job, news, bytes));

@@ -378,6 +378,11 @@ impl Roster {
                 awaited.extend(open.filter(|open| self.seats.get(open).is_some_and(|seat| spec.needs.fits(&seat.free_left()))));
                 self.line.take_out(job);
                 unfit.push(job);
+                // Then there is nothing for the others either, however many they are.
+                let none_free = self.open.first().is_some_and(|(Reverse(room), _)| room.free == 0);
+                if none_free && self.open.iter().all(|(_, session)| awaited.contains(session)) {
+                    break;
+                }
                 continue;
             };
             self.reserved = self.reserved.filter(|kept| kept.job != job);

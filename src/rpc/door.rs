@@ -19,6 +19,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -31,7 +32,8 @@ use super::status::to_status;
 use super::tls;
 use crate::actors::Head;
 use crate::actors::clock::wall_now;
-use crate::domain::{Caller, Error};
+use crate::actors::registrar::Registrar;
+use crate::domain::{Caller, Error, PrincipalId};
 use crate::engine::access;
 use crate::limits::{CONNECTIONS_MAX, FRAME_MAX_BYTES};
 use crate::pki::Peer;
@@ -139,42 +141,47 @@ impl Door {
         let session = stream.get_ref().1;
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         let shown = session.peer_certificates().and_then(|certificates| certificates.first()).map(|shown| shown.to_vec());
-        let caller = match (&shown, &self.head.registrar) {
-            (Some(shown), Some(registrar)) => registrar.caller(shown).map(Caller::Known),
-            _ => Ok(Caller::Anyone),
+        let Some((shown, registrar)) = shown.zip(self.head.registrar.clone()) else {
+            let visitor = Visitor { door: self, peer, caller: Ok(Caller::Anyone) };
+            return visitor.converse(stream, is_http2, stopping).await;
         };
-        let over = self.until_over(shown);
-        let visitor = Visitor { door: self.clone(), peer, caller };
+        // From before he is looked up: what comes between would be missed.
+        let revocations = registrar.revocations();
+        let caller = registrar.caller(&shown).map(Caller::Known);
+        let visitor = Visitor { door: self, peer, caller };
         tokio::select! {
             () = visitor.converse(stream, is_http2, stopping) => {}
-            () = over => {}
+            () = until_over(&shown, &registrar, revocations) => {}
         }
     }
+}
 
-    /// Resolves when a certificate does not count any more: it has expired, or whose it is was revoked.
-    async fn until_over(&self, certificate: Option<Vec<u8>>) {
-        let known = certificate.and_then(|certificate| Peer::of(&certificate).ok()).zip(self.head.registrar.as_ref());
-        let Some((shown, registrar)) = known else { return std::future::pending().await };
-        let mut revocations = registrar.revocations();
-        let id = shown.principal.id;
-        let left = u64::try_from(shown.issued.expires.0 - wall_now().0).unwrap_or(0);
-        let expires = tokio::time::sleep(Duration::from_micros(left));
-        let revoked = async {
-            loop {
-                match revocations.recv().await {
-                    Ok(revoked) if revoked == id => return,
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) if registrar.check(id).is_err() => return,
-                    Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => std::future::pending().await,
-                }
+/// Resolves when a certificate does not count any more: it has expired, or whose it is was revoked.
+async fn until_over(certificate: &[u8], registrar: &Registrar, mut revocations: Receiver<PrincipalId>) {
+    let Ok(shown) = Peer::of(certificate) else { return std::future::pending().await };
+    let id = shown.principal.id;
+    let left = u64::try_from(shown.issued.expires.0 - wall_now().0).unwrap_or(0);
+    let revoked = async {
+        loop {
+            match revocations.recv().await {
+                Ok(revoked) if revoked == id => return,
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) if registrar.check(id).is_err() => return,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => std::future::pending().await,
             }
-        };
-        tokio::select! {
-            () = expires => {}
-            () = revoked => {}
         }
+    };
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_micros(left)) => {}
+        () = revoked => {}
     }
+}
+
+/// Whether the table is asked of what a request is for, whatever the request says that it is. Pages ask for themselves, when their route is known;
+/// an unknown method is answered as such where everybody may ask.
+fn is_method(path: &str, is_grpc: bool, has_identities: bool) -> bool {
+    access::row(path).is_some() || is_grpc && has_identities
 }
 
 /// Whoever is at the other end of a connection.
@@ -219,13 +226,12 @@ impl Visitor {
         }
     }
 
-    /// Whether a method of gRPC may be entered. Pages ask for themselves, when their route is known.
+    /// Whether a method may be entered.
     async fn let_in(&self, method: &str, is_grpc: bool) -> Result<Caller, Error> {
-        let head = &self.door.head;
+        let (head, has_identities) = (&self.door.head, self.door.head.registrar.is_some());
         let decided = self.caller.clone().and_then(|caller| {
-            // An unknown method is answered as such where everybody may ask.
-            if is_grpc && (head.registrar.is_some() || access::row(method).is_some()) {
-                access::decide(method, &caller, head.registrar.is_some())?;
+            if is_method(method, is_grpc, has_identities) {
+                access::decide(method, &caller, has_identities)?;
             }
             Ok(caller)
         });
@@ -264,5 +270,21 @@ async fn begins_http2(socket: &TcpStream) -> std::io::Result<bool> {
             Some(seen) if !HTTP2_PREFACE.starts_with(seen) => return Ok(false),
             Some(_) => tokio::time::sleep(PREFACE_LOOK_EVERY).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_one_whatever_the_request_says_that_it_is() {
+        for method in ["/millpond.v1.JobService/KillJob", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"] {
+            for (is_grpc, has_identities) in [(true, true), (false, true), (true, false), (false, false)] {
+                assert!(is_method(method, is_grpc, has_identities), "{method}");
+            }
+        }
+        assert!(is_method("/millpond.v1.JobService/NoSuchJob", true, true) && !is_method("/millpond.v1.JobService/NoSuchJob", true, false));
+        assert!(!is_method("/v1/jobs/j1/bundle", false, true), "a page asks for itself");
     }
 }

@@ -1,4 +1,4 @@
-//! Who calls, and what he may reach: asked at the beginning of every method, and nowhere else.
+//! Who calls, and what he may reach: asked at the beginning of every method.
 //!
 //! The door puts a [`Caller`] into a request's extensions, and asks `engine::access` before a method is entered. Each method asks again, so that
 //! a mistake there does not open everything; and it alone knows whose a thing is.
