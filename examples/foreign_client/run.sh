@@ -23,6 +23,8 @@ for program in millpond-head millpond-worker; do
 done
 
 work=$(mktemp -d)
+# Tasks of a worker that is started as root run as users of their own, who go through here.
+chmod o+x "$work"
 head=
 worker=
 cleanup() {

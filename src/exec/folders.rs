@@ -7,6 +7,7 @@
 //!            /stdout   its standard output
 //!            /stderr   its standard error
 //!            /trash/   what is being removed; there only as long as that takes
+//!     /trash-70001/     the same, of slots' folders that were this user's in an earlier start
 //! ```
 //! Anything here can have been changed, deleted, locked or replaced when a task has ended. In a sandbox all of it belongs to the slot's own user,
 //! and the worker, who may do anything, handles nothing that is somebody else's: it goes from folder to folder, and follows no link.
@@ -22,7 +23,7 @@ use rustix::io::{Errno, Result as SysResult};
 use rustix::path::Arg;
 
 use super::input::InputFile;
-use super::trash::{TRASH, Trash, is_real, make_folder, open_folder, remove_tree_of};
+use super::trash::{TRASH, Trash, evict, is_real, make_folder, open_folder, remove_tree, sweep};
 use super::watched::{Watched, is};
 use crate::domain::{Error, JobId};
 
@@ -98,14 +99,21 @@ impl SlotFolders {
         Ok(folders)
     }
 
-    /// Removes a slot's folder that belongs to somebody else: of a start with another sandbox.
+    /// Removes a slot's folder that belongs to somebody else: of an earlier start, whose slot had another user.
     fn evict(&self) -> Result<(), Error> {
+        let Ok(slots) = openat(CWD, &self.root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else { return Ok(()) };
         let ours = self.owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
-        match statat(CWD, self.slot(), AtFlags::SYMLINK_NOFOLLOW) {
+        match statat(&slots, &*self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if stat.st_uid == ours => {}
             // What root's tasks have left can be anybody's.
-            Ok(stat) if stat.st_uid != ours => remove_tree_of(self.slot(), Some(stat.st_uid).filter(|owner| *owner != 0)),
-            _ => Ok(()),
+            Ok(stat) if stat.st_uid == 0 => remove_tree(self.slot())?,
+            Ok(stat) => evict(slots.as_fd(), &self.name, stat.st_uid).map_err(|errno| Error::io(self.slot(), &errno.into()))?,
+            Err(_) => {}
         }
+        if let Err(errno) = sweep(slots.as_fd()) {
+            tracing::warn!(folder = %self.root.display(), error = %errno, "what earlier tasks left can't be removed; it stays in the trash");
+        }
+        Ok(())
     }
 
     /// The folder of all of them.

@@ -18,9 +18,12 @@ use crate::domain::Error;
 
 /// The trash's name in its slot's folder.
 pub(super) const TRASH: &CStr = c"trash";
+/// Beside the slots' folders: what an earlier user of theirs has left, by the user's number.
+const TRASH_OF: &str = "trash-";
 
 /// A folder of things to be removed.
 pub(super) struct Trash {
+    name: CString,
     folder: OwnedFd,
     /// The name of the next folder that is moved in.
     next: u64,
@@ -36,11 +39,6 @@ pub(super) struct Trash {
 /// # Errors
 /// Those of the file system; what could not be removed may then lie in a folder `trash` beside it.
 pub fn remove_tree(path: &Path) -> std::result::Result<(), Error> {
-    remove_tree_of(path, None)
-}
-
-/// The same, for what is this user's alone, if one is named: he may still be at it.
-pub(super) fn remove_tree_of(path: &Path, owner: Option<u32>) -> std::result::Result<(), Error> {
     let removed = || {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = path.file_name().ok_or(Errno::INVAL)?.as_bytes();
@@ -50,11 +48,32 @@ pub(super) fn remove_tree_of(path: &Path, owner: Option<u32>) -> std::result::Re
             Err(Errno::ISDIR | Errno::PERM) => {}
             result => return result,
         }
-        let mut trash = Trash::open(folder.as_fd(), owner)?;
+        let mut trash = Trash::open(folder.as_fd(), None)?;
         let taken = trash.take(folder.as_fd(), &name);
         trash.empty(folder.as_fd()).and(taken)
     };
     removed().map_err(|errno: Errno| Error::io(path, &errno.into()))
+}
+
+/// Moves a slot's folder away that was an earlier user's, whatever is in it and whether he is still at it. [`sweep`] removes it.
+pub(super) fn evict(slots: BorrowedFd<'_>, slot: &CStr, owner: u32) -> Result<()> {
+    // Its trash is the worker's own, and would look like somebody else's in there. What can't be removed goes along.
+    let _ = open_folder(slots, slot).and_then(|slot| Trash::open(slot.as_fd(), Some(owner))?.empty(slot.as_fd()));
+    let name = CString::new(format!("{TRASH_OF}{owner}")).map_err(|_| Errno::INVAL)?;
+    Trash::open_as(name, slots, Some(owner))?.take(slots, slot)
+}
+
+/// Removes what earlier users of the slots have left, also what an earlier sweep did not get to. Goes on after a failure, and returns the last.
+pub(super) fn sweep(slots: BorrowedFd<'_>) -> Result<()> {
+    let mut swept = Ok(());
+    for entry in Dir::read_from(slots)? {
+        let name = entry?.file_name().to_owned();
+        let owner = name.to_str().ok().and_then(|name| name.strip_prefix(TRASH_OF)?.parse().ok());
+        if owner.is_some() || name.as_c_str() == TRASH {
+            swept = Trash::open_as(name, slots, owner).and_then(|trash| trash.empty(slots)).and(swept);
+        }
+    }
+    swept
 }
 
 /// The names in a folder.
@@ -98,14 +117,18 @@ pub fn move_tree(from: &Path, to: &Path) -> std::result::Result<(), Error> {
 impl Trash {
     /// The trash of a slot's folder, for what is this user's; made, if need be.
     pub fn open(slot: BorrowedFd<'_>, owner: Option<u32>) -> Result<Self> {
-        make_folder(slot, TRASH)?;
-        let folder = open_folder(slot, TRASH)?;
+        Self::open_as(TRASH.to_owned(), slot, owner)
+    }
+
+    fn open_as(name: CString, slot: BorrowedFd<'_>, owner: Option<u32>) -> Result<Self> {
+        make_folder(slot, &name)?;
+        let folder = open_folder(slot, &*name)?;
         let mut next = 0;
         for entry in Dir::read_from(&folder)? {
             let number = entry?.file_name().to_str().ok().and_then(|name| name.parse::<u32>().ok());
             next = next.max(number.map_or(0, |number| u64::from(number) + 1));
         }
-        Ok(Self { folder, next, changes: 0, owner })
+        Ok(Self { name, folder, next, changes: 0, owner })
     }
 
     /// Takes something away from where it is: a file, or an empty folder, is removed, another folder waits for [`empty`](Self::empty).
@@ -137,7 +160,7 @@ impl Trash {
             let passed = self.pass();
             // A pass that changed something may have moved folders in behind its back.
             if self.changes == before {
-                return passed.and_then(|()| unlinkat(slot, TRASH, AtFlags::REMOVEDIR));
+                return passed.and_then(|()| unlinkat(slot, &self.name, AtFlags::REMOVEDIR));
             }
         }
     }

@@ -346,15 +346,29 @@ impl Worker {
         self.child.id()
     }
 
-    /// `kill -9`.
+    /// `kill -9`, which must find it alive.
+    #[track_caller]
     pub fn dies(&mut self) {
+        self.has_not_ended();
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGSTOP: it stands still, and its connection with it.
-    pub fn stops(&self) {
+    #[track_caller]
+    pub fn stops(&mut self) {
+        self.has_not_ended();
         stop(self.child.id());
+    }
+
+    /// No worker ends by itself: what it said last is in the failure.
+    #[track_caller]
+    fn has_not_ended(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            let log = fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(20).collect();
+            panic!("{} ended by itself, {status}:\n{}", self.folder.display(), last.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
     }
 
     /// SIGCONT.

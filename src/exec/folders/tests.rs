@@ -174,6 +174,50 @@ fn where_a_slot_has_a_user_of_its_own_all_of_it_is_that_user_s_and_nothing_of_ot
     assert!(folders.put_input(JobId(8), "b.txt", b"chunk").is_err() && !root.path().join("b.txt").exists());
 }
 
+/// A slot's folders, with a user of its own, as a worker's end in the middle of clearing them away left them: in the slot's trash, which is the
+/// worker's, a folder of the task.
+fn ended_while_clearing_away(slots: &Path, owner: u32) {
+    let folders = SlotFolders::new(slots, 3, Some(owner)).unwrap();
+    let half_gone = folders.slot().join("trash/0");
+    fs::create_dir_all(&half_gone).unwrap();
+    fs::write(half_gone.join("left"), "x").unwrap();
+    std::os::unix::fs::chown(&half_gone, Some(owner), Some(owner)).unwrap();
+}
+
+#[test]
+fn a_slot_whose_worker_ended_while_it_cleared_away_starts_with_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("only root can give files away");
+    }
+    let root = tempfile::tempdir().unwrap();
+    let slots = root.path().join("slots");
+    ended_while_clearing_away(&slots, 70_123);
+    let mut folders = SlotFolders::new(&slots, 3, Some(70_124)).unwrap();
+    assert_eq!(folders.look(), Found::NOTHING);
+    assert_eq!(fs::read_dir(&slots).unwrap().count(), 1, "nothing is left of the earlier user's");
+}
+
+#[test]
+fn what_can_t_be_removed_of_an_earlier_user_keeps_no_slot_from_starting() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("only root can give files away");
+    }
+    let root = tempfile::tempdir().unwrap();
+    let slots = root.path().join("slots");
+    // A folder of somebody else's, as if a task had found it and moved it here.
+    let theirs = SlotFolders::new(&slots, 3, Some(70_123)).unwrap().work().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    fs::write(theirs.join("precious"), "x").unwrap();
+    for owner in [Some(70_124), Some(70_125), None] {
+        let mut folders = SlotFolders::new(&slots, 3, owner).unwrap();
+        assert_eq!(folders.look(), Found::NOTHING);
+    }
+    let kept = fs::read_dir(slots.join("trash-70123")).unwrap().map(|entry| entry.unwrap().path().join("precious"));
+    assert_eq!(kept.filter(|precious| precious.exists()).count(), 1);
+    // Of the users after that one nothing is left.
+    assert_eq!(fs::read_dir(&slots).unwrap().count(), 2);
+}
+
 #[test]
 fn a_tree_deeper_than_any_path_is_removed() {
     let mut place = Place::new();
