@@ -116,6 +116,10 @@ pub const UPLOAD_RECEIPTS_MAX: usize = 10_000;
 pub const UPLOAD_RECEIPT_MAX_BYTES: u64 = 1024;
 /// An upload that brings nothing for so long loses its place among the transfers, unless the head is told otherwise.
 pub const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The same, where somebody waits to go on with it: most often its own client, whose connection was lost without a word.
+pub const UPLOAD_SILENCE_MAX_IF_AWAITED: Duration = Duration::from_secs(10);
+/// Between two looks whether somebody waits.
+pub const UPLOAD_SILENCE_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 /// One gRPC message.
 pub const MESSAGE_MAX_BYTES: usize = 4 << 20;
 /// A result that rides in the `Finished` message; a larger one goes to `ResultService` first.

@@ -7,17 +7,18 @@ use ::http::{HeaderMap, header};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, put};
+use http_body_util::BodyExt;
 use tokio_stream::StreamExt;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::Error;
 use crate::rpc::http::{self, error_response};
+use crate::rpc::http_upload::{StoredText, UPLOAD_CRC32, UPLOAD_ROUTE, UploadAsk, UploadLine};
 use crate::rpc::pb::cluster_service_server::{ClusterService, ClusterServiceServer};
 use crate::rpc::pb::dataset_service_server::{DatasetService, DatasetServiceServer};
 use crate::rpc::pb::job_service_server::{JobService, JobServiceServer};
-use crate::rpc::pb::resume_upload_request::End;
 use crate::rpc::pb::{self, *};
 use crate::rpc::status::to_status;
 
@@ -62,7 +63,7 @@ impl FakeHead {
         let services = Routes::new(JobServiceServer::new(head.clone()))
             .add_service(DatasetServiceServer::new(head.clone()))
             .add_service(ClusterServiceServer::new(head.clone()));
-        let pages = Router::new().route(http::BUNDLE_ROUTE, get(bundle)).with_state(head.clone());
+        let pages = Router::new().route(http::BUNDLE_ROUTE, get(bundle)).route(UPLOAD_ROUTE, put(upload)).with_state(head.clone());
         tokio::spawn(axum::serve(listener, services.into_axum_router().merge(pages)).into_future());
         (head, url)
     }
@@ -110,6 +111,33 @@ async fn bundle(State(head): State<FakeHead>, Path(id): Path<String>, headers: H
     let response = axum::response::Response::builder().status(status).header(header::ETAG, format!("\"{}\"", first.etag));
     let response = response.header(header::CONTENT_LENGTH, first.total_len - offset);
     response.body(axum::body::Body::from_stream(data.chain(end))).unwrap()
+}
+
+/// Takes an upload, from its first byte on, and keeps its name and length.
+async fn upload(State(head): State<FakeHead>, request: axum::extract::Request) -> axum::response::Response {
+    let ask = UploadAsk::of_query(request.uri().query().unwrap()).unwrap();
+    let (lines, answer) = tokio::sync::mpsc::channel(4);
+    let line = |line: &UploadLine| Ok::<_, std::convert::Infallible>(serde_json::to_string(line).unwrap() + "\n");
+    lines.send(line(&UploadLine::Durable(0))).await.unwrap();
+    tokio::spawn(async move {
+        let (mut body, mut crc, mut said) = (request.into_body(), crc32fast::Hasher::new(), None);
+        let mut len = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return head.ask(format!("upload {} broke off", ask.name)) };
+            match frame.into_data() {
+                Ok(data) => {
+                    crc.update(&data);
+                    len += data.len() as u64;
+                }
+                Err(trailers) => said = trailers.into_trailers().unwrap().get(UPLOAD_CRC32).cloned(),
+            }
+        }
+        assert_eq!(said.unwrap(), format!("{:08x}", crc.finalize()));
+        head.ask(format!("upload {} of {len} bytes", ask.name));
+        let digest = if ask.digest.is_empty() { "0".repeat(64) } else { ask.digest };
+        let _ = lines.send(line(&UploadLine::Dataset(StoredText { digest, name: ask.name, len }))).await;
+    });
+    axum::body::Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(answer)).into_response()
 }
 
 type Items<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
@@ -227,51 +255,14 @@ impl JobService for FakeHead {
 impl DatasetService for FakeHead {
     type ReadDatasetStream = Items<ReadDatasetResponse>;
 
-    async fn upload_dataset(&self, request: Request<Streaming<UploadDatasetRequest>>) -> Result<Response<Dataset>, Status> {
-        let mut pieces = request.into_inner();
-        let (mut header, mut len, mut count) = (upload_dataset_request::Header::default(), 0, 0);
-        while let Some(piece) = pieces.next().await {
-            let piece = piece?;
-            header = piece.header.unwrap_or(header);
-            len += piece.data.len() as u64;
-            count += 1;
-        }
-        self.ask(format!("upload {} of {len} bytes in {count} pieces", header.name));
-        let digest = if header.digest.is_empty() { "0".repeat(64) } else { header.digest };
-        Ok(Response::new(Dataset { digest, name: header.name, len, ..Default::default() }))
+    async fn upload_dataset(&self, _: Request<Streaming<UploadDatasetRequest>>) -> Result<Response<Dataset>, Status> {
+        Err(to_status(&Error::internal("our client uploads by plain HTTP")))
     }
 
     type ResumeUploadStream = Items<ResumeUploadResponse>;
 
-    async fn resume_upload(
-        &self,
-        request: Request<Streaming<ResumeUploadRequest>>,
-    ) -> Result<Response<Items<ResumeUploadResponse>>, Status> {
-        use resume_upload_request::Request as Part;
-        use resume_upload_response::Response as Answer;
-        let (mut parts, head) = (request.into_inner(), self.clone());
-        let (answers, stream) = tokio::sync::mpsc::channel(4);
-        let answer = |response| Ok(ResumeUploadResponse { response: Some(response) });
-        tokio::spawn(async move {
-            let (mut header, mut count) = (upload_dataset_request::Header::default(), 0);
-            while let Some(part) = parts.next().await {
-                match part.map(|part| part.request) {
-                    Ok(Some(Part::Begin(begin))) => {
-                        header = begin.header.unwrap_or_default();
-                        let _ = answers.send(answer(Answer::Durable(0))).await;
-                    }
-                    Ok(Some(Part::Piece(_))) => count += 1,
-                    Ok(Some(Part::End(End { len, .. }))) => {
-                        head.ask(format!("upload {} of {len} bytes in {count} pieces", header.name));
-                        let digest = if header.digest.is_empty() { "0".repeat(64) } else { header.digest.clone() };
-                        let data = Dataset { digest, name: header.name.clone(), len, ..Default::default() };
-                        let _ = answers.send(answer(Answer::Dataset(data))).await;
-                    }
-                    Ok(None) | Err(_) => return,
-                }
-            }
-        });
-        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(stream))))
+    async fn resume_upload(&self, _: Request<Streaming<ResumeUploadRequest>>) -> Result<Response<Items<ResumeUploadResponse>>, Status> {
+        Err(to_status(&Error::internal("our client uploads by plain HTTP")))
     }
 
     async fn check_upload(&self, _: Request<CheckUploadRequest>) -> Result<Response<CheckUploadResponse>, Status> {

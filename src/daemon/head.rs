@@ -14,7 +14,7 @@ use crate::engine::Watermarks;
 use crate::pki::IdentityFolder;
 use crate::rpc::door::Door;
 use crate::rpc::server;
-use crate::rpc::services::Transfers;
+use crate::rpc::services::{Transfers, Uploads};
 use crate::web;
 
 use super::args::{HeadArgs, HeadCommand};
@@ -101,7 +101,9 @@ impl Serving {
         let address = listener.local_addr().map_err(|error| Error::internal(format!("{listen}: {error}")))?;
         let stop = CancellationToken::new();
         let transfers = Transfers::new(running.head.upload_silence);
-        let routes = server::routes(running.head.clone(), transfers.clone()).await?.merge(web::routes(running.head.clone(), transfers));
+        let uploads = Uploads::new(running.head.clone(), transfers.clone());
+        let routes = server::routes(running.head.clone(), transfers.clone(), uploads.clone()).await?;
+        let routes = routes.merge(web::routes(running.head.clone(), transfers, uploads));
         let door = Door::new(running.head.clone(), routes)?;
         let url = format!("{}://{address}", door.scheme());
         let server = tokio::spawn(door.serve(listener, stop.clone().cancelled_owned()));

@@ -104,7 +104,7 @@ pub const METHODS: &[Row] = &[
 ];
 
 /// Every HTTP route that is no method.
-pub const ROUTES: &[Row] = &[read("GET /v1/jobs/{id}/bundle", READS_OWN)];
+pub const ROUTES: &[Row] = &[read("GET /v1/jobs/{id}/bundle", READS_OWN), change("PUT /v1/uploads/{id}", CHANGES_OWN)];
 
 /// What is known of a method; none for one that is in no table.
 pub fn row(method: &str) -> Option<&'static Row> {

@@ -14,13 +14,13 @@ use super::address::HeadAddress;
 use super::download::{BundleDownload, BundlePiece};
 use super::file_writer::FileWriter;
 use super::hashed::{Form, Found, Hashed};
+use super::http_upload::UploadAsk;
 use super::pb;
 use super::pb::audit_service_client::AuditServiceClient;
 use super::pb::cluster_service_client::ClusterServiceClient;
 use super::pb::dataset_service_client::DatasetServiceClient;
 use super::pb::identity_service_client::IdentityServiceClient;
 use super::pb::job_service_client::JobServiceClient;
-use super::pb::resume_upload_request::Begin;
 use super::sending::{self, Sending, Source};
 use super::status::{from_status, own_kind};
 use crate::domain::{Error, ErrorKind};
@@ -141,9 +141,9 @@ impl Client {
         }
         if let Some((stamp, file)) = found.as_file().filter(|_| is_new) {
             // It is read once: the head says the digest.
-            let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: String::new(), unpack: form == Form::Plain };
-            let begin = Begin { upload_id: upload_id.to_string(), header: Some(header), len: Some(len) };
-            let sending = Sending::new(self, begin, Source::File(path.to_owned(), Some(stamp))).hashing_if_need_be(file);
+            let ask = UploadAsk { name: name.to_owned(), unpack: form == Form::Plain, len: Some(len), ..UploadAsk::default() };
+            let source = Source::File(path.to_owned(), Some(stamp));
+            let sending = Sending::new(self, upload_id, ask, source).hashing_if_need_be(file);
             match sending.run(|sent| progress(sent, len)).await {
                 // Something else has begun by this id; or what came of an earlier upload is not of this file, and is given up by now.
                 Err(error) if error.kind == ErrorKind::Conflict => {}
@@ -160,12 +160,11 @@ impl Client {
             Ok(known) => return Ok(pb::Dataset { name: stored_name, ..known }),
             failed => return failed,
         }
-        let other_id = sending::other_upload_id(upload_id, &digest).to_string();
+        let other_id = sending::other_upload_id(upload_id, &digest);
         let name = if folder.is_some() { stored_name.clone() } else { name.to_owned() };
-        let header = pb::upload_dataset_request::Header { name, digest, unpack: form == Form::Plain };
-        let begin = Begin { upload_id: upload_id.to_string(), header: Some(header), len: Some(len) };
+        let ask = UploadAsk { name, digest, unpack: form == Form::Plain, len: Some(len), ..UploadAsk::default() };
         let source = folder.map_or_else(|| Source::File(path.to_owned(), None), |folder| Source::Folder(Arc::new(Mutex::new(folder))));
-        let stored = Sending::new(self, begin, source).or_by_id(other_id).run(|sent| progress(sent, len)).await;
+        let stored = Sending::new(self, upload_id, ask, source).or_by_id(other_id).run(|sent| progress(sent, len)).await;
         stored.map(|data| pb::Dataset { name: stored_name, ..data }).map_err(|error| error.context(path.display()))
     }
 
@@ -176,9 +175,8 @@ impl Client {
         name: &str,
         progress: impl FnMut(u64),
     ) -> Result<pb::Dataset, Error> {
-        let header = pb::upload_dataset_request::Header { name: name.to_owned(), digest: String::new(), unpack: true };
-        let begin = Begin { upload_id: uuid::Uuid::new_v4().to_string(), header: Some(header), len: None };
-        Sending::new(self, begin, Source::Reader(Some(Box::new(reader)))).run(progress).await
+        let ask = UploadAsk { name: name.to_owned(), unpack: true, ..UploadAsk::default() };
+        Sending::new(self, uuid::Uuid::new_v4(), ask, Source::Reader(Some(Box::new(reader)))).run(progress).await
     }
 
     /// Fetches a job's bundle to `file`: first to `FILE.part`, renamed when complete. Returns its length in bytes.
@@ -246,12 +244,12 @@ pub(super) async fn pause_after(tries: u32) {
 /// The error of a connection that could not be made, in a person's words.
 pub(super) fn unreachable(url: &str, error: &(dyn std::error::Error + 'static)) -> Error {
     let (mut io, mut tls) = (None, None);
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-        io = last.downcast_ref::<std::io::Error>().or(io);
+    let (mut next, mut last) = (Some(error), error);
+    while let Some(error) = next {
+        io = error.downcast_ref::<std::io::Error>().or(io);
         // An I/O error does not name what it wraps as its source.
         tls = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<rustls::Error>()).or(tls);
+        (next, last) = (error.source(), error);
     }
     if let Some(error) = tls {
         return tls_error(url, error);

@@ -57,15 +57,28 @@ struct ErrorPage {
     error: ErrorText,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct ErrorText {
+/// The kind's name, and what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorText {
     kind: String,
     message: String,
 }
 
+impl ErrorText {
+    /// That of an error.
+    pub fn of(error: &Error) -> Self {
+        Self { kind: name_of(error.kind), message: error.message.clone() }
+    }
+
+    /// The error; none if its kind is not one of ours.
+    pub fn error(self) -> Option<Error> {
+        Some(Error { kind: kind_of_name(&self.kind)?, message: self.message })
+    }
+}
+
 /// `{"version":1,"error":{"kind":"NotFound","message":…}}` with the status that fits.
 pub fn error_response(error: &Error) -> Response<Body> {
-    let page = ErrorPage { version: 1, error: ErrorText { kind: name_of(error.kind), message: error.message.clone() } };
+    let page = ErrorPage { version: 1, error: ErrorText::of(error) };
     let mut response = Response::new(serde_json::to_vec(&page).unwrap_or_default().into());
     *response.status_mut() = status_of(error.kind);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -74,9 +87,8 @@ pub fn error_response(error: &Error) -> Response<Body> {
 
 /// The error that an answer tells. What is not of ours (a proxy's) is known by its status.
 pub fn error_of(status: StatusCode, page: &[u8]) -> Error {
-    let ours = serde_json::from_slice(page).ok().and_then(|page: ErrorPage| Some((kind_of_name(&page.error.kind)?, page.error.message)));
-    let (kind, message) = ours.unwrap_or_else(|| (kind_of(status), format!("the head answers {status}")));
-    Error { kind, message }
+    let ours = serde_json::from_slice(page).ok().and_then(|page: ErrorPage| page.error.error());
+    ours.unwrap_or_else(|| Error { kind: kind_of(status), message: format!("the head answers {status}") })
 }
 
 fn status_of(kind: ErrorKind) -> StatusCode {

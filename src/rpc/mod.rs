@@ -13,6 +13,7 @@ pub mod enroll;
 mod file_writer;
 pub mod hashed;
 pub mod http;
+pub mod http_upload;
 pub mod link;
 mod plain;
 pub mod renewal;
@@ -21,6 +22,7 @@ pub mod server;
 pub mod services;
 pub mod status;
 pub mod tls;
+mod upload_call;
 
 #[expect(missing_docs, clippy::all, reason = "generated; the documentation is in proto/")]
 pub mod pb {

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use http::request::Builder;
+use http::{HeaderName, Request, Response, header};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 
 use super::address::HeadAddress;
+use super::client::unreachable;
 use super::http::error_of;
 use super::tls::Speaks;
 use crate::domain::Error;
@@ -23,16 +25,25 @@ const ERROR_PAGE_MAX_BYTES: usize = 64 * 1024;
 /// # Errors
 /// What the head says; `Unavailable` if it can't be reached.
 pub(super) async fn get(address: &HeadAddress, path: &str, headers: &[(HeaderName, String)]) -> Result<Response<Incoming>, Error> {
+    let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(name, value));
+    ask(address, request, Empty::<Bytes>::new()).await
+}
+
+/// The same for any request. The answer can begin before the body that is sent has ended; without it the connection breaks.
+pub(super) async fn ask<B>(address: &HeadAddress, request: Builder, body: B) -> Result<Response<Incoming>, Error>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let broken = |error: &dyn std::fmt::Display| Error::unavailable(format!("no connection to the head at {}: {error}", address.url()));
-    let socket = address.open(Speaks::Http1).await.map_err(|error| broken(&error))?;
+    let socket = address.open(Speaks::Http1).await.map_err(|error| unreachable(address.url(), &error))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(|error| broken(&error))?;
     // It ends with the answer's body.
     tokio::spawn(connection);
-    let mut request = Request::get(path).header(http::header::HOST, address.authority());
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| Error::internal(format!("a request can't be made: {error}")))?;
+    let request = request
+        .header(header::HOST, address.authority())
+        .body(body)
+        .map_err(|error| Error::internal(format!("a request can't be made: {error}")))?;
     let answer = tokio::time::timeout(SILENCE_MAX, sender.send_request(request)).await;
     let answer = answer.map_err(|_| broken(&"it does not answer"))?.map_err(|error| broken(&error))?;
     if answer.status().is_success() {

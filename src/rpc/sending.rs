@@ -13,18 +13,18 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use uuid::Uuid;
 
 use super::client::{Client, pause_after};
 use super::hashed::{Found, Stamp};
+use super::http_upload::{StoredText, UploadAsk, UploadLine};
 use super::pb;
-use super::pb::resume_upload_request::{Begin, End, Piece, Request as Part};
-use super::pb::resume_upload_response::Response as Answer;
+use super::upload_call;
 use crate::archive::{Archive, Sink};
 use crate::domain::{Error, ErrorKind};
 use crate::limits::{PIECE_BYTES, UPLOAD_UNSURE_MAX_BYTES};
 
-/// Messages, or pieces, that wait.
+/// Pieces that wait.
 const QUEUE_MAX: usize = 4;
 /// How often in a row an upload that gets nowhere is begun again: with growing pauses, some 25 s.
 const TRIES_MAX: u32 = 8;
@@ -136,32 +136,31 @@ async fn read(mut reader: Box<dyn AsyncRead + Send + Unpin>, sender: mpsc::Sende
 }
 
 /// The id of a file's upload: the same for the same file on the same machine, packed as it was. It is known before the file is read.
-pub(super) fn upload_id(path: &std::path::Path, len: u64, as_is: bool) -> uuid::Uuid {
+pub(super) fn upload_id(path: &std::path::Path, len: u64, as_is: bool) -> Uuid {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     id_from(&format!("{as_is} {len} {host} {}", path.display()))
 }
 
 /// Where that is the id of an upload of what the file held before.
-pub(super) fn other_upload_id(id: uuid::Uuid, digest: &str) -> uuid::Uuid {
+pub(super) fn other_upload_id(id: Uuid, digest: &str) -> Uuid {
     id_from(&format!("{id} {digest}"))
 }
 
-fn id_from(text: &str) -> uuid::Uuid {
+fn id_from(text: &str) -> Uuid {
     let hash: [u8; 32] = Sha256::digest(text).into();
-    uuid::Uuid::from_bytes(hash.first_chunk().copied().unwrap_or_default())
+    Uuid::from_bytes(hash.first_chunk().copied().unwrap_or_default())
 }
 
 /// An upload on its way.
 pub(super) struct Sending<'a> {
     client: &'a Client,
-    begin: Begin,
-    /// An id to begin by where something else has begun by that of `begin`.
-    other_id: Option<String>,
-    /// To hash it, where the digest was not known at Begin and turns out to be needed.
+    id: Uuid,
+    /// An id to begin by where something else has begun by the first.
+    other_id: Option<Uuid>,
+    ask: UploadAsk,
+    /// To hash it, where the digest was not known at the beginning and turns out to be needed.
     unread: Option<Found>,
-    /// What that gave, for End.
-    digest: Option<String>,
     source: Source,
     /// Of the source, once the head has said where to begin.
     pieces: Option<Pieces>,
@@ -175,13 +174,13 @@ pub(super) struct Sending<'a> {
 }
 
 impl<'a> Sending<'a> {
-    pub(super) fn new(client: &'a Client, begin: Begin, source: Source) -> Self {
+    pub(super) fn new(client: &'a Client, id: Uuid, ask: UploadAsk, source: Source) -> Self {
         Self {
             client,
-            begin,
+            id,
             other_id: None,
+            ask,
             unread: None,
-            digest: None,
             source,
             pieces: None,
             unsure: VecDeque::new(),
@@ -198,7 +197,7 @@ impl<'a> Sending<'a> {
     }
 
     /// By another id where something else has begun by the first.
-    pub(super) fn or_by_id(self, id: String) -> Self {
+    pub(super) fn or_by_id(self, id: Uuid) -> Self {
         Self { other_id: Some(id), ..self }
     }
 
@@ -208,7 +207,7 @@ impl<'a> Sending<'a> {
         loop {
             let before = self.durable;
             let error = match self.once(&mut progress).await {
-                Ok(Some(dataset)) => return self.is_ours(dataset),
+                Ok(Some(stored)) => return self.is_ours(stored),
                 Ok(None) => {
                     self.hash().await?;
                     continue;
@@ -222,11 +221,11 @@ impl<'a> Sending<'a> {
                     if self.pieces.is_none()
                         && let Some(id) = self.other_id.take() =>
                 {
-                    self.begin.upload_id = id;
+                    self.id = id;
                     continue;
                 }
                 // What is refused for its digest is given up: the part that came from elsewhere was of other data.
-                ErrorKind::Invalid if self.digest.is_some() && self.len.is_some() => {
+                ErrorKind::Invalid if !self.ask.end_digest.is_empty() && self.len.is_some() => {
                     return Err(Error::conflict(error.message));
                 }
                 _ => return Err(error),
@@ -243,59 +242,54 @@ impl<'a> Sending<'a> {
     /// No stream is open meanwhile: a large file takes longer than the head waits.
     async fn hash(&mut self) -> Result<(), Error> {
         if let Some(file) = self.unread.take() {
-            self.digest = Some(file.hash("").await?.digest.to_string());
+            self.ask.end_digest = file.hash("").await?.digest.to_string();
         }
         Ok(())
     }
 
     /// `Conflict` for what another client has stored by this id, if it had other data.
-    fn is_ours(&self, stored: pb::Dataset) -> Result<pb::Dataset, Error> {
-        match self.digest.as_ref().filter(|digest| **digest != stored.digest) {
-            Some(_) => Err(Error::conflict("the file has changed since an upload of it was stored")),
-            None => Ok(stored),
+    fn is_ours(&self, StoredText { digest, name, len }: StoredText) -> Result<pb::Dataset, Error> {
+        if self.ask.end_digest.is_empty() || self.ask.end_digest == digest {
+            return Ok(pb::Dataset { digest, name, len, ..pb::Dataset::default() });
         }
+        Err(Error::conflict("the file has changed since an upload of it was stored"))
     }
 
-    /// One stream, to its end. None if the digest is needed first.
-    async fn once(&mut self, progress: &mut impl FnMut(u64)) -> Result<Option<pb::Dataset>, Error> {
-        let (requests, queue) = mpsc::channel(QUEUE_MAX);
-        let begin = pb::ResumeUploadRequest { request: Some(Part::Begin(self.begin.clone())) };
-        requests.try_send(begin).map_err(|_| Error::internal("a queue is full before anything is in it"))?;
-        let answers = self.client.datasets().resume_upload(ReceiverStream::new(queue)).await;
-        let mut answers = answers.map_err(|status| self.client.error(&status))?.into_inner();
-        // Pieces of `unsure` that this stream has had, and whether it has had the end.
-        let (mut sent, mut is_ended, mut is_open) = (0, false, false);
+    /// One request, to its end. None if the digest is needed first.
+    async fn once(&mut self, progress: &mut impl FnMut(u64)) -> Result<Option<StoredText>, Error> {
+        let (body, mut lines) = upload_call::open(self.client.address(), &self.ask.path(&self.id.to_string())).await?;
+        // Pieces of `unsure` that this request has had, with their checksum, and whether it has had the end.
+        let (mut sent, mut crc, mut is_ended, mut is_open) = (0, crc32fast::Hasher::new(), false, false);
         loop {
             let is_due = is_open && (sent < self.unsure.len() || self.len.is_some() && !is_ended);
             let wants_more = is_open && self.len.is_none() && sent == self.unsure.len() && self.unsure_bytes < UPLOAD_UNSURE_MAX_BYTES;
             tokio::select! {
                 biased;
-                answer = answers.message() => match answer.map_err(|status| self.client.error(&status))?.and_then(|answer| answer.response) {
+                line = lines.next() => match line? {
                     // Stored before anything was sent from here.
-                    Some(Answer::Dataset(_)) if self.pieces.is_none() && self.unread.is_some() => return Ok(None),
-                    Some(Answer::Dataset(dataset)) => return Ok(Some(dataset)),
-                    Some(Answer::Durable(durable)) if durable > self.so_far() && self.unread.is_some() => return Ok(None),
-                    Some(Answer::Durable(durable)) => {
+                    Some(UploadLine::Dataset(_)) if self.pieces.is_none() && self.unread.is_some() => return Ok(None),
+                    Some(UploadLine::Dataset(stored)) => return Ok(Some(stored)),
+                    Some(UploadLine::Durable(durable)) if durable > self.so_far() && self.unread.is_some() => return Ok(None),
+                    Some(UploadLine::Durable(durable)) => {
                         sent = if is_open { still_sent(sent, self.forget(durable)?)? } else { self.open(durable)? };
                         is_open = true;
                         progress(self.durable + self.unsure.iter().take(sent).map(Bytes::len).sum::<usize>() as u64);
                     }
-                    None => return Err(Error::unavailable(format!("the upload broke off at byte {}", self.durable))),
+                    Some(UploadLine::Error(_)) | None => {
+                        return Err(Error::unavailable(format!("the upload broke off at byte {}", self.durable)));
+                    }
                 },
-                Ok(permit) = requests.reserve(), if is_due => {
-                    let request = match self.unsure.get(sent) {
-                        Some(piece) => {
-                            sent += 1;
-                            let offset = self.durable + self.unsure.iter().take(sent - 1).map(Bytes::len).sum::<usize>() as u64;
-                            Part::Piece(Piece { offset, data: piece.clone(), crc32: crc32fast::hash(piece) })
-                        }
-                        None => {
-                            is_ended = true;
-                            Part::End(End { len: self.len.unwrap_or_default(), digest: self.digest.clone().unwrap_or_default() })
-                        }
-                    };
-                    permit.send(pb::ResumeUploadRequest { request: Some(request) });
-                }
+                Some(room) = body.room(), if is_due => match self.unsure.get(sent) {
+                    Some(piece) => {
+                        sent += 1;
+                        crc.update(piece);
+                        room.send(piece.clone());
+                    }
+                    None => {
+                        is_ended = true;
+                        room.end(crc.clone().finalize());
+                    }
+                },
                 piece = next(&mut self.pieces), if wants_more => self.take(piece?)?,
             }
         }
@@ -309,8 +303,7 @@ impl<'a> Sending<'a> {
             return self.is_as_announced(self.so_far());
         }
         let len = self.so_far();
-        let is_known = self.begin.header.as_ref().is_some_and(|header| !header.digest.is_empty());
-        if len == 0 && !is_known {
+        if len == 0 && self.ask.digest.is_empty() {
             return Err(Error::invalid("there is no data: nothing came before its end"));
         }
         self.len = Some(len);
@@ -324,7 +317,7 @@ impl<'a> Sending<'a> {
 
     /// `Invalid` if the source has not the length that it had when it was looked at.
     fn is_as_announced(&self, len: u64) -> Result<(), Error> {
-        match self.begin.len.filter(|announced| len > *announced || self.len.is_some() && len < *announced) {
+        match self.ask.len.filter(|announced| len > *announced || self.len.is_some() && len < *announced) {
             Some(announced) if len > announced => Err(Error::invalid(format!(
                 "has more than the {announced} bytes that it had: wait until it is complete, and upload it again"
             ))),

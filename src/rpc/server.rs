@@ -16,7 +16,7 @@ use super::pb::identity_service_server::IdentityServiceServer;
 use super::pb::job_service_server::JobServiceServer;
 use super::pb::result_service_server::ResultServiceServer;
 use super::pb::worker_service_server::WorkerServiceServer;
-use super::services::{Audits, Clusters, Datasets, Identities, Jobs, Results, Transfers, Workers};
+use super::services::{Audits, Clusters, Datasets, Identities, Jobs, Results, Transfers, Uploads, Workers};
 
 macro_rules! limited {
     ($server:expr) => {
@@ -31,7 +31,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 }
 
 /// The services of a head.
-pub async fn routes(head: Head, transfers: Transfers) -> Result<Router, Error> {
+pub async fn routes(head: Head, transfers: Transfers, uploads: Uploads) -> Result<Router, Error> {
     let failed = |error: tonic_reflection::server::Error| Error::internal(format!("reflection: {error}"));
     // The old name too: Python's client, among others, asks for no other.
     let (reflection, old_reflection) = (reflection().build_v1().map_err(failed)?, reflection().build_v1alpha().map_err(failed)?);
@@ -48,7 +48,7 @@ pub async fn routes(head: Head, transfers: Transfers) -> Result<Router, Error> {
         .add_service(old_reflection)
         .add_service(health_service)
         .add_service(limited!(JobServiceServer::new(Jobs::new(head.clone(), transfers.clone()))))
-        .add_service(limited!(DatasetServiceServer::new(Datasets::new(head.clone(), transfers.clone(), leases.clone()))))
+        .add_service(limited!(DatasetServiceServer::new(Datasets::new(head.clone(), uploads, leases.clone()))))
         .add_service(limited!(ClusterServiceServer::new(Clusters::new(head.clone()))))
         .add_service(limited!(WorkerServiceServer::new(Workers::new(head.clone(), leases.clone()))))
         .add_service(limited!(IdentityServiceServer::new(Identities::new(head.clone()))))

@@ -4,5 +4,6 @@
 
 mod bundle;
 mod routes;
+mod upload;
 
 pub use routes::routes;

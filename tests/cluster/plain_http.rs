@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::bundle::Bundle;
 use super::cluster::Cluster;
 use super::process::until;
+use super::uploads::partial;
 
 /// An answer of HTTP/1.1.
 struct Answer {
@@ -24,6 +25,11 @@ impl Answer {
     fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
+
+    /// Of an upload, in order.
+    fn lines(&self) -> Vec<serde_json::Value> {
+        self.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
 }
 
 fn socket(url: &str) -> TcpStream {
@@ -34,9 +40,19 @@ fn socket(url: &str) -> TcpStream {
 
 /// Asks, on a connection of its own, and reads the answer to its end.
 fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    ask_with(url, method, path, headers, b"")
+}
+
+/// The same, with a body; its headers are the caller's.
+fn ask_with(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut socket = socket(url);
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     write!(socket, "{method} {path} HTTP/1.1\r\nhost: head\r\nconnection: close\r\n{headers}\r\n").unwrap();
+    socket.write_all(body).unwrap();
+    read(&mut socket)
+}
+
+fn read(socket: &mut TcpStream) -> Answer {
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).unwrap();
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(&bytes)));
@@ -44,7 +60,25 @@ fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer 
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers = lines.map(|line| line.split_once(": ").unwrap()).map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-    Answer { status, headers, body: bytes[end + 4..].to_vec() }
+    let mut answer = Answer { status, headers, body: bytes[end + 4..].to_vec() };
+    if answer.header("transfer-encoding") == "chunked" {
+        answer.body = whole(&answer.body);
+    }
+    answer
+}
+
+/// What was sent in chunks.
+fn whole(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|window| window == b"\r\n").unwrap();
+        let len = usize::from_str_radix(std::str::from_utf8(&chunks[..end]).unwrap(), 16).unwrap();
+        if len == 0 {
+            return body;
+        }
+        body.extend_from_slice(&chunks[end + 2..end + 2 + len]);
+        chunks = &chunks[end + 4 + len..];
+    }
 }
 
 #[test]
@@ -121,4 +155,98 @@ fn who_connects_and_says_nothing_or_stops_in_a_word_is_let_go() {
         assert!(began.elapsed() < Duration::from_secs(40), "{:?} is held open", String::from_utf8_lossy(words));
     }
     assert!(cluster.head_is_alive());
+}
+
+/// Of an upload of this number.
+fn upload_path(no: u8, query: &str) -> String {
+    format!("/v1/uploads/01234567-89ab-cdef-0123-4567890001{no:02x}?name=x.txt{query}")
+}
+
+const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+#[test]
+fn a_script_uploads_a_file_and_goes_on_where_it_broke_off() {
+    let cluster = Cluster::start(&[]);
+    let put = |no, query: &str, headers: &[(&str, &str)], body: &[u8]| {
+        let len = body.len().to_string();
+        ask_with(&cluster.url, "PUT", &upload_path(no, query), &[headers, &[("content-length", &len)]].concat(), body)
+    };
+    let stored = serde_json::json!({"dataset": {"digest": ABC, "name": "x.txt", "len": 3}});
+    let done = put(1, "", &[], b"abc");
+    assert_eq!((done.status, done.header("content-type")), (200, "application/x-ndjson"));
+    assert_eq!(done.lines(), [serde_json::json!({"durable": 0}), stored.clone()]);
+    assert_eq!(put(1, "", &[], b"abc").lines(), std::slice::from_ref(&stored), "stored by this id");
+    assert_eq!(put(2, &format!("&digest={ABC}"), &[], b"abc").lines(), std::slice::from_ref(&stored), "stored by another");
+
+    // A connection that breaks in the middle of a body is no end of it.
+    let mut socket = socket(&cluster.url);
+    write!(socket, "PUT {} HTTP/1.1\r\nhost: head\r\ncontent-length: 6\r\n\r\ndef", upload_path(3, "&unpack=true")).unwrap();
+    until("half of it is there", || partial(&cluster) == 3);
+    drop(socket);
+    let again = put(3, "&unpack=true", &[], b"defghi");
+    assert_eq!((again.status, again.json()["error"]["kind"].as_str()), (409, Some("Conflict")));
+    assert!(again.json()["error"]["message"].as_str().unwrap().starts_with("3 bytes of this upload are here"), "{}", again.json());
+    let other = put(3, "", &[("upload-offset", "3")], b"ghi");
+    assert_eq!(other.status, 409, "what it was said to be is not the same");
+    let rest = put(3, "&unpack=true", &[("upload-offset", "3")], b"ghi");
+    assert_eq!((rest.lines()[0].clone(), rest.lines()[1]["dataset"]["len"].as_u64()), (serde_json::json!({"durable": 3}), Some(6)));
+    assert_eq!(partial(&cluster), 0);
+
+    for (path, headers, says) in [
+        (upload_path(4, "&nmae=x"), vec![], "nmae: unknown"),
+        (upload_path(4, "&len=many"), vec![], "len=many"),
+        (upload_path(4, "&digest=x"), vec![], "digest"),
+        (upload_path(4, "").replace("x.txt", "..%2Fx"), vec![], "a file name"),
+        ("/v1/uploads/4?name=x".into(), vec![], "a UUID is needed"),
+        (upload_path(4, ""), vec![("upload-offset", "-1")], "upload-offset: -1"),
+    ] {
+        let refused = ask_with(&cluster.url, "PUT", &path, &[&headers[..], &[("content-length", "1")]].concat(), b"x");
+        assert_eq!((refused.status, refused.json()["error"]["kind"].as_str()), (400, Some("Invalid")), "{path}");
+        assert!(refused.json()["error"]["message"].as_str().unwrap().contains(says), "{}", refused.json());
+    }
+    assert_eq!(partial(&cluster), 0);
+}
+
+#[test]
+fn a_checksum_behind_the_last_byte_has_to_fit() {
+    let cluster = Cluster::start(&[]);
+    let put = |crc: &str| {
+        let headers = [("transfer-encoding", "chunked"), ("trailer", "upload-crc32"), ("upload-offset", "*")];
+        let body = format!("3\r\nabc\r\n0\r\nupload-crc32: {crc}\r\n\r\n");
+        ask_with(&cluster.url, "PUT", &upload_path(1, ""), &headers, body.as_bytes()).lines().pop().unwrap()
+    };
+    let damaged = put("00000007");
+    assert_eq!(damaged["error"]["kind"], "Unavailable");
+    assert!(damaged["error"]["message"].as_str().unwrap().contains("damaged on its way"), "{damaged}");
+    assert_eq!(partial(&cluster), 0, "nobody knows what of it is damaged");
+    assert_eq!(put("7")["error"]["kind"], "Invalid");
+    // By then three bytes are there, and the body brings three more: the same checksum is of what comes.
+    assert_eq!(put("352441c2")["dataset"]["len"], 6);
+}
+
+#[test]
+fn a_refusal_in_the_middle_of_a_body_is_heard_by_one_who_goes_on_sending() {
+    let cluster = Cluster::start(&[]);
+    let body = vec![b'x'; 24 << 20];
+    let len = body.len().to_string();
+    let refused = ask_with(&cluster.url, "PUT", &upload_path(1, "&len=1000"), &[("content-length", &len)], &body);
+    let last = refused.lines().pop().unwrap();
+    assert_eq!(last["error"]["kind"], "Invalid");
+    assert!(last["error"]["message"].as_str().unwrap().contains("1000 bytes that Begin has announced"), "{last}");
+    // Before anything was taken, too.
+    let refused = ask_with(&cluster.url, "PUT", &upload_path(2, "&digest=x"), &[("content-length", &len)], &body);
+    assert_eq!(refused.status, 400);
+}
+
+#[test]
+fn who_sends_and_does_not_listen_holds_nothing_up() {
+    let cluster = Cluster::start(&[]);
+    let mut socket = socket(&cluster.url);
+    let piece = vec![b'x'; 1 << 20];
+    let len = 200 << 20;
+    write!(socket, "PUT {} HTTP/1.1\r\nhost: head\r\nconnection: close\r\ncontent-length: {len}\r\n\r\n", upload_path(1, "")).unwrap();
+    for _ in 0..200 {
+        socket.write_all(&piece).unwrap();
+    }
+    assert_eq!(read(&mut socket).lines().pop().unwrap()["dataset"]["len"], len);
 }

@@ -1,15 +1,12 @@
 //! `DatasetService`.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::actors::Head;
 use crate::actors::ingest::DatasetEntry;
-use crate::actors::intake::{Intake, Label};
+use crate::actors::intake::Label;
 use crate::blobs::{Dataset, Stored};
 use crate::domain::deletion::DeletionRequest;
 use crate::domain::{Digest, Error, ErrorKind, Role};
@@ -22,7 +19,8 @@ use crate::rpc::status::to_status;
 
 use super::jobs::{check_request_id, page_size, page_token};
 use super::leases::Leases;
-use super::pieces::{self, PieceStream, Transfers};
+use super::pieces::{self, PieceStream};
+use super::upload_stream;
 use super::uploads::{Uploads, id_of};
 use super::who::{About, Who};
 
@@ -35,8 +33,6 @@ macro_rules! method {
 /// See `proto/millpond/v1/datasets.proto`.
 pub struct Datasets {
     head: Head,
-    transfers: Transfers,
-    intake: Arc<Intake>,
     uploads: Uploads,
     leases: Leases,
 }
@@ -54,14 +50,12 @@ pub(super) fn message((digest, record): DatasetEntry) -> pb::Dataset {
 
 impl Datasets {
     /// The service of a head.
-    pub fn new(head: Head, transfers: Transfers, leases: Leases) -> Self {
-        let intake = Arc::new(Intake::new(head.datasets.clone(), head.disk.clone()));
-        let uploads = Uploads::new(head.clone(), transfers.clone(), intake.clone());
-        Self { head, transfers, intake, uploads, leases }
+    pub fn new(head: Head, uploads: Uploads, leases: Leases) -> Self {
+        Self { head, uploads, leases }
     }
 
     async fn upload(&self, who: &Who, mut requests: Streaming<pb::UploadDatasetRequest>) -> Result<pb::Dataset, Status> {
-        let (wrong, patience) = (|error: Error| to_status(&error), self.transfers.patience);
+        let (wrong, patience) = (|error: Error| to_status(&error), self.uploads.transfers.patience);
         let first = patience
             .hears(requests.message())
             .await
@@ -69,8 +63,8 @@ impl Datasets {
             .ok_or_else(|| wrong(Error::invalid("an upload begins with a message that has the header")))?;
         let label = label_of(first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?).map_err(wrong)?;
         self.head.disk.gauge().takes_uploads().map_err(wrong)?;
-        let permit = self.transfers.begin().await.map_err(wrong)?;
-        let intake = self.intake.clone();
+        let permit = self.uploads.transfers.begin().await.map_err(wrong)?;
+        let intake = self.uploads.intake.clone();
         let rest = requests.map(|request| request.map(|request| request.data));
         let (stored, name): (Stored, String) = pieces::receive(permit, patience, first.data, rest, move |inflow| {
             let mut upload = intake.disk.noting(intake.datasets.begin_upload())?;
@@ -135,7 +129,7 @@ impl Datasets {
         if ranges.iter().any(|(offset, count)| offset.checked_add(*count).is_none_or(|end| end > len)) {
             return Err(Error::invalid(format!("ranges: the data set has {len} bytes")));
         }
-        let permit = self.transfers.begin().await?;
+        let permit = self.uploads.transfers.begin().await?;
         Ok(pieces::send(permit, move |send| ranges.iter().try_for_each(|range| send_range(&dataset, *range, send))))
     }
 }
@@ -189,14 +183,15 @@ impl DatasetService for Datasets {
         self.upload(&who, request.into_inner()).await.map(Response::new)
     }
 
-    type ResumeUploadStream = ReceiverStream<Result<pb::ResumeUploadResponse, Status>>;
+    type ResumeUploadStream = PieceStream<pb::ResumeUploadResponse>;
 
     async fn resume_upload(
         &self,
         request: Request<Streaming<pb::ResumeUploadRequest>>,
     ) -> Result<Response<Self::ResumeUploadStream>, Status> {
         let who = Who::of(&request, &self.head, method!("ResumeUpload")).await?;
-        Ok(Response::new(self.uploads.take(who, request.into_inner())))
+        let patience = self.uploads.transfers.patience;
+        Ok(Response::new(upload_stream::take(self.uploads.clone(), patience, who, request.into_inner())))
     }
 
     async fn check_upload(&self, request: Request<pb::CheckUploadRequest>) -> Result<Response<pb::CheckUploadResponse>, Status> {

@@ -1,8 +1,8 @@
 //! Bulk data in pieces: between a stream of a call and a thread that may wait for the disk.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -11,7 +11,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
 use crate::domain::Error;
-use crate::limits::{PIECE_MAX_BYTES, TRANSFERS_MAX};
+use crate::limits::{PIECE_MAX_BYTES, TRANSFERS_MAX, UPLOAD_SILENCE_LOOKED_AT_EVERY, UPLOAD_SILENCE_MAX_IF_AWAITED};
 use crate::rpc::status::to_status;
 
 /// Pieces on the way between call and thread.
@@ -55,6 +55,31 @@ impl Patience {
             Error::timed_out(format!("nothing has come for {seconds} s, so the upload has lost its place (--upload-silence): begin again"))
         };
         tokio::time::timeout(self.0, next).await.map_err(silence)
+    }
+
+    /// The same; sooner, if somebody waits for this upload to end.
+    ///
+    /// # Errors
+    /// `TimedOut` if nothing comes.
+    pub async fn hears_if_awaited<T>(self, is_awaited: impl Fn() -> bool, next: impl Future<Output = T>) -> Result<T, Error> {
+        let mut next = pin!(next);
+        let began = Instant::now();
+        let waits_in_vain = async {
+            loop {
+                tokio::time::sleep(UPLOAD_SILENCE_LOOKED_AT_EVERY).await;
+                if is_awaited() && began.elapsed() >= UPLOAD_SILENCE_MAX_IF_AWAITED {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            heard = self.hears(&mut next) => heard,
+            () = waits_in_vain => {
+                let seconds = UPLOAD_SILENCE_MAX_IF_AWAITED.as_secs();
+                Err(Error::timed_out(format!("nothing has come for {seconds} s, and another client waits to go on with this upload: begin again")))
+            }
+        }
     }
 }
 

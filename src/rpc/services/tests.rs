@@ -7,7 +7,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::datasets::stored_by;
 use super::who::Who;
-use super::{Audits, Clusters, Datasets, Identities, Jobs, Leases, Transfers};
+use super::{Audits, Clusters, Datasets, Identities, Jobs, Leases, Transfers, Uploads};
 use crate::actors::clock::wall_now;
 use crate::actors::head_root::RunningHead;
 use crate::actors::intake::{Intake, Label};
@@ -83,7 +83,7 @@ impl World {
     }
 
     fn datasets(&self) -> Datasets {
-        Datasets::new(self.head(), Transfers::new(Duration::from_secs(60)), Leases::default())
+        Datasets::new(self.head(), Uploads::new(self.head(), Transfers::new(Duration::from_secs(60))), Leases::default())
     }
 
     /// A token, as an admin makes it, and its secret.
