@@ -109,7 +109,7 @@ fn growth(of: &str, sizes: &[u32], costs: &[Costs], reach: f64) -> Vec<Line> {
 
 /// One slot, and a job's tasks one after the other: alone, and while a thousand jobs wait behind it.
 pub fn behind_a_thousand(bench: &Bench) -> Result<Vec<Line>> {
-    let (tasks, jobs) = (bench.size(2000, 50), bench.size(1000, 10));
+    let (tasks, jobs) = (bench.size(20_000, 50), bench.size(1000, 10));
     let (mut alone, mut crowded) = (vec![], vec![]);
     bench.rounds(|| {
         alone.push(first_of(bench, 1, tasks)?);

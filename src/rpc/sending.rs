@@ -22,7 +22,7 @@ use super::pb;
 use super::upload_call;
 use crate::archive::{Archive, Sink};
 use crate::domain::{Error, ErrorKind};
-use crate::limits::{PIECE_BYTES, UPLOAD_UNSURE_MAX_BYTES};
+use crate::limits::{PIECE_MAX_BYTES, UPLOAD_UNSURE_MAX_BYTES};
 
 /// Pieces that wait.
 const QUEUE_MAX: usize = 4;
@@ -57,8 +57,8 @@ impl Source {
                         let mut file = File::open(&path).map_err(failed)?;
                         file.seek(SeekFrom::Start(from)).map_err(failed)?;
                         loop {
-                            let mut piece = Vec::with_capacity(PIECE_BYTES);
-                            match (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut piece).map_err(failed)? {
+                            let mut piece = Vec::with_capacity(PIECE_MAX_BYTES);
+                            match (&mut file).take(PIECE_MAX_BYTES as u64).read_to_end(&mut piece).map_err(failed)? {
                                 0 => return stamp.map_or(Ok(()), |stamp| stamp.still_fits(&file)),
                                 _ => take(piece.into())?,
                             }
@@ -82,17 +82,17 @@ impl Source {
 
 /// An archive's bytes from an offset on.
 fn write_from(archive: &mut Archive, mut skip: u64, take: Sink<'_>) -> Result<(), Error> {
-    let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+    let mut piece = BytesMut::with_capacity(PIECE_MAX_BYTES);
     archive.write(&mut |mut bytes| {
         let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
         skip -= skipped as u64;
         bytes = &bytes[skipped..];
         // The headers of many small files would make many small pieces.
         while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(PIECE_BYTES - piece.len()));
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE_MAX_BYTES - piece.len()));
             piece.extend_from_slice(now);
             bytes = later;
-            if piece.len() == PIECE_BYTES {
+            if piece.len() == PIECE_MAX_BYTES {
                 take(&piece)?;
                 piece.clear();
             }
@@ -114,10 +114,10 @@ fn produce(
 
 async fn read(mut reader: Box<dyn AsyncRead + Send + Unpin>, sender: mpsc::Sender<Result<Bytes, Error>>) {
     loop {
-        let mut piece = BytesMut::with_capacity(PIECE_BYTES);
-        let mut limited = (&mut reader).take(PIECE_BYTES as u64);
+        let mut piece = BytesMut::with_capacity(PIECE_MAX_BYTES);
+        let mut limited = (&mut reader).take(PIECE_MAX_BYTES as u64);
         let mut failed = None;
-        while piece.len() < PIECE_BYTES {
+        while piece.len() < PIECE_MAX_BYTES {
             match limited.read_buf(&mut piece).await {
                 Ok(0) => break,
                 Ok(_) => {}
