@@ -120,6 +120,8 @@ pub const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(60);
 pub const UPLOAD_SILENCE_MAX_IF_AWAITED: Duration = Duration::from_secs(10);
 /// Between two looks whether somebody waits.
 pub const UPLOAD_SILENCE_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+/// Owners with a quota of their own.
+pub const QUOTAS_MAX: usize = 10_000;
 /// One gRPC message.
 pub const MESSAGE_MAX_BYTES: usize = 4 << 20;
 /// A result that rides in the `Finished` message; a larger one goes to `ResultService` first.

@@ -14,10 +14,11 @@ use crate::domain::deletion::{Deleted, DeletedJob, Deletion, DeletionRequest};
 use crate::domain::entry::Entry;
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Hello, ToWorker};
-use crate::domain::{Digest, Epoch, Error, ErrorKind, JobId, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
+use crate::domain::{Digest, Epoch, Error, ErrorKind, JobId, Quota, Quotas, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
 use crate::engine::explain::Explanation;
 use crate::engine::ledger::DatasetRecord;
 use crate::engine::scale::Load;
+use crate::engine::usage::{StoredRoom, Usage};
 use crate::engine::{JobFilter, Ledger};
 
 use super::ask::ask;
@@ -282,6 +283,35 @@ impl Head {
             let _ = told.send(());
         });
         done.await.map_err(|_| Error::unavailable("the head is shutting down: try again"))
+    }
+
+    /// Gives an owner a quota of his own, or takes it from him; returns once that is durable.
+    pub async fn set_quota(&self, owner: String, quota: Option<Quota>) -> Result<(), Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::SetQuota { owner, quota, reply }).await?
+    }
+
+    /// What owners may have, and have: all with a quota of their own, and all who have anything.
+    pub async fn usage(&self) -> Result<(Quotas, BTreeMap<String, Usage>), Error> {
+        let (quotas, mut usage) = ask(&self.supervisor, SupervisorMsg::Usage).await?;
+        let stored: BTreeMap<String, u64> = self
+            .journal
+            .read(|ledger| {
+                let owners: BTreeSet<&String> = ledger.dataset_owners.values().flatten().collect();
+                owners.into_iter().map(|owner| (owner.clone(), ledger.stored_by(owner))).collect()
+            })
+            .await?;
+        stored.into_iter().for_each(|(owner, bytes)| usage.entry(owner).or_default().stored_bytes = bytes);
+        Ok((quotas, usage))
+    }
+
+    /// What an owner may still store, if he has a quota.
+    pub async fn stored_room(&self, owner: Option<&str>) -> Result<Option<StoredRoom>, Error> {
+        let Some(owner) = owner.map(str::to_owned) else { return Ok(None) };
+        let room = move |ledger: &Ledger| match ledger.quotas.of(&owner) {
+            Quota { stored_bytes: None, .. } => None,
+            quota => StoredRoom::of(&owner, ledger.stored_by(&owner), quota),
+        };
+        self.journal.read(room).await
     }
 
     /// All stored data sets.

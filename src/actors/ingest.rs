@@ -14,6 +14,7 @@ use crate::domain::entry::Entry;
 use crate::domain::{Digest, Error, ErrorKind, SplitRule, WallTime};
 use crate::engine::disk_gauge::DiskLevel;
 use crate::engine::ledger::DatasetRecord;
+use crate::engine::usage::TaskRoom;
 use crate::limits;
 use crate::split::{Splitter, refuse_other_kind};
 
@@ -41,6 +42,8 @@ pub enum IngestMsg {
         digest: Digest,
         /// How.
         rule: SplitRule,
+        /// How many chunks its owner's quota lets it have, if it does.
+        room: Option<TaskRoom>,
         /// Whom to tell.
         job: ActorRef<JobMsg>,
     },
@@ -121,11 +124,12 @@ impl Actor for Ingest {
 
     async fn handle(&self, myself: ActorRef<IngestMsg>, message: IngestMsg, state: &mut IngestState) -> Result<(), ActorProcessingErr> {
         match message {
-            IngestMsg::Split { digest, rule, job } => {
+            IngestMsg::Split { digest, rule, room, job } => {
                 let path = state.args.chunks_dir.join(ChunkIndex::file_name(digest, &rule));
                 let (datasets, splits, disk) = (state.args.datasets.clone(), state.splits.clone(), state.args.disk.clone());
                 tokio::spawn(async move {
                     let split = split_with_room(&datasets, digest, &rule, &path, &splits, &disk).await;
+                    let split = split.and_then(|index| room.map_or(Ok(()), |room| room.takes(index.len().into())).map(|()| index));
                     let _ = job.cast(JobMsg::Split(split.map(Arc::new)));
                 });
             }

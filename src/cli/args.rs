@@ -18,6 +18,7 @@ use super::logs::LogsArgs;
 use super::man::{self, ManArgs};
 use super::principal::PrincipalCommand;
 use super::priority::PriorityArgs;
+use super::quota::{self, QuotaArgs};
 use super::results::ResultsArgs;
 use super::run::{self, RunArgs};
 use super::scale::{self, ScaleArgs};
@@ -71,6 +72,7 @@ Fetch and administer:
   login     Trade a token for credentials
   token     What lets others join: create, list, revoke
   principal  Who is let in: list, whoami, revoke
+  quota     What owners may have at once: list, set, clear
   audit     Show what was changed and by whom, and check it
   scale     Show how many workers are wanted, or start and remove their machines
   context   Clusters by name: list, show, use, add, remove
@@ -191,6 +193,9 @@ pub(crate) enum Verb {
     /// Who is let in: people and machines
     #[command(subcommand)]
     Principal(PrincipalCommand),
+    /// What owners may have at once: slots, jobs, tasks, stored data
+    #[command(after_help = quota::EXAMPLES)]
+    Quota(QuotaArgs),
     /// Show what was changed, by whom, and what was refused; or check that none of it was changed
     #[command(after_help = audit::EXAMPLES)]
     Audit(AuditArgs),

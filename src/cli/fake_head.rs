@@ -316,6 +316,16 @@ impl ClusterService for FakeHead {
         Ok(Response::new(self.script().scale.clone()))
     }
 
+    async fn set_quota(&self, request: Request<pb::SetQuotaRequest>) -> Result<Response<pb::OwnerQuota>, Status> {
+        let pb::SetQuotaRequest { owner, quota, .. } = request.into_inner();
+        self.ask(format!("quota of {owner}: {quota:?}"));
+        Ok(Response::new(pb::OwnerQuota { owner, is_own: quota.is_some(), quota, used: None }))
+    }
+
+    async fn list_quotas(&self, _: Request<pb::ListQuotasRequest>) -> Result<Response<pb::ListQuotasResponse>, Status> {
+        Ok(Response::new(pb::ListQuotasResponse::default()))
+    }
+
     async fn create_backup(&self, _: Request<pb::CreateBackupRequest>) -> Result<Response<pb::CreateBackupResponse>, Status> {
         Err(Status::unimplemented("not in the script"))
     }

@@ -37,6 +37,7 @@ mod preview;
 mod principal;
 mod priority;
 mod progress;
+mod quota;
 mod results;
 mod resume;
 mod retry;

@@ -10,6 +10,7 @@ use super::ids::{Attempt, Digest, JobId, TaskNo, WorkerId};
 use super::job::{JobSpec, JobState};
 use super::outcome::TaskEnd;
 use super::policy::Policy;
+use super::quota::Quota;
 use super::time::WallTime;
 use super::verb::{Change, Verb};
 use super::worker::WorkerInfo;
@@ -70,6 +71,13 @@ pub enum Entry {
         digest: Digest,
         /// The owner's name.
         owner: String,
+    },
+    /// An owner was given a quota of his own, or lost it.
+    QuotaSet {
+        /// The owner's name, or [`super::quota::EVERYBODY`].
+        owner: String,
+        /// What he may have at once.
+        quota: Option<Quota>,
     },
 }
 

@@ -85,6 +85,8 @@ pub const METHODS: &[Row] = &[
     change("/millpond.v1.ClusterService/DrainWorker", ADMIN),
     change("/millpond.v1.ClusterService/ResumeWorker", ADMIN),
     change("/millpond.v1.ClusterService/CreateBackup", ADMIN),
+    change("/millpond.v1.ClusterService/SetQuota", ADMIN),
+    read("/millpond.v1.ClusterService/ListQuotas", READS_OWN),
     change("/millpond.v1.WorkerService/Attend", WORKER),
     read("/millpond.v1.ResultService/UploadResult", WORKER),
     open(change("/millpond.v1.IdentityService/Enroll", [No, No, No, No])),
@@ -216,6 +218,8 @@ mod tests {
         ClusterService/DrainWorker ---a
         ClusterService/ResumeWorker ---a
         ClusterService/CreateBackup ---a
+        ClusterService/SetQuota ---a
+        ClusterService/ListQuotas ao-a
         WorkerService/Attend --o-
         ResultService/UploadResult --o-
         IdentityService/Enroll ----

@@ -9,7 +9,7 @@ use crate::domain::deletion::{Deleted, Deletion};
 use crate::domain::entry::Entry;
 use crate::domain::identity::{Admitted, Token};
 use crate::domain::verb::Said;
-use crate::domain::{Attempt, Digest, IndexSet, JobId, JobSpec, TaskNo, WallTime, WorkerId, WorkerInfo};
+use crate::domain::{Attempt, Digest, IndexSet, JobId, JobSpec, Quota, Quotas, TaskNo, WallTime, WorkerId, WorkerInfo};
 
 use crate::limits;
 
@@ -51,6 +51,8 @@ pub struct Ledger {
     pub identities: Tokens,
     /// Whose a data set is, by name, where that is known: whoever has sent its bytes.
     pub dataset_owners: BTreeMap<Digest, BTreeSet<String>>,
+    /// What owners may have at once.
+    pub quotas: Quotas,
 }
 
 /// A job that was deleted, as its request is told.
@@ -104,6 +106,8 @@ pub enum LedgerPart {
     Principal(Box<Admitted>),
     /// Some of the owners of a data set; behind it.
     DatasetOwners(Digest, Vec<String>),
+    /// What an owner may have at once.
+    Quota(String, Quota),
 }
 
 /// Tasks of a job by what came of them.
@@ -204,6 +208,7 @@ impl Ledger {
                     owners.remove(owner);
                 }
             }
+            Entry::QuotaSet { owner, quota } => self.quotas.set(owner.clone(), *quota),
         }
     }
 
@@ -257,7 +262,15 @@ impl Ledger {
                 owners.chunks(OWNERS_PER_PART).map(|some| LedgerPart::DatasetOwners(*digest, some.to_vec())).collect();
             parts
         });
-        jobs.chain(datasets).chain(workers).chain(last_job).chain(gone).chain(deletions).chain(tokens).chain(principals).chain(owners)
+        let quotas = self.quotas.iter().map(|(owner, quota)| LedgerPart::Quota(owner.to_owned(), quota));
+        let things = jobs.chain(datasets).chain(workers).chain(last_job).chain(gone).chain(deletions);
+        things.chain(tokens).chain(principals).chain(owners).chain(quotas)
+    }
+
+    /// What an owner's data sets have together, in bytes: each as if he were its only owner.
+    pub fn stored_by(&self, owner: &str) -> u64 {
+        let his = self.dataset_owners.iter().filter(|(_, owners)| owners.contains(owner));
+        his.filter_map(|(digest, _)| self.datasets.get(digest)).fold(0, |sum, record| sum.saturating_add(record.len))
     }
 
     /// Takes one part of a snapshot in.
@@ -310,6 +323,7 @@ impl Ledger {
             LedgerPart::Token(token) => self.identities.put_token(*token),
             LedgerPart::Principal(admitted) => self.identities.put_principal(*admitted),
             LedgerPart::DatasetOwners(digest, owners) => self.put_owners(digest, owners),
+            LedgerPart::Quota(owner, quota) => self.quotas.set(owner, Some(quota)),
             LedgerPart::Dataset(digest, record) => {
                 self.datasets.insert(digest, record);
             }
@@ -374,7 +388,8 @@ mod tests {
                     | LedgerPart::Said(..)
                     | LedgerPart::Token(_)
                     | LedgerPart::Principal(_)
-                    | LedgerPart::DatasetOwners(..) => 0,
+                    | LedgerPart::DatasetOwners(..)
+                    | LedgerPart::Quota(..) => 0,
                 };
                 assert!(tasks <= TASKS_PER_PART, "{tasks}");
                 read.put(part);

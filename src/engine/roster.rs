@@ -5,15 +5,14 @@
 //! the reports cross the grants.
 //!
 //! A job whose tasks fit no room now holds nobody up; but where it was its turn, and tasks of jobs behind it have taken the room for
-//! [`limits::RESERVE_AFTER`], a worker is kept free of them.
+//! [`RESERVE_AFTER`](crate::limits::RESERVE_AFTER), a worker is kept free of them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{DiskRoom, GrantId, Instant, JobId, JobSpec, Resources, Room, SessionId, WorkerId};
-use crate::limits;
+use crate::domain::{DiskRoom, GrantId, Instant, JobId, JobSpec, Quotas, Resources, Room, SessionId, WorkerId};
 
 use super::fault::Fault;
 use super::rank::{self, RankRules, Rule};
@@ -22,6 +21,7 @@ use super::view::JobView;
 
 use candidate::Candidate;
 use line::Line;
+use reserve::Kept;
 use seat::Seat;
 
 pub use fit::Reservation;
@@ -29,6 +29,8 @@ pub use fit::Reservation;
 mod candidate;
 mod fit;
 mod line;
+mod owners;
+mod reserve;
 mod seat;
 
 /// Something the supervisor learned.
@@ -68,6 +70,8 @@ pub enum RosterEvent {
     Tick(Instant),
     /// The head's disk is almost full, with so much room, or has room again: nothing is granted meanwhile.
     DiskFull(Option<DiskRoom>),
+    /// What owners may have at once.
+    Quotas(Box<Quotas>),
 }
 
 /// What the supervisor must do.
@@ -88,14 +92,6 @@ pub enum RosterEffect {
     },
     /// Have a worker give back what it has no slot for yet.
     Recall(SessionId),
-}
-
-/// A worker that is kept free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kept {
-    job: JobId,
-    session: SessionId,
-    since: Instant,
 }
 
 /// See the module.
@@ -122,6 +118,7 @@ pub struct Roster {
     reserved: Option<Kept>,
     /// Set while nothing is granted.
     disk_full: Option<DiskRoom>,
+    quotas: Quotas,
     /// If not [`limits::RESERVE_AFTER`].
     reserve_after: Option<Duration>,
     fault: Option<Fault>,
@@ -177,6 +174,7 @@ impl Roster {
             }
             RosterEvent::Closed(session) => self.close(session),
             RosterEvent::DiskFull(room) => self.disk_full = room,
+            RosterEvent::Quotas(quotas) => self.quotas = *quotas,
             RosterEvent::Tick(now) => {
                 self.now = self.now.max(Some(now));
                 self.reserve(now);
@@ -209,6 +207,9 @@ impl Roster {
         let rules = self.rules();
         let class = |view: &JobView| (!rank::past_finish_line(view, rules), Reverse(view.priority));
         let Some(view) = self.jobs.get(&job).map(|candidate| &candidate.view) else { return Vec::new() };
+        if self.quota_met(&view.spec.owner).is_some() {
+            return Vec::new();
+        }
         let before_others = self.jobs.values().any(|other| other.busy() > 0 && class(view) < class(&other.view));
         let fits = |session: &SessionId| self.seats.get(session).is_some_and(|seat| view.spec.needs.fits(&seat.total));
         let lent: Vec<SessionId> = self.lent.iter().copied().filter(|session| before_others && fits(session)).collect();
@@ -291,31 +292,6 @@ impl Roster {
         }
     }
 
-    /// Keeps a worker free for the first job that has waited long enough: one that has all its tasks ask for, but not now.
-    fn reserve(&mut self, now: Instant) {
-        let waits = |of: JobId| self.jobs.get(&of).is_some_and(|job| job.overtaken_since.is_some());
-        self.reserved = self.reserved.filter(|kept| waits(kept.job) && self.seats.contains_key(&kept.session));
-        if self.reserved.is_some() {
-            return;
-        }
-        let (busy, rules) = (&self.busy, self.rules());
-        let wait = self.reserve_after.unwrap_or(limits::RESERVE_AFTER);
-        let long = |since: Instant| now.since(since) >= wait;
-        let mut starved: Vec<&JobView> =
-            self.jobs.values().filter(|job| job.overtaken_since.is_some_and(long)).map(|job| &job.view).collect();
-        starved.sort_by_key(|view| rank::key(view, busy, rules));
-        self.reserved = starved.into_iter().find_map(|view| {
-            let session = self.seat_to_keep_free(&view.spec.needs)?;
-            Some(Kept { job: view.id, session, since: now })
-        });
-    }
-
-    fn seat_to_keep_free(&self, needs: &Resources) -> Option<SessionId> {
-        // Where it would fit at once only a slot is missing, or the worker is leaving.
-        let fitting = self.seats.iter().filter(|(_, seat)| needs.fits(&seat.total) && !needs.fits(&seat.free));
-        fitting.max_by_key(|(session, seat)| (seat.room, std::cmp::Reverse(**session))).map(|(session, _)| *session)
-    }
-
     /// What the head's disk has, if nothing is granted because of it.
     pub fn disk_full(&self) -> Option<DiskRoom> {
         self.disk_full
@@ -367,7 +343,8 @@ impl Roster {
         let mut awaited = BTreeSet::new();
         while !self.open.is_empty() {
             let view_of = |job| self.jobs.get(&job).map(|candidate| &candidate.view);
-            let Some(job) = self.line.first(view_of, &self.busy) else { break };
+            let may_have_more = |owner: &str| self.quota_met(owner).is_none();
+            let Some(job) = self.line.first(view_of, &self.busy, may_have_more) else { break };
             let Some(candidate) = self.jobs.get(&job) else { break };
             let spec = candidate.view.spec.clone();
             let Some(session) = self.opening(job, &spec.needs, kept_free, &awaited) else {

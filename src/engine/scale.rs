@@ -27,9 +27,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// Of a job; nothing that waits would go out while the head's disk is full.
-    pub fn of(view: &JobView, disk_full: bool) -> Self {
-        Self { spec: view.spec.clone(), out: view.out, waiting: if disk_full { 0 } else { view.wanted } }
+    /// Of a job of which no more than so many may go out.
+    pub fn of(view: &JobView, most: u32) -> Self {
+        Self { spec: view.spec.clone(), out: view.out, waiting: view.wanted.min(most) }
     }
 }
 

@@ -23,7 +23,7 @@ fn token(cluster: &Cluster, args: &[&str]) -> String {
 }
 
 /// Somebody who has logged in by a token; his file of credentials.
-fn logged_in(cluster: &mut Cluster, role: &str, name: &str) -> std::path::PathBuf {
+pub fn logged_in(cluster: &mut Cluster, role: &str, name: &str) -> std::path::PathBuf {
     let token = token(cluster, &["--role", role, "--name", name]);
     let admin = cluster.credentials.take();
     cluster.ok(&["login", &token, "--name", name]);

@@ -40,6 +40,7 @@ mod plain_http;
 mod power_loss;
 mod process;
 mod proxy;
+mod quota;
 mod resources;
 mod results;
 mod retry;

@@ -15,8 +15,8 @@ use millpond::domain::identity::{Admitted, IdentityEntry, Issued, Token};
 use millpond::domain::verb::{Change, Counts, Hold, KillMode, Said, Verb};
 use millpond::domain::{
     Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, Keep, MaxFailed, Merge, Outcome, Packed, Pattern, Policy,
-    Principal, PrincipalId, Record, Resources, ResultEntry, ResultMeta, ResultRef, Role, SharedFile, SplitRule, TaskEnd, TaskNo, Timing,
-    TokenId, WallTime, WorkerId, WorkerInfo,
+    Principal, PrincipalId, Quota, Record, Resources, ResultEntry, ResultMeta, ResultRef, Role, SharedFile, SplitRule, TaskEnd, TaskNo,
+    Timing, TokenId, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::JobRecord;
 use millpond::engine::ledger::{DatasetRecord, Gone, LedgerPart, TaskSets};
@@ -127,6 +127,7 @@ fn entry_file(entry: &Entry) -> &'static str {
         },
         Entry::DatasetOwned { .. } => "entry-dataset-owned",
         Entry::DatasetDisowned { .. } => "entry-dataset-disowned",
+        Entry::QuotaSet { .. } => "entry-quota-set",
     }
 }
 
@@ -168,7 +169,12 @@ fn identities() -> Vec<Entry> {
     let mut entries: Vec<Entry> = entries.into_iter().map(Entry::Identity).collect();
     entries.push(Entry::DatasetOwned { digest: Digest([0xab; 32]), owner: "ana".into() });
     entries.push(Entry::DatasetDisowned { digest: Digest([0xab; 32]), owner: "ana".into() });
+    entries.push(Entry::QuotaSet { owner: "ana".into(), quota: Some(quota()) });
     entries
+}
+
+fn quota() -> Quota {
+    Quota { jobs: Some(3), tasks: None, stored_bytes: Some(1 << 40), slots: Some(64) }
 }
 
 fn deletions() -> [Deletion; 2] {
@@ -285,7 +291,7 @@ fn entries_of_every_kind() {
         // As a batch holds them.
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
-    assert_eq!(names.len(), 30, "an entry of every kind");
+    assert_eq!(names.len(), 31, "an entry of every kind");
 }
 
 /// The kinds of record that came after version 1's first files.
@@ -365,6 +371,7 @@ fn parts_of_a_snapshot_of_every_kind() {
     let revoked = Admitted { revoked: Some(at), ..admitted(Role::Submitter, Some(TokenId::from_random(7))) };
     same("part-principal", &LedgerPart::Principal(Box::new(revoked)));
     same("part-dataset-owners", &LedgerPart::DatasetOwners(Digest([0xab; 32]), vec!["ana".into(), "ada".into()]));
+    same("part-quota", &LedgerPart::Quota("*".into(), quota()));
 }
 
 #[test]

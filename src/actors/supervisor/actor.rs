@@ -20,7 +20,6 @@ use crate::actors::room_report::RoomReport;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
 use crate::domain::{Confines, Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
-use crate::engine::scale::Load;
 use crate::engine::session::SessionEvent;
 use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Retention, Roster, RosterEffect, RosterEvent, Strays};
 use crate::limits;
@@ -173,6 +172,7 @@ impl Actor for JobSupervisor {
             disk: args.disk,
         };
         state.look_at_disk();
+        state.roster_event(RosterEvent::Quotas(Box::new(args.ledger.quotas)));
         for record in args.ledger.jobs.into_values() {
             state.restore(&myself, record, args.ledger.attached.clone()).await?;
         }
@@ -235,8 +235,11 @@ impl Actor for JobSupervisor {
                 state.datasets.insert(digest);
             }
             SupervisorMsg::Loads(reply) => {
-                let disk_full = state.roster.disk_full().is_some();
-                let _ = reply.send(state.roster.views().map(|view| Load::of(view, disk_full)).collect());
+                let _ = reply.send(state.roster.loads());
+            }
+            SupervisorMsg::SetQuota { owner, quota, reply } => state.set_quota(owner, quota, reply),
+            SupervisorMsg::Usage(reply) => {
+                let _ = reply.send(state.usage());
             }
             SupervisorMsg::Slots(reply) => {
                 let _ = reply.send((state.sessions.len() as u32, state.roster.slots()));

@@ -14,7 +14,7 @@ use crate::blobs::JobFiles;
 use crate::domain::entry::{Entry, Submitted};
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, ToWorker};
-use crate::domain::{Error, ErrorKind, Input, JobId, SessionId, WorkerId};
+use crate::domain::{Error, ErrorKind, Input, JobId, JobState, SessionId, WorkerId};
 use crate::engine::explain::{self, Explanation};
 use crate::engine::session::SessionEvent;
 use crate::engine::{JobEffect, JobEvent, JobFilter, JobMachine, JobRecord, JobView, Repeated, RosterEvent, Strays};
@@ -104,6 +104,7 @@ impl SupervisorState {
 
     fn check(&self, submission: &Submission) -> Result<(), Error> {
         self.takes_a_job()?;
+        self.has_quota_for(&submission.spec)?;
         let missing = |digest| !self.datasets.contains(digest);
         if let Input::Dataset { digest, name, .. } = &submission.spec.input
             && missing(digest)
@@ -154,7 +155,9 @@ impl SupervisorState {
                 let _ = actor.cast(JobMsg::Event(JobEvent::SplitDone(u32::try_from(array.count()).unwrap_or(u32::MAX))));
             }
             Input::Dataset { digest, rule, .. } => {
-                let _ = self.ingest.cast(IngestMsg::Split { digest: *digest, rule: rule.clone(), job: actor.clone() });
+                // Of a job that was split before nothing is taken back.
+                let room = if view.state == JobState::Ingesting { self.task_room(&spec.owner) } else { None };
+                let _ = self.ingest.cast(IngestMsg::Split { digest: *digest, rule: rule.clone(), room, job: actor.clone() });
             }
         }
         self.views.insert(id, view.clone());

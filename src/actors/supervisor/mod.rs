@@ -7,6 +7,7 @@ mod actor;
 mod deletion;
 mod jobs;
 mod msg;
+mod quotas;
 mod recovery;
 mod sessions;
 mod status;

@@ -12,9 +12,10 @@ use crate::domain::deletion::DeletionRequest;
 use crate::domain::entry::Entry;
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, Hello, ToWorker};
-use crate::domain::{Digest, Error, Instant, JobId, JobSpec, SessionId, WorkerId};
+use crate::domain::{Digest, Error, Instant, JobId, JobSpec, Quota, Quotas, SessionId, WorkerId};
 use crate::engine::explain::Explanation;
 use crate::engine::scale::Load;
+use crate::engine::usage::Usage;
 use crate::engine::{JobFilter, JobRecord, JobView};
 
 use super::deletion::{DatasetUsers, DeletionReply, NoBackup};
@@ -133,6 +134,17 @@ pub enum SupervisorMsg {
     DatasetGone(Digest),
     /// What the jobs run and would run, for whoever starts and ends workers.
     Loads(RpcReplyPort<Vec<Load>>),
+    /// Give an owner a quota of his own, or take it from him; answered once that is durable.
+    SetQuota {
+        /// Whom.
+        owner: String,
+        /// What he may have at once.
+        quota: Option<Quota>,
+        /// The answer.
+        reply: RpcReplyPort<Result<(), Error>>,
+    },
+    /// What owners have of what is limited, but for data sets, and what they may have.
+    Usage(RpcReplyPort<(Quotas, BTreeMap<String, Usage>)>),
     /// Connected workers and their slots.
     Slots(RpcReplyPort<(u32, u32)>),
     /// Somebody watches a job, or nobody any more.

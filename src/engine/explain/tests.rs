@@ -143,6 +143,21 @@ fn a_full_disk_is_the_reason_only_while_it_is_full() {
 }
 
 #[test]
+fn a_quota_is_the_reason_only_while_it_is_met() {
+    let job = begun(a_job(7, "ada", 100), 3);
+    let mut roster = Roster::default();
+    opened(&mut roster, 1, 4, Resources::default());
+    let mut quotas = crate::domain::Quotas::default();
+    quotas.set("ada".into(), Some(crate::domain::Quota { slots: Some(3), ..Default::default() }));
+    roster.on_event(RosterEvent::Quotas(Box::new(quotas)));
+    roster.on_event(RosterEvent::Job(Box::new(job.clone())));
+    let says = "j7 is waiting: 3 tasks running, 97 not started: ada has 3 running, and a quota of 3 at once";
+    assert_eq!(explain(&job, &roster).sentence, says);
+    roster.on_event(RosterEvent::Quotas(Box::default()));
+    assert!(!explain(&job, &roster).sentence.contains("quota"));
+}
+
+#[test]
 fn every_situation_has_its_one_sentence() {
     let cases: Vec<Case> = [ends(), waits(), places()].into_iter().flatten().collect();
     assert!(cases.len() >= 15);

@@ -68,10 +68,17 @@ impl Line {
         }
     }
 
-    /// The job with the smallest [`rank::key`]: the oldest of some owner in the first class.
-    pub fn first<'a>(&self, view_of: impl Fn(JobId) -> Option<&'a JobView>, busy: &BTreeMap<String, u32>) -> Option<JobId> {
-        let owners = self.groups.first_key_value()?.1;
-        let views = owners.values().filter_map(BTreeSet::first).filter_map(|job| view_of(*job));
-        views.min_by_key(|view| rank::key(view, busy, self.rules)).map(|view| view.id)
+    /// The job with the smallest [`rank::key`]: the oldest of some owner in the first class that has one who may have more.
+    pub fn first<'a>(
+        &self,
+        view_of: impl Fn(JobId) -> Option<&'a JobView>,
+        busy: &BTreeMap<String, u32>,
+        may_have_more: impl Fn(&str) -> bool,
+    ) -> Option<JobId> {
+        self.groups.values().find_map(|owners| {
+            let first = owners.iter().filter(|(owner, _)| may_have_more(owner)).filter_map(|(_, jobs)| jobs.first());
+            let views = first.filter_map(|job| view_of(*job));
+            views.min_by_key(|view| rank::key(view, busy, self.rules)).map(|view| view.id)
+        })
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::verb::{Counts, Hold};
 use crate::domain::{ArrayRange, Input, JobSpec, JobState, WallTime};
 use crate::engine::view::Durations;
 
+mod quota;
 mod starvation;
 
 fn cpus(cpus: u32) -> Resources {

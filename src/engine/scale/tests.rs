@@ -52,8 +52,10 @@ fn demand_is_what_runs_and_what_would() {
 #[test]
 fn what_does_not_want_slots_now_is_no_demand() {
     let view = JobView { out: 2, wanted: 7, ..a_job(1, "ada", 9) };
-    assert_eq!((Load::of(&view, false).out, Load::of(&view, false).waiting), (2, 7));
-    assert_eq!((Load::of(&view, true).out, Load::of(&view, true).waiting), (2, 0), "nothing goes out on a full disk");
+    for (most, waiting) in [(u32::MAX, 7), (5, 5), (0, 0)] {
+        let load = Load::of(&view, most);
+        assert_eq!((load.out, load.waiting), (2, waiting));
+    }
 }
 
 const RULES: PoolRules =

@@ -20,7 +20,8 @@ use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
 use crate::rpc::status::to_status;
 
-use super::jobs::{page_size, page_token};
+use super::jobs::{check_request_id, page_size, page_token};
+use super::quotas::{self, quota_of};
 use super::scale;
 use super::who::{About, Who};
 
@@ -163,6 +164,26 @@ impl ClusterService for Clusters {
         };
         let BackedUp { jobs, results, datasets, bytes } = who.changes(&self.head, about, made).await.map_err(|error| to_status(&error))?;
         Ok(Response::new(pb::CreateBackupResponse { jobs, results, datasets, bytes }))
+    }
+
+    async fn set_quota(&self, request: Request<pb::SetQuotaRequest>) -> Result<Response<pb::OwnerQuota>, Status> {
+        let who = Who::of(&request, &self.head, method!("SetQuota")).await?;
+        let pb::SetQuotaRequest { owner, quota, request_id, reason } = request.into_inner();
+        let quota = quota.map(quota_of);
+        let what = quota.map_or_else(|| format!("{owner}: none of its own"), |quota| format!("{owner}: {quota}"));
+        let about = About { what, request_id: request_id.clone(), reason };
+        let set = async {
+            check_request_id(&request_id)?;
+            self.head.set_quota(owner.clone(), quota).await?;
+            quotas::of(&self.head, &owner).await
+        };
+        who.changes(&self.head, about, set).await.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    async fn list_quotas(&self, request: Request<pb::ListQuotasRequest>) -> Result<Response<pb::ListQuotasResponse>, Status> {
+        let who = Who::of(&request, &self.head, method!("ListQuotas")).await?;
+        let list = quotas::list(&self.head, &who, request.into_inner()).await;
+        list.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn list_workers(&self, request: Request<pb::ListWorkersRequest>) -> Result<Response<pb::ListWorkersResponse>, Status> {

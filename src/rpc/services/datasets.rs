@@ -63,16 +63,20 @@ impl Datasets {
             .ok_or_else(|| wrong(Error::invalid("an upload begins with a message that has the header")))?;
         let label = label_of(first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?).map_err(wrong)?;
         self.head.disk.gauge().takes_uploads().map_err(wrong)?;
+        let room = self.head.stored_room(who.owner()).await.map_err(wrong)?;
         let permit = self.uploads.transfers.begin().await.map_err(wrong)?;
         let intake = self.uploads.intake.clone();
         let rest = requests.map(|request| request.map(|request| request.data));
         let (stored, name): (Stored, String) = pieces::receive(permit, patience, first.data, rest, move |inflow| {
             let mut upload = intake.disk.noting(intake.datasets.begin_upload())?;
-            inflow.by_ref().try_for_each(|piece: Bytes| intake.write(&mut upload, &piece))?;
+            inflow.by_ref().try_for_each(|piece: Bytes| {
+                room.as_ref().map_or(Ok(()), |room| room.takes(upload.len().saturating_add(piece.len() as u64)))?;
+                intake.write(&mut upload, &piece)
+            })?;
             if !inflow.is_whole() {
                 return Err(pieces::broke_off());
             }
-            intake.store(&mut upload, &label)
+            intake.store(&mut upload, &label, room.as_ref())
         })
         .await?;
         stored_by(&self.head, who, stored, name).await.map(message).map_err(wrong)
@@ -206,6 +210,7 @@ impl DatasetService for Datasets {
             if is_new {
                 // What may be there needs no room.
                 room.and_then(|()| gauge.has_room_for(len.saturating_sub(has_come.unwrap_or_default())))?;
+                self.head.stored_room(who.owner()).await?.map_or(Ok(()), |quota| quota.takes(len))?;
             }
             Ok(pb::CheckUploadResponse { is_new })
         };

@@ -9,6 +9,7 @@ mod jobs;
 mod leases;
 mod logs;
 mod pieces;
+mod quotas;
 mod receiving;
 mod results;
 mod scale;

@@ -12,6 +12,7 @@ use crate::actors::ingest::DatasetEntry;
 use crate::actors::intake::Intake;
 use crate::blobs::{ToSync, Upload};
 use crate::domain::{Digest, Error, ErrorKind};
+use crate::engine::usage::StoredRoom;
 use crate::limits::{PIECE_MAX_BYTES, UPLOAD_DURABLE_EVERY_BYTES};
 
 use super::pieces::Patience;
@@ -79,6 +80,8 @@ pub(super) struct Receiver<'a> {
     /// While it is the client's turn.
     patience: Patience,
     door: Weak<Door>,
+    /// Of its owner's quota.
+    pub room: Option<StoredRoom>,
     /// Bytes that are not durable yet.
     unsure: u64,
     /// Of what has come without one of its own.
@@ -99,10 +102,11 @@ impl<'a> Receiver<'a> {
         upload: Upload,
         intake: &'a Intake,
         (announced, digest): (Option<u64>, Option<Digest>),
+        room: Option<StoredRoom>,
         (patience, door): (Patience, Weak<Door>),
         answers: &'a Answers,
     ) -> Self {
-        Self { upload, intake, announced, digest, patience, door, unsure: 0, crc: crc32fast::Hasher::new(), answers }
+        Self { upload, intake, announced, digest, patience, door, room, unsure: 0, crc: crc32fast::Hasher::new(), answers }
     }
 
     /// Whether all of it has come; no if the stream ended before. What came is durable then, too.
@@ -217,6 +221,7 @@ impl<'a> Receiver<'a> {
                 "the piece of {len} bytes at byte {offset} goes beyond the {announced} bytes that Begin has announced (begin.len): announce all"
             )));
         }
+        self.room.as_ref().map_or(Ok(()), |room| room.takes(offset.saturating_add(len as u64)))?;
         match piece.crc32 {
             None => self.crc.update(&piece.data),
             Some(said) if said == crc32fast::hash(&piece.data) => {}

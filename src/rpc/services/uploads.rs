@@ -17,6 +17,7 @@ use crate::actors::ingest::DatasetEntry;
 use crate::actors::intake::{Intake, Label};
 use crate::blobs::{Receipt, Stored, Upload, UploadKey};
 use crate::domain::{Digest, Error};
+use crate::engine::usage::StoredRoom;
 use crate::failpoint;
 use crate::rpc::pb::upload_dataset_request::Header;
 
@@ -122,19 +123,20 @@ impl Uploads {
         if let Some(dataset) = self.stored_before(who, wanted).await? {
             return Ok(Some(dataset));
         }
+        let room = self.head.stored_room(who.owner()).await?;
         let permit = self.transfers.begin().await?;
         let (intake, out, patience) = (self.intake.clone(), answers.clone(), self.transfers.patience);
         let (wish, key) = (wanted.clone(), wanted.key());
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let Wanted { label, len, from, .. } = wish;
-            let upload = begin(&intake, key, len, from)?;
-            let mut receiver = Receiver::new(upload, &intake, (len, label.digest), (patience, door), &out);
+            let upload = begin(&intake, key, len, from, room.as_ref())?;
+            let mut receiver = Receiver::new(upload, &intake, (len, label.digest), room, (patience, door), &out);
             if !receiver.all(parts)? {
                 return Ok(None);
             }
-            let Receiver { mut upload, digest, .. } = receiver;
-            let (stored, name) = intake.store(&mut upload, &Label { digest, ..label })?;
+            let Receiver { mut upload, digest, room, .. } = receiver;
+            let (stored, name) = intake.store(&mut upload, &Label { digest, ..label }, room.as_ref())?;
             Ok(Some((stored, name, upload)))
         });
         let stored = work.await.unwrap_or_else(|_| Err(Error::internal("storing broke off: this is a mistake in Millpond")));
@@ -187,7 +189,7 @@ impl Uploads {
 }
 
 /// Opens what is there of it. Space is checked before anything is taken; an upload that has begun goes on at yellow.
-fn begin(intake: &Intake, key: UploadKey, len: Option<u64>, from: Option<u64>) -> Result<Upload, Error> {
+fn begin(intake: &Intake, key: UploadKey, len: Option<u64>, from: Option<u64>, quota: Option<&StoredRoom>) -> Result<Upload, Error> {
     let Intake { datasets, disk, .. } = intake;
     let mut upload = disk.noting(datasets.go_on_with_upload(key))?;
     if let Some(from) = from.filter(|from| *from != upload.len()) {
@@ -198,6 +200,7 @@ fn begin(intake: &Intake, key: UploadKey, len: Option<u64>, from: Option<u64>) -
     }
     let gauge = disk.gauge();
     let room = if upload.is_empty() { gauge.takes_uploads() } else { gauge.lets_uploads_go_on() };
+    let room = room.and_then(|()| quota.map_or(Ok(()), |quota| quota.takes(len.unwrap_or_default())));
     let room = room.and_then(|()| gauge.has_room_for(len.unwrap_or_default().saturating_sub(upload.len())));
     match room {
         Err(error) if upload.is_empty() => {
