@@ -42,6 +42,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: HeadArgs) -> Result<(), Error> {
+    process::may_open_many_files();
     let mut signals = Signals::listen()?;
     let reattach = Duration::from_secs(args.reattach_window);
     let data_dir = args.data_dir.ok_or_else(|| Error::invalid("a head needs its --data-dir"))?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli;
 use crate::domain::{Error, ErrorKind};
@@ -58,6 +59,15 @@ fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Unavailable => 6,
         ErrorKind::TimedOut => 7,
         ErrorKind::Exhausted | ErrorKind::Corrupt | ErrorKind::Internal => 1,
+    }
+}
+
+/// Lets this process open as many files as it may: a connection is one, and shells give their children few by default.
+pub(super) fn may_open_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "no more files can be open at once than {:?}", limit.current);
     }
 }
 

@@ -29,6 +29,7 @@ pub mod session;
 pub mod slot_table;
 pub mod suspicion;
 pub mod tokens;
+pub mod turnstile;
 pub mod usage;
 pub mod view;
 

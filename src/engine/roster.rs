@@ -119,7 +119,7 @@ pub struct Roster {
     /// Set while nothing is granted.
     disk_full: Option<DiskRoom>,
     quotas: Quotas,
-    /// If not [`limits::RESERVE_AFTER`].
+    /// If not [`RESERVE_AFTER`](crate::limits::RESERVE_AFTER).
     reserve_after: Option<Duration>,
     fault: Option<Fault>,
 }

@@ -4,9 +4,9 @@
 //! certificate says of a caller is put into each of his requests, and the table of who may what is asked before any method is entered.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,11 +18,12 @@ use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -31,11 +32,12 @@ use super::services::{CameFrom, note_refusal};
 use super::status::to_status;
 use super::tls;
 use crate::actors::Head;
-use crate::actors::clock::wall_now;
+use crate::actors::clock::{Clock, wall_now};
 use crate::actors::registrar::Registrar;
-use crate::domain::{Caller, Error, PrincipalId};
+use crate::domain::{Caller, Error, Instant, PrincipalId};
 use crate::engine::access;
-use crate::limits::{CONNECTIONS_MAX, FRAME_MAX_BYTES};
+use crate::engine::turnstile::{Turn, Turnstile};
+use crate::limits::{ARRIVALS_AT_ONCE, ARRIVALS_EVERY, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, FRAME_MAX_BYTES, STRANGER_STAYS_MAX};
 use crate::pki::Peer;
 
 /// Streams of one HTTP/2 connection.
@@ -87,6 +89,8 @@ impl Door {
     /// before, it ends all of them.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let entrance = Arc::new(Entrance { clock: Clock::start(), turnstile: Mutex::default() });
+        let mut told = None;
         let stopping = CancellationToken::new();
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
@@ -95,15 +99,23 @@ impl Door {
                 () = &mut stop => break,
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, peer)) => match places.clone().try_acquire_owned() {
-                        Ok(place) => {
+                    Ok((socket, peer)) => match entrance.pass(&places, peer.ip()) {
+                        Ok((inside, wait)) => {
                             let (door, stopping) = (self.clone(), stopping.clone());
                             connections.spawn(async move {
+                                tokio::time::sleep(wait).await;
                                 door.open(socket, peer, stopping).await;
-                                drop(place);
+                                drop(inside);
                             });
                         }
-                        Err(_) => tracing::warn!(%peer, "refused: {CONNECTIONS_MAX} connections are open"),
+                        // Of a flood one line a second is enough.
+                        Err(why) => {
+                            let now = entrance.clock.now().mono;
+                            if told.is_none_or(|told: Instant| now.since(told) >= Duration::from_secs(1)) {
+                                tracing::warn!(%peer, "a connection was refused: {why}");
+                                told = Some(now);
+                            }
+                        }
                     },
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -115,6 +127,21 @@ impl Door {
         drop(listener);
         stopping.cancel();
         while connections.join_next().await.is_some() {}
+    }
+
+    /// Somebody without a certificate: he is asked to go after a while, and has some time to end what he is at.
+    async fn host(self, stream: TlsStream<TcpStream>, peer: SocketAddr, is_http2: bool, stopping: CancellationToken) {
+        let over = stopping.child_token();
+        let visitor = Visitor { door: self, peer, caller: Ok(Caller::Anyone) };
+        let stay = async {
+            tokio::time::sleep(STRANGER_STAYS_MAX).await;
+            over.cancel();
+            tokio::time::sleep(FIRST_WORDS).await;
+        };
+        tokio::select! {
+            () = visitor.converse(stream, is_http2, over.clone()) => {}
+            () = stay => {}
+        }
     }
 
     /// One connection, to its end. What goes wrong with it is the peer's to notice.
@@ -142,8 +169,7 @@ impl Door {
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         let shown = session.peer_certificates().and_then(|certificates| certificates.first()).map(|shown| shown.to_vec());
         let Some((shown, registrar)) = shown.zip(self.head.registrar.clone()) else {
-            let visitor = Visitor { door: self, peer, caller: Ok(Caller::Anyone) };
-            return visitor.converse(stream, is_http2, stopping).await;
+            return self.host(stream, peer, is_http2, stopping).await;
         };
         // From before he is looked up: what comes between would be missed.
         let revocations = registrar.revocations();
@@ -153,6 +179,41 @@ impl Door {
             () = visitor.converse(stream, is_http2, stopping) => {}
             () = until_over(&shown, &registrar, revocations) => {}
         }
+    }
+}
+
+/// Where connections come in.
+struct Entrance {
+    clock: Clock,
+    turnstile: Mutex<Turnstile>,
+}
+
+/// A connection's place, as long as it is held.
+struct Inside {
+    entrance: Arc<Entrance>,
+    from: IpAddr,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Entrance {
+    /// A place for somebody who comes, and how long he waits for it; or why there is none.
+    fn pass(self: &Arc<Self>, places: &Arc<Semaphore>, from: IpAddr) -> Result<(Inside, Duration), String> {
+        let place = places.clone().try_acquire_owned().map_err(|_| format!("{CONNECTIONS_MAX} are open"))?;
+        match self.turnstile().arrives(from, self.clock.now().mono) {
+            Turn::In(wait) => Ok((Inside { entrance: self.clone(), from, _place: place }, wait)),
+            Turn::TooMany => Err(format!("{CONNECTIONS_PER_ADDRESS_MAX} are open from its address")),
+            Turn::TooOften => Err(format!("its address opens more than one every {ARRIVALS_EVERY:?}, after {ARRIVALS_AT_ONCE} at once")),
+        }
+    }
+
+    fn turnstile(&self) -> MutexGuard<'_, Turnstile> {
+        self.turnstile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.entrance.turnstile().leaves(self.from, self.entrance.clock.now().mono);
     }
 }
 

@@ -250,3 +250,38 @@ fn who_sends_and_does_not_listen_holds_nothing_up() {
     }
     assert_eq!(read(&mut socket).lines().pop().unwrap()["dataset"]["len"], len);
 }
+
+#[tokio::test]
+async fn an_address_that_floods_the_door_is_kept_out_for_a_while_and_nobody_else() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let cluster = Cluster::start(&[]);
+    let head: std::net::SocketAddr = cluster.url.strip_prefix("http://").unwrap().parse().unwrap();
+    // What comes back on a connection from there; nothing if it was closed.
+    let ask_from = async |from: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let mut socket = socket.connect(head).await.unwrap();
+        let mut answer = Vec::new();
+        if socket.write_all(b"GET /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.is_ok() {
+            let _ = socket.read_to_end(&mut answer).await;
+        }
+        answer
+    };
+    assert!(ask_from("127.0.0.3").await.starts_with(b"HTTP/1.1 404"));
+    let log = || std::fs::read_to_string(cluster.path("head.log")).unwrap_or_default();
+    // More than the head lets in at once and within a second, and what it lets in meanwhile.
+    for _ in 0..20_000 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.3:0".parse().unwrap()).unwrap();
+        let _ = socket.connect(head).await;
+        if log().contains("opens more than one every 2ms, after 2000 at once") {
+            break;
+        }
+    }
+    assert!(ask_from("127.0.0.2").await.starts_with(b"HTTP/1.1 404"), "another address is none of that");
+    assert!(log().contains("opens more than one every 2ms"), "nobody was kept out");
+    // It pays for no more than it was let in for.
+    while !ask_from("127.0.0.3").await.starts_with(b"HTTP/1.1 404") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -160,7 +160,10 @@ pub async fn talk(url: &str, parts: Vec<Part>) -> (Vec<Answer>, Option<Error>) {
 pub async fn talk_and(url: &str, parts: Vec<Part>, more: impl Stream<Item = Part> + Send + 'static) -> (Vec<Answer>, Option<Error>) {
     let requests = tokio_stream::iter(parts).chain(more).map(|part| pb::ResumeUploadRequest { request: Some(part) });
     let mut client = Client::connect(&url.parse().unwrap()).await.unwrap().datasets();
-    let mut answers = client.resume_upload(requests).await.unwrap().into_inner();
+    let mut answers = match client.resume_upload(requests).await {
+        Ok(answers) => answers.into_inner(),
+        Err(status) => return (Vec::new(), Some(from_status(&status))),
+    };
     let mut heard = Vec::new();
     while let Some(answer) = answers.next().await {
         match answer {

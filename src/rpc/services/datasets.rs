@@ -195,7 +195,7 @@ impl DatasetService for Datasets {
     ) -> Result<Response<Self::ResumeUploadStream>, Status> {
         let who = Who::of(&request, &self.head, method!("ResumeUpload")).await?;
         let patience = self.uploads.transfers.patience;
-        Ok(Response::new(upload_stream::take(self.uploads.clone(), patience, who, request.into_inner())))
+        upload_stream::take(self.uploads.clone(), patience, who, request.into_inner()).await.map(Response::new)
     }
 
     async fn check_upload(&self, request: Request<pb::CheckUploadRequest>) -> Result<Response<pb::CheckUploadResponse>, Status> {

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use crate::domain::{Digest, Error};
 use crate::rpc::pb;
@@ -20,30 +20,36 @@ use super::who::Who;
 type Messages = Streaming<pb::ResumeUploadRequest>;
 
 /// Takes an upload; the answers come by the stream.
-pub(super) fn take(uploads: Uploads, patience: Patience, who: Who, mut messages: Messages) -> PieceStream<pb::ResumeUploadResponse> {
+///
+/// # Errors
+/// That of the first message, which has to be Begin.
+pub(super) async fn take(
+    uploads: Uploads,
+    patience: Patience,
+    who: Who,
+    mut messages: Messages,
+) -> Result<PieceStream<pb::ResumeUploadResponse>, Status> {
+    let wrong = |error: Error| to_status(&error);
+    let first = patience.hears(messages.message()).await.map_err(wrong)??;
+    let wanted = first.map_or(Err(no_beginning()), |first| begin(&who, first)).map_err(wrong)?;
     let (answers, told) = mpsc::channel(QUEUE_PARTS);
     tokio::spawn(async move {
-        match first(patience, &who, &mut messages).await {
-            Err(error) => drop(answers.send(Err(error)).await),
-            Ok(wanted) => {
-                let (sender, parts) = mpsc::channel(QUEUE_PARTS);
-                // After the end, or a refusal, nobody takes what else comes.
-                tokio::select! {
-                    () = uploads.receive(&who, wanted, parts, &answers) => {}
-                    () = forward(messages, sender) => {}
-                }
-            }
+        let (sender, parts) = mpsc::channel(QUEUE_PARTS);
+        // After the end, or a refusal, nobody takes what else comes.
+        tokio::select! {
+            () = uploads.receive(&who, wanted, parts, &answers) => {}
+            () = forward(messages, sender) => {}
         }
     });
-    Box::pin(ReceiverStream::new(told).map(|answer| answer.map(answer_to_pb).map_err(|error| to_status(&error))))
+    Ok(Box::pin(ReceiverStream::new(told).map(|answer| answer.map(answer_to_pb).map_err(|error| to_status(&error)))))
 }
 
-async fn first(patience: Patience, who: &Who, messages: &mut Messages) -> Result<Wanted, Error> {
-    // A stream that breaks off is no beginning either.
-    let first = patience.hears(messages.message()).await?.ok().flatten();
-    let Some(Request::Begin(Begin { upload_id, header, len })) = first.and_then(|first| first.request) else {
-        return Err(Error::invalid("an upload begins with Begin"));
-    };
+fn no_beginning() -> Error {
+    Error::invalid("an upload begins with Begin")
+}
+
+fn begin(who: &Who, first: pb::ResumeUploadRequest) -> Result<Wanted, Error> {
+    let Some(Request::Begin(Begin { upload_id, header, len })) = first.request else { return Err(no_beginning()) };
     let header = header.ok_or_else(|| Error::invalid("begin.header: missing"))?;
     Wanted::new(who, &upload_id, "begin.upload_id", header, len)
 }
