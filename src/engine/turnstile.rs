@@ -5,8 +5,8 @@
 //! algorithm, ITU-T I.371: one moment for each address, from which on it is within its rate again). An IPv6 address stands for its /64, which
 //! is what one machine is given.
 
+use core::net::{IpAddr, Ipv6Addr};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::domain::Instant;
@@ -88,8 +88,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 7));
-    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 8));
+    const HERE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(10, 0, 0, 7));
+    const THERE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(10, 0, 0, 8));
 
     #[test]
     fn a_burst_is_let_in_at_once_what_comes_behind_waits_its_turn_and_a_flood_is_refused() {
