@@ -207,10 +207,10 @@ pub const WATCH_QUEUE_MAX: usize = 256;
 pub const UNPACK_WINDOW_MAX_BYTES: u64 = 8 << 20;
 /// Connections that the head's port holds at once: two of each worker, and those of clients.
 pub const CONNECTIONS_MAX: usize = 2 * WORKERS_MAX + 4096;
-/// Of one address: half of them, as all workers may stand behind one.
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = CONNECTIONS_MAX / 2;
+/// Of one address no more than five sixths of the places: all workers may stand behind one, and some are left for others.
+pub const PLACES_PER_ADDRESS: (usize, usize) = (5, 6);
 /// From one address one connection may come after the other in such a time; a handshake of TLS takes a quarter of a millisecond.
-pub const ARRIVALS_EVERY: Duration = Duration::from_millis(2);
+pub const ARRIVALS_EVERY: Duration = Duration::from_millis(1);
 /// So many may come at once, after a pause: workers that all lost their head.
 pub const ARRIVALS_AT_ONCE: u32 = 2000;
 /// Who would have to wait longer for his turn is refused.

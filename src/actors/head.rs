@@ -293,13 +293,7 @@ impl Head {
     /// What owners may have, and have: all with a quota of their own, and all who have anything.
     pub async fn usage(&self) -> Result<(Quotas, BTreeMap<String, Usage>), Error> {
         let (quotas, mut usage) = ask(&self.supervisor, SupervisorMsg::Usage).await?;
-        let stored: BTreeMap<String, u64> = self
-            .journal
-            .read(|ledger| {
-                let owners: BTreeSet<&String> = ledger.dataset_owners.values().flatten().collect();
-                owners.into_iter().map(|owner| (owner.clone(), ledger.stored_by(owner))).collect()
-            })
-            .await?;
+        let stored = self.journal.read(Ledger::stored_by_owner).await?;
         stored.into_iter().for_each(|(owner, bytes)| usage.entry(owner).or_default().stored_bytes = bytes);
         Ok((quotas, usage))
     }

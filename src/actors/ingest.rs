@@ -11,13 +11,13 @@ use tokio::task::JoinHandle;
 
 use crate::blobs::{ChunkIndex, ChunkIndexWriter, Dataset, DatasetStore, Stored};
 use crate::domain::entry::Entry;
-use crate::domain::{Digest, Error, ErrorKind, SplitRule, WallTime};
+use crate::domain::{Digest, Error, ErrorKind, JobId, SplitRule, WallTime};
 use crate::engine::disk_gauge::DiskLevel;
 use crate::engine::ledger::DatasetRecord;
-use crate::engine::usage::TaskRoom;
 use crate::limits;
 use crate::split::{Splitter, refuse_other_kind};
 
+use super::ask::ask;
 use super::clock::wall_now;
 use super::disk::Disk;
 use super::job::JobMsg;
@@ -42,8 +42,8 @@ pub enum IngestMsg {
         digest: Digest,
         /// How.
         rule: SplitRule,
-        /// How many chunks its owner's quota lets it have, if it does.
-        room: Option<TaskRoom>,
+        /// Whom to ask how many chunks its owner's quota lets this job have; none if that is not asked any more.
+        room: Option<(JobId, ActorRef<SupervisorMsg>)>,
         /// Whom to tell.
         job: ActorRef<JobMsg>,
     },
@@ -129,7 +129,10 @@ impl Actor for Ingest {
                 let (datasets, splits, disk) = (state.args.datasets.clone(), state.splits.clone(), state.args.disk.clone());
                 tokio::spawn(async move {
                     let split = split_with_room(&datasets, digest, &rule, &path, &splits, &disk).await;
-                    let split = split.and_then(|index| room.map_or(Ok(()), |room| room.takes(index.len().into())).map(|()| index));
+                    let split = match (split, room) {
+                        (Ok(index), Some((id, supervisor))) => within_quota(index, id, &supervisor).await,
+                        (split, _) => split,
+                    };
                     let _ = job.cast(JobMsg::Split(split.map(Arc::new)));
                 });
             }
@@ -221,6 +224,12 @@ fn add(
         let _ = reply.send(Ok((digest, record)));
         let _ = ingest.cast(IngestMsg::GiveUpUploads(digest));
     });
+}
+
+/// Looked at when a split is done: what counts is what its owner has then.
+async fn within_quota(index: ChunkIndex, job: JobId, supervisor: &ActorRef<SupervisorMsg>) -> Result<ChunkIndex, Error> {
+    let room = ask(supervisor, |reply| SupervisorMsg::TaskRoom(job, reply)).await?;
+    room.map_or(Ok(()), |room| room.takes(index.len().into())).map(|()| index)
 }
 
 /// Splits once the disk has room for the index; if it fills up meanwhile, again.

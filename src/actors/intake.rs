@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::archive::{Archive, is_zip, tar_name};
 use crate::blobs::{DatasetStore, Stored, Upload};
 use crate::domain::{Digest, Error, Packing};
-use crate::engine::usage::StoredRoom;
 use crate::limits::PIECE_BYTES;
 use crate::unpack::Unpacker;
 
@@ -23,6 +22,9 @@ pub struct Label {
     /// Whether it is a data set, to be stored plain; otherwise it is stored as it is.
     pub unpack: bool,
 }
+
+/// Whether its owner may have so many bytes stored.
+pub type May<'m> = &'m mut dyn FnMut(u64) -> Result<(), Error>;
 
 /// Where it goes.
 #[derive(Debug)]
@@ -53,12 +55,12 @@ impl Intake {
         self.disk.noting(upload.write_unhashed(piece))
     }
 
-    /// Stores what came in, durably, within its owner's quota, and says under which name. What came is given up if nothing else can become of it; otherwise it is the
+    /// Stores what came in, durably, and says under which name; `may` is asked for all bytes of what becomes of it, as they grow. What came is given up if nothing else can become of it; otherwise it is the
     /// caller's, to be given up once the journal knows what is stored. Space is checked before where it can be known, and all along.
     ///
     /// # Errors
     /// `Invalid` for damaged data, or other data than the label says: `Exhausted` without room.
-    pub fn store(&self, came: &mut Upload, label: &Label, room: Option<&StoredRoom>) -> Result<(Stored, String), Error> {
+    pub fn store(&self, came: &mut Upload, label: &Label, may: May<'_>) -> Result<(Stored, String), Error> {
         let head = if label.unpack { head_of(came)? } else { Vec::new() };
         let kind = Kind::of(&head);
         if kind == Kind::Plain {
@@ -69,7 +71,7 @@ impl Intake {
             self.note(came, came.digest(), &label.name)?;
             return Ok((self.disk.noting(came.finish())?, label.name.clone()));
         }
-        let made = self.disk.noting(self.datasets.begin_upload()).and_then(|plain| self.convert(came, kind, plain, label, room));
+        let made = self.disk.noting(self.datasets.begin_upload()).and_then(|plain| self.convert(came, kind, plain, label, may));
         if made.is_err() {
             // Also what has found no room: others need it more.
             came.give_up();
@@ -77,16 +79,9 @@ impl Intake {
         made
     }
 
-    fn convert(
-        &self,
-        came: &Upload,
-        kind: Kind,
-        mut plain: Upload,
-        label: &Label,
-        room: Option<&StoredRoom>,
-    ) -> Result<(Stored, String), Error> {
+    fn convert(&self, came: &Upload, kind: Kind, mut plain: Upload, label: &Label, may: May<'_>) -> Result<(Stored, String), Error> {
         let mut write = |piece: &[u8]| {
-            room.map_or(Ok(()), |room| room.takes(plain.len().saturating_add(piece.len() as u64)))?;
+            may(plain.len().saturating_add(piece.len() as u64))?;
             self.write(&mut plain, piece)
         };
         let name = if kind == Kind::Zip {

@@ -29,6 +29,8 @@ pub struct Upload {
     path: PathBuf,
     file: File,
     hasher: Sha256,
+    /// Of what an earlier upload has written.
+    crc_at_first: crc32fast::Hasher,
     len: u64,
     failed: Option<Error>,
     is_kept: bool,
@@ -40,14 +42,16 @@ impl Upload {
     /// A new file at `path`, for the data sets under `root`.
     pub(super) fn begin(root: &Path, path: PathBuf) -> Result<Self, Error> {
         let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(|error| Error::io(&path, &error))?;
-        Ok(Self { root: root.to_owned(), path, file, hasher: Sha256::new(), len: 0, failed: None, is_kept: false, partial: None })
+        let (hasher, crc_at_first) = (Sha256::new(), crc32fast::Hasher::new());
+        Ok(Self { root: root.to_owned(), path, file, hasher, crc_at_first, len: 0, failed: None, is_kept: false, partial: None })
     }
 
     /// A file that stays when it is dropped, with what an earlier upload has written.
     pub(super) fn go_on(root: &Path, partial: OpenPartial) -> Result<Self, Error> {
         let (root, path) = (root.to_owned(), partial.path.clone());
         let file = folder::open_or_create(&path)?;
-        let mut upload = Self { root, path, file, hasher: Sha256::new(), len: 0, failed: None, is_kept: true, partial: Some(partial) };
+        let (hasher, crc_at_first) = (Sha256::new(), crc32fast::Hasher::new());
+        let mut upload = Self { root, path, file, hasher, crc_at_first, len: 0, failed: None, is_kept: true, partial: Some(partial) };
         let mut reader = upload.file.try_clone().map_err(|error| Error::io(&upload.path, &error))?;
         let mut buffer = vec![0; PIECE_BYTES];
         loop {
@@ -55,6 +59,7 @@ impl Upload {
                 0 => break,
                 len => {
                     upload.hasher.update(&buffer[..len]);
+                    upload.crc_at_first.update(&buffer[..len]);
                     upload.len += len as u64;
                 }
             }
@@ -73,6 +78,11 @@ impl Upload {
     /// The hash of what was written, for another thread to go on with: all that is written by [`Self::write_unhashed`] until it is given back.
     pub fn hasher(&mut self) -> &mut Sha256 {
         &mut self.hasher
+    }
+
+    /// CRC-32 of what an earlier upload has written, to be gone on with.
+    pub fn crc_at_first(&self) -> &crc32fast::Hasher {
+        &self.crc_at_first
     }
 
     /// Adds bytes, and leaves it to the caller to hash them: see [`Self::hasher`].

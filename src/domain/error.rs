@@ -77,9 +77,18 @@ impl Error {
             std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Exhausted,
             std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+            _ if is_out_of_files(error) => ErrorKind::Exhausted,
             _ => ErrorKind::Internal,
         };
-        let remedy = if kind == ErrorKind::Exhausted { ": free some space" } else { "" };
+        let remedy = match kind {
+            ErrorKind::Exhausted if is_out_of_files(error) => ": let this process open more (ulimit -n)",
+            ErrorKind::Exhausted => ": free some space",
+            _ => "",
+        };
         Self { kind, message: format!("{}: {error}{remedy}", path.as_ref().display()) }
     }
+}
+/// EMFILE or ENFILE, for which the standard library has no kind.
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(24 | 23))
 }

@@ -159,9 +159,9 @@ fn may_not(principal: &Principal, method: &str) -> Error {
     Error::denied(format!("{name} is a {role}, and a {role} may not {method}: ask an admin for a token of another role"))
 }
 
-/// `KillJob` of `/millpond.v1.JobService/KillJob`.
+/// `KillJob` of `/millpond.v1.JobService/KillJob`; a route as it is.
 pub fn short(method: &str) -> &str {
-    method.rsplit('/').next().unwrap_or(method)
+    if method.contains(' ') { method } else { method.rsplit('/').next().unwrap_or(method) }
 }
 
 impl Access {

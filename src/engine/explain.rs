@@ -90,13 +90,6 @@ fn live(view: &JobView, roster: &Roster, place: Option<Place>, note: &str) -> St
     if let Some(max) = view.max_running.filter(|max| view.out >= *max) {
         return format!("is at its limit of {} at once: {running}{} not started", tasks(max), counts.undispatched);
     }
-    if let Some(max) = roster.quota_met(&view.spec.owner) {
-        let (owner, busy) = (&view.spec.owner, roster.busy_of(&view.spec.owner));
-        return format!(
-            "is waiting: {running}{} not started: {owner} has {busy} running, and a quota of {max} at once",
-            counts.undispatched
-        );
-    }
     if view.limbo > 0 && view.wanted == 0 {
         return format!(
             "is waiting: {running}the head has restarted, and {} may still run on workers that have not reported",
@@ -105,6 +98,13 @@ fn live(view: &JobView, roster: &Roster, place: Option<Place>, note: &str) -> St
     }
     if view.delayed > 0 && view.wanted == 0 {
         return format!("is waiting: {running}{} failed and will be tried again shortly", tasks(view.delayed));
+    }
+    if let Some(max) = roster.quota_met(&view.spec.owner) {
+        let (owner, held) = (&view.spec.owner, roster.held_by(&view.spec.owner));
+        return format!(
+            "is waiting: {running}{} not started: {owner} has {held} in workers' hands, and a quota of {max}",
+            counts.undispatched
+        );
     }
     let Some(place) = place else {
         return format!("is handing out: {running}{} on the way to workers", tasks(counts.undispatched));

@@ -273,6 +273,19 @@ impl Ledger {
         his.filter_map(|(digest, _)| self.datasets.get(digest)).fold(0, |sum, record| sum.saturating_add(record.len))
     }
 
+    /// The same for all who have any.
+    pub fn stored_by_owner(&self) -> BTreeMap<String, u64> {
+        let mut stored: BTreeMap<&str, u64> = BTreeMap::new();
+        for (digest, owners) in &self.dataset_owners {
+            let len = self.datasets.get(digest).map_or(0, |record| record.len);
+            for owner in owners {
+                let sum = stored.entry(owner).or_default();
+                *sum = sum.saturating_add(len);
+            }
+        }
+        stored.into_iter().map(|(owner, bytes)| (owner.to_owned(), bytes)).collect()
+    }
+
     /// Takes one part of a snapshot in.
     pub fn put(&mut self, part: LedgerPart) {
         match part {

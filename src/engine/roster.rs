@@ -107,6 +107,8 @@ pub struct Roster {
     line: Line,
     /// Busy slots of each owner that has any, with what was granted: kept.
     busy: BTreeMap<String, u32>,
+    /// What may still run of each owner's since before a restart of the head: kept.
+    limbo: BTreeMap<String, u32>,
     /// Of all seats: kept.
     slots: u32,
     /// Seats that are not under suspicion: kept.
@@ -225,6 +227,7 @@ impl Roster {
         let Some(gone) = self.jobs.remove(&job) else { return };
         self.line.take_out(job);
         add_to(&mut self.busy, &gone.view.spec.owner, 0, gone.counted);
+        add_to(&mut self.limbo, &gone.view.spec.owner, 0, gone.counted_limbo);
         let unused = |seat: &Seat| seat.granted.keys().any(|grant| gone.awaits(grant));
         let holding: Vec<SessionId> = self.seats.iter().filter(|(_, seat)| unused(seat)).map(|(id, _)| *id).collect();
         for session in holding {
@@ -285,6 +288,8 @@ impl Roster {
         let busy = candidate.busy();
         add_to(&mut self.busy, &candidate.view.spec.owner, busy, candidate.counted);
         candidate.counted = busy;
+        add_to(&mut self.limbo, &candidate.view.spec.owner, candidate.view.limbo, candidate.counted_limbo);
+        candidate.counted_limbo = candidate.view.limbo;
         if candidate.wanted() > 0 {
             self.line.put(&candidate.view);
         } else {
@@ -347,6 +352,7 @@ impl Roster {
             let Some(job) = self.line.first(view_of, &self.busy, may_have_more) else { break };
             let Some(candidate) = self.jobs.get(&job) else { break };
             let spec = candidate.view.spec.clone();
+            kept_free = kept_free.or_else(|| self.kept_before(job));
             let Some(session) = self.opening(job, &spec.needs, kept_free, &awaited) else {
                 // It fits nowhere now; it holds nobody up, except at a worker that is kept free for it.
                 kept_free = kept_free.or(self.reserved.filter(|kept| kept.job == job).map(|kept| kept.session));
@@ -389,7 +395,8 @@ impl Roster {
         let mut keys: Vec<_> = self
             .jobs
             .values()
-            .filter(|candidate| candidate.view.wanted > 0)
+            // What a quota holds up stands nowhere.
+            .filter(|candidate| candidate.view.wanted > 0 && self.quota_met(&candidate.view.spec.owner).is_none())
             .map(|candidate| (rank::key(&candidate.view, busy, rules), candidate.view.id))
             .collect();
         keys.sort();
@@ -416,14 +423,17 @@ impl Roster {
 
     /// Checks that what is kept is what it should be.
     pub fn check(&self) -> Result<(), String> {
-        let mut busy = BTreeMap::new();
-        self.jobs.values().for_each(|job| add_to(&mut busy, &job.view.spec.owner, job.busy(), 0));
+        let (mut busy, mut limbo) = (BTreeMap::new(), BTreeMap::new());
+        for job in self.jobs.values() {
+            add_to(&mut busy, &job.view.spec.owner, job.busy(), 0);
+            add_to(&mut limbo, &job.view.spec.owner, job.view.limbo, 0);
+        }
         let trusted = self.seats.values().filter(|seat| seat.trust == Trust::Trusted).count();
         let right = self.jobs.values().all(Candidate::is_right)
             && self.rooms().collect::<BTreeSet<_>>() == self.open
             && trusted == self.trusted as usize
             && self.line_by(self.line.rules()) == self.line
-            && busy == self.busy
+            && (busy, limbo) == (self.busy.clone(), self.limbo.clone())
             && self.seats.values().map(|seat| seat.slots).sum::<u32>() == self.slots;
         if right { Ok(()) } else { Err(format!("the roster's sums are wrong: {self:?}")) }
     }

@@ -24,12 +24,14 @@ pub struct Load {
     pub out: u32,
     /// Tasks that would go out now, if there were slots: what waits for a resume, a limit, a next try or its split is none of them.
     pub waiting: u32,
+    /// How many of its owner's may go out besides what is out, by his quota.
+    pub owner_may: u32,
 }
 
 impl Load {
-    /// Of a job of which no more than so many may go out.
-    pub fn of(view: &JobView, most: u32) -> Self {
-        Self { spec: view.spec.clone(), out: view.out, waiting: view.wanted.min(most) }
+    /// Of a job; nothing that waits would go out while the head's disk is full.
+    pub fn of(view: &JobView, disk_full: bool, owner_may: u32) -> Self {
+        Self { spec: view.spec.clone(), out: view.out, waiting: if disk_full { 0 } else { view.wanted }, owner_may }
     }
 }
 
@@ -59,12 +61,17 @@ impl Demand {
     /// Of these jobs, with workers of these kinds: all that were ever seen, since those that come will be like them.
     pub fn of<'a>(loads: impl IntoIterator<Item = &'a Load>, kinds: &[Kind]) -> Self {
         let mut sizes: BTreeMap<&Resources, Option<u32>> = BTreeMap::new();
+        let mut owners_may: BTreeMap<&str, u32> = BTreeMap::new();
         let mut demand = Self::default();
         for load in loads {
             let needs = &load.spec.needs;
             let size = *sizes.entry(needs).or_insert_with(|| slots_of_task(needs, kinds));
-            let waiting = if size.is_some() { load.waiting } else { 0 };
-            demand.unfit = demand.unfit.saturating_add(load.waiting - waiting);
+            let fit = if size.is_some() { load.waiting } else { 0 };
+            demand.unfit = demand.unfit.saturating_add(load.waiting - fit);
+            // What is beyond a quota would not go out.
+            let may = owners_may.entry(&load.spec.owner).or_insert(load.owner_may);
+            let waiting = fit.min(*may);
+            *may -= waiting;
             demand.waiting = demand.waiting.saturating_add(waiting);
             demand.out = demand.out.saturating_add(load.out);
             let tasks = load.out.saturating_add(waiting);

@@ -10,14 +10,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::Instant;
-use crate::limits::{ARRIVAL_WAIT_MAX, ARRIVALS_AT_ONCE, ARRIVALS_EVERY, CONNECTIONS_PER_ADDRESS_MAX};
+use crate::limits::{ARRIVAL_WAIT_MAX, ARRIVALS_AT_ONCE, ARRIVALS_EVERY, PLACES_PER_ADDRESS};
 
 /// Arrivals between two looks for addresses that nobody has come from for a while.
 const SWEPT_EVERY: u32 = 1024;
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Turnstile {
+    per_address: usize,
     visitors: BTreeMap<IpAddr, Visitors>,
     arrivals: u32,
 }
@@ -35,13 +36,19 @@ struct Visitors {
 pub enum Turn {
     /// He is let in after so long, and counts as inside from now on.
     In(Duration),
-    /// As many as may be are inside from there.
-    TooMany,
+    /// As many as may be are inside from there: so many.
+    TooMany(usize),
     /// So many have come from there that his turn is too far away.
     TooOften,
 }
 
 impl Turnstile {
+    /// One before so many places.
+    pub fn before(places: usize) -> Self {
+        let (some, of) = PLACES_PER_ADDRESS;
+        Self { per_address: (places / of * some).max(1), visitors: BTreeMap::new(), arrivals: 0 }
+    }
+
     /// Somebody comes.
     pub fn arrives(&mut self, from: IpAddr, now: Instant) -> Turn {
         self.arrivals = self.arrivals.wrapping_add(1);
@@ -51,8 +58,8 @@ impl Turnstile {
         let visitors = self.visitors.entry(machine(from)).or_insert(Visitors { inside: 0, even_at: now });
         let even_at = visitors.even_at.max(now).after(ARRIVALS_EVERY);
         let wait = even_at.since(now).saturating_sub(ARRIVALS_EVERY * ARRIVALS_AT_ONCE);
-        if visitors.inside >= CONNECTIONS_PER_ADDRESS_MAX {
-            return Turn::TooMany;
+        if visitors.inside >= self.per_address {
+            return Turn::TooMany(self.per_address);
         }
         if wait > ARRIVAL_WAIT_MAX {
             return Turn::TooOften;
@@ -93,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_let_in_at_once_what_comes_behind_waits_its_turn_and_a_flood_is_refused() {
-        let mut turnstile = Turnstile::default();
+        let mut turnstile = Turnstile::before(24_000);
         let mut arrives = |from, now| {
             let turn = turnstile.arrives(from, Instant(now));
             turnstile.leaves(from, Instant(now));
@@ -114,13 +121,13 @@ mod tests {
 
     #[test]
     fn an_address_holds_so_many_places_and_no_more() {
-        let mut turnstile = Turnstile::default();
+        let mut turnstile = Turnstile::before(24_000);
         let mut now = 0;
-        for _ in 0..CONNECTIONS_PER_ADDRESS_MAX {
+        for _ in 0..20_000 {
             now += ARRIVALS_EVERY.as_millis() as u64;
             assert!(matches!(turnstile.arrives(HERE, Instant(now)), Turn::In(_)));
         }
-        assert_eq!(turnstile.arrives(HERE, Instant(now)), Turn::TooMany);
+        assert_eq!(turnstile.arrives(HERE, Instant(now)), Turn::TooMany(20_000));
         turnstile.leaves(HERE, Instant(now));
         assert!(matches!(turnstile.arrives(HERE, Instant(now)), Turn::In(_)));
     }
@@ -136,7 +143,7 @@ mod tests {
     proptest! {
         #[test]
         fn in_no_span_of_time_more_are_let_in_than_the_rate_gives(gaps in prop::collection::vec(0u64..20, 0..6000)) {
-            let (mut turnstile, mut now, mut entries) = (Turnstile::default(), 0, Vec::new());
+            let (mut turnstile, mut now, mut entries) = (Turnstile::before(24_000), 0, Vec::new());
             for gap in gaps {
                 now += gap;
                 if let Turn::In(wait) = turnstile.arrives(HERE, Instant(now)) {
@@ -153,7 +160,7 @@ mod tests {
 
         #[test]
         fn nothing_is_kept_of_those_who_are_gone(comers in prop::collection::vec((any::<[u8; 4]>(), 0u64..50), 0..3000)) {
-            let (mut turnstile, mut now) = (Turnstile::default(), 0);
+            let (mut turnstile, mut now) = (Turnstile::before(24_000), 0);
             for (address, gap) in comers {
                 now += gap;
                 turnstile.arrives(IpAddr::from(address), Instant(now));

@@ -1,6 +1,6 @@
 //! What an owner has, beside what he may have: whether there is room for more.
 
-use crate::domain::{Error, Input, JobSpec, Quota, counted, short_size};
+use crate::domain::{Error, Input, JobSpec, JobState, Quota, counted, short_size};
 
 use super::view::JobView;
 
@@ -24,7 +24,9 @@ impl Usage {
             return;
         }
         self.jobs += 1;
-        self.tasks += u64::from(view.counts.undispatched) + u64::from(view.counts.running);
+        let left = u64::from(view.counts.undispatched) + u64::from(view.counts.running);
+        // Of an array they are known before it has said so itself.
+        self.tasks += if view.state == JobState::Ingesting { left.max(tasks_of(&view.spec)) } else { left };
     }
 
     /// One that is on its way to the disk.
@@ -38,12 +40,20 @@ impl Usage {
     /// # Errors
     /// `Exhausted`.
     pub fn takes_job(&self, quota: Quota, spec: &JobSpec) -> Result<(), Error> {
-        let owner = &spec.owner;
+        self.takes_one_more_job(quota, &spec.owner)?;
+        self.task_room(&spec.owner, quota).map_or(Ok(()), |room| room.takes(tasks_of(spec)))
+    }
+
+    /// Whether he may have one more that has not ended, whatever it is.
+    ///
+    /// # Errors
+    /// `Exhausted`.
+    pub fn takes_one_more_job(&self, quota: Quota, owner: &str) -> Result<(), Error> {
         if let Some(max) = quota.jobs.filter(|max| self.jobs >= *max) {
             let has = counted(self.jobs.into(), "job");
             return Err(Error::exhausted(format!("{owner} has {has} not ended, and a quota of {max}: wait for one to end, or kill one")));
         }
-        self.task_room(owner, quota).map_or(Ok(()), |room| room.takes(tasks_of(spec)))
+        Ok(())
     }
 
     /// How many tasks more there may be; none if they are not limited.
@@ -97,6 +107,12 @@ impl StoredRoom {
     /// Of one who has stored so much; none where that is not limited.
     pub fn of(owner: &str, stored: u64, quota: Quota) -> Option<Self> {
         quota.stored_bytes.map(|max| Self { owner: owner.to_owned(), stored, max })
+    }
+
+    /// What is left of it beside so many bytes that are on their way.
+    #[must_use]
+    pub fn beside(&self, coming: u64) -> Self {
+        Self { stored: self.stored.saturating_add(coming), ..self.clone() }
     }
 
     /// Whether so many bytes are within it.

@@ -7,7 +7,7 @@
 //!            /stdout   its standard output
 //!            /stderr   its standard error
 //!            /trash/   what is being removed; there only as long as that takes
-//!     /trash-70001/     the same, of slots' folders that were this user's in an earlier start
+//!     /trash-70001/     the same, of this user's, where slots have users of their own: no task comes here
 //! ```
 //! Anything here can have been changed, deleted, locked or replaced when a task has ended. In a sandbox all of it belongs to the slot's own user,
 //! and the worker, who may do anything, handles nothing that is somebody else's: it goes from folder to folder, and follows no link.
@@ -249,28 +249,27 @@ impl SlotFolders {
             let entry = entry?;
             let name = entry.file_name();
             let stays = name == IN && self.input.is_some();
-            if name == TRASH || (is_real(name) && !stays && !is_as_new(slot, name, self.owner)?) {
-                throw_away(slot, name, &mut trash, self.owner)?;
+            let is_trash = self.owner.is_none() && name == TRASH;
+            if is_trash || (is_real(name) && !stays && !is_as_new(slot, name, self.owner)?) {
+                let trash = match &mut trash {
+                    Some(trash) => trash,
+                    None => trash.insert(self.owner.map_or_else(|| Trash::open(slot), |owner| Trash::of_user(root.as_fd(), owner))?),
+                };
+                if !is_trash {
+                    trash.take(slot, name)?;
+                }
             }
         }
         for name in [WORK, OUT, IN] {
             make_folder(slot, name)?;
             self.give(slot, name)?;
         }
-        if let Some(Err(errno)) = trash.map(|trash| trash.empty(slot)) {
+        let place = if self.owner.is_some() { root.as_fd() } else { slot };
+        if let Some(Err(errno)) = trash.map(|trash| trash.empty(place)) {
             tracing::warn!(folder = %self.slot().display(), error = %errno, "what a task left can't be removed; it stays in the trash");
         }
         Ok(())
     }
-}
-
-/// Into the trash with it, which is opened if it isn't yet.
-fn throw_away(slot: BorrowedFd<'_>, name: &CStr, trash: &mut Option<Trash>, owner: Option<u32>) -> SysResult<()> {
-    let trash = match trash {
-        Some(trash) => trash,
-        None => trash.insert(Trash::open(slot, owner)?),
-    };
-    if name == TRASH { Ok(()) } else { trash.take(slot, name) }
 }
 
 /// Whether the next task can't tell that there was one before; what it printed is cut off.

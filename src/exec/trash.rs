@@ -18,7 +18,7 @@ use crate::domain::Error;
 
 /// The trash's name in its slot's folder.
 pub(super) const TRASH: &CStr = c"trash";
-/// Beside the slots' folders: what an earlier user of theirs has left, by the user's number.
+/// Beside the slots' folders, where no task comes: what a slot's own user has left, by the user's number.
 const TRASH_OF: &str = "trash-";
 
 /// A folder of things to be removed.
@@ -48,7 +48,7 @@ pub fn remove_tree(path: &Path) -> std::result::Result<(), Error> {
             Err(Errno::ISDIR | Errno::PERM) => {}
             result => return result,
         }
-        let mut trash = Trash::open(folder.as_fd(), None)?;
+        let mut trash = Trash::open(folder.as_fd())?;
         let taken = trash.take(folder.as_fd(), &name);
         trash.empty(folder.as_fd()).and(taken)
     };
@@ -57,10 +57,7 @@ pub fn remove_tree(path: &Path) -> std::result::Result<(), Error> {
 
 /// Moves a slot's folder away that was an earlier user's, whatever is in it and whether he is still at it. [`sweep`] removes it.
 pub(super) fn evict(slots: BorrowedFd<'_>, slot: &CStr, owner: u32) -> Result<()> {
-    // Its trash is the worker's own, and would look like somebody else's in there. What can't be removed goes along.
-    let _ = open_folder(slots, slot).and_then(|slot| Trash::open(slot.as_fd(), Some(owner))?.empty(slot.as_fd()));
-    let name = CString::new(format!("{TRASH_OF}{owner}")).map_err(|_| Errno::INVAL)?;
-    Trash::open_as(name, slots, Some(owner))?.take(slots, slot)
+    Trash::of_user(slots, owner)?.take(slots, slot)
 }
 
 /// Removes what earlier users of the slots have left, also what an earlier sweep did not get to. Goes on after a failure, and returns the last.
@@ -91,7 +88,7 @@ pub(super) fn empty_folder(path: &Path, before: &BTreeSet<CString>) -> Result<()
         if !before.contains(entry.file_name()) {
             let trash = match &mut trash {
                 Some(trash) => trash,
-                None => trash.insert(Trash::open(folder.as_fd(), None)?),
+                None => trash.insert(Trash::open(folder.as_fd())?),
             };
             if entry.file_name() != TRASH {
                 trash.take(folder.as_fd(), entry.file_name())?;
@@ -115,9 +112,16 @@ pub fn move_tree(from: &Path, to: &Path) -> std::result::Result<(), Error> {
 }
 
 impl Trash {
-    /// The trash of a slot's folder, for what is this user's; made, if need be.
-    pub fn open(slot: BorrowedFd<'_>, owner: Option<u32>) -> Result<Self> {
-        Self::open_as(TRASH.to_owned(), slot, owner)
+    /// The trash in a folder, for whatever is there; made, if need be.
+    pub fn open(folder: BorrowedFd<'_>) -> Result<Self> {
+        Self::open_as(TRASH.to_owned(), folder, None)
+    }
+
+    /// That of a user who has a slot for himself, beside the slots: in the slot he could put another's folder in its place, or change it
+    /// meanwhile.
+    pub fn of_user(slots: BorrowedFd<'_>, owner: u32) -> Result<Self> {
+        let name = CString::new(format!("{TRASH_OF}{owner}")).map_err(|_| Errno::INVAL)?;
+        Self::open_as(name, slots, Some(owner))
     }
 
     fn open_as(name: CString, slot: BorrowedFd<'_>, owner: Option<u32>) -> Result<Self> {

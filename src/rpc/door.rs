@@ -15,6 +15,7 @@ use http::{Request, Response, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,7 +38,7 @@ use crate::actors::registrar::Registrar;
 use crate::domain::{Caller, Error, Instant, PrincipalId};
 use crate::engine::access;
 use crate::engine::turnstile::{Turn, Turnstile};
-use crate::limits::{ARRIVALS_AT_ONCE, ARRIVALS_EVERY, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, FRAME_MAX_BYTES, STRANGER_STAYS_MAX};
+use crate::limits::{ARRIVALS_AT_ONCE, ARRIVALS_EVERY, CONNECTIONS_MAX, FRAME_MAX_BYTES, STRANGER_STAYS_MAX};
 use crate::pki::Peer;
 
 /// Streams of one HTTP/2 connection.
@@ -88,8 +89,11 @@ impl Door {
     /// Serves until `stop` resolves; then no connection is accepted, each may end what it is at, and with the last one this is over. Dropped
     /// before, it ends all of them.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let entrance = Arc::new(Entrance { clock: Clock::start(), turnstile: Mutex::default() });
+        // A connection is a file, and the other half of those is for what is stored.
+        let files = usize::try_from(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        let count = CONNECTIONS_MAX.min(files / 2);
+        let places = Arc::new(Semaphore::new(count));
+        let entrance = Arc::new(Entrance { clock: Clock::start(), count, turnstile: Mutex::new(Turnstile::before(count)) });
         let mut told = None;
         let stopping = CancellationToken::new();
         let mut connections = JoinSet::new();
@@ -185,6 +189,8 @@ impl Door {
 /// Where connections come in.
 struct Entrance {
     clock: Clock,
+    /// Places in all.
+    count: usize,
     turnstile: Mutex<Turnstile>,
 }
 
@@ -198,10 +204,10 @@ struct Inside {
 impl Entrance {
     /// A place for somebody who comes, and how long he waits for it; or why there is none.
     fn pass(self: &Arc<Self>, places: &Arc<Semaphore>, from: IpAddr) -> Result<(Inside, Duration), String> {
-        let place = places.clone().try_acquire_owned().map_err(|_| format!("{CONNECTIONS_MAX} are open"))?;
+        let place = places.clone().try_acquire_owned().map_err(|_| format!("{} are open", self.count))?;
         match self.turnstile().arrives(from, self.clock.now().mono) {
             Turn::In(wait) => Ok((Inside { entrance: self.clone(), from, _place: place }, wait)),
-            Turn::TooMany => Err(format!("{CONNECTIONS_PER_ADDRESS_MAX} are open from its address")),
+            Turn::TooMany(count) => Err(format!("{count} are open from its address")),
             Turn::TooOften => Err(format!("its address opens more than one every {ARRIVALS_EVERY:?}, after {ARRIVALS_AT_ONCE} at once")),
         }
     }

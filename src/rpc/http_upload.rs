@@ -24,7 +24,7 @@ pub const UPLOAD_ROUTE: &str = "/v1/uploads/{id}";
 pub const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 /// In its place: from where the first line of the answer says.
 pub const FROM_WHERE_YOU_SAY: &str = "*";
-/// CRC-32 of the body, as eight hexadecimal digits: a trailer.
+/// CRC-32 of the whole upload, with what earlier requests have brought, as eight hexadecimal digits: a trailer.
 pub const UPLOAD_CRC32: HeaderName = HeaderName::from_static("upload-crc32");
 /// What the answer is.
 pub const LINES: &str = "application/x-ndjson";

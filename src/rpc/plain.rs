@@ -50,8 +50,10 @@ where
         return Ok(answer);
     }
     let status = answer.status();
-    let page = Limited::new(answer.into_body(), ERROR_PAGE_MAX_BYTES).collect().await;
-    Err(error_of(status, &page.map(http_body_util::Collected::to_bytes).unwrap_or_default()))
+    let page = tokio::time::timeout(SILENCE_MAX, Limited::new(answer.into_body(), ERROR_PAGE_MAX_BYTES).collect()).await;
+    // Without its page an error has at least a status.
+    let page = page.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes);
+    Err(error_of(status, &page.unwrap_or_default()))
 }
 
 /// The next bytes of an answer; none at its end.

@@ -168,6 +168,8 @@ pub(super) struct Sending<'a> {
     unsure: VecDeque<Bytes>,
     unsure_bytes: usize,
     durable: u64,
+    /// Of all that the source has given; none where some of the upload did not come from here.
+    crc: Option<crc32fast::Hasher>,
     /// The whole length, once the end of the data was met.
     len: Option<u64>,
     restarts: u32,
@@ -186,6 +188,7 @@ impl<'a> Sending<'a> {
             unsure: VecDeque::new(),
             unsure_bytes: 0,
             durable: 0,
+            crc: None,
             len: None,
             restarts: 0,
         }
@@ -258,8 +261,8 @@ impl<'a> Sending<'a> {
     /// One request, to its end. None if the digest is needed first.
     async fn once(&mut self, progress: &mut impl FnMut(u64)) -> Result<Option<StoredText>, Error> {
         let (body, mut lines) = upload_call::open(self.client.address(), &self.ask.path(&self.id.to_string())).await?;
-        // Pieces of `unsure` that this request has had, with their checksum, and whether it has had the end.
-        let (mut sent, mut crc, mut is_ended, mut is_open) = (0, crc32fast::Hasher::new(), false, false);
+        // Pieces of `unsure` that this request has had, and whether it has had the end.
+        let (mut sent, mut is_ended, mut is_open) = (0, false, false);
         loop {
             let is_due = is_open && (sent < self.unsure.len() || self.len.is_some() && !is_ended);
             let wants_more = is_open && self.len.is_none() && sent == self.unsure.len() && self.unsure_bytes < UPLOAD_UNSURE_MAX_BYTES;
@@ -273,6 +276,9 @@ impl<'a> Sending<'a> {
                     Some(UploadLine::Durable(durable)) => {
                         sent = if is_open { still_sent(sent, self.forget(durable)?)? } else { self.open(durable)? };
                         is_open = true;
+                        if self.crc.is_none() && self.unread.is_some() {
+                            return Ok(None);
+                        }
                         progress(self.durable + self.unsure.iter().take(sent).map(Bytes::len).sum::<usize>() as u64);
                     }
                     Some(UploadLine::Error(_)) | None => {
@@ -282,12 +288,11 @@ impl<'a> Sending<'a> {
                 Some(room) = body.room(), if is_due => match self.unsure.get(sent) {
                     Some(piece) => {
                         sent += 1;
-                        crc.update(piece);
                         room.send(piece.clone());
                     }
                     None => {
                         is_ended = true;
-                        room.end(crc.clone().finalize());
+                        room.end(self.crc.clone().map(crc32fast::Hasher::finalize));
                     }
                 },
                 piece = next(&mut self.pieces), if wants_more => self.take(piece?)?,
@@ -299,6 +304,9 @@ impl<'a> Sending<'a> {
     fn take(&mut self, piece: Bytes) -> Result<(), Error> {
         if !piece.is_empty() {
             self.unsure_bytes += piece.len();
+            if let Some(crc) = &mut self.crc {
+                crc.update(&piece);
+            }
             self.unsure.push_back(piece);
             return self.is_as_announced(self.so_far());
         }
@@ -339,6 +347,7 @@ impl<'a> Sending<'a> {
         match self.source.pieces(offset).filter(|_| self.restarts <= RESTARTS_MAX) {
             Some(pieces) => {
                 (self.pieces, self.durable, self.len) = (Some(pieces), offset, None);
+                self.crc = (offset == 0).then(crc32fast::Hasher::new);
                 (self.unsure, self.unsure_bytes) = (VecDeque::new(), 0);
                 Ok(0)
             }

@@ -21,8 +21,8 @@ const LINE_MAX_BYTES: usize = 64 * 1024;
 /// What a body consists of.
 enum Part {
     Data(Bytes),
-    /// The end, and the CRC-32 of all of it.
-    End(u32),
+    /// The end, and the CRC-32 of all of it, if that is known.
+    End(Option<u32>),
 }
 
 /// Where pieces go. If it is dropped before its end the connection breaks: half an upload does not look like a whole one.
@@ -43,8 +43,8 @@ impl Room<'_> {
         self.0.send(Part::Data(piece));
     }
 
-    /// That was all, and this is its CRC-32.
-    pub(super) fn end(self, crc32: u32) {
+    /// That was all, and this is the CRC-32 of the whole upload, if it is known.
+    pub(super) fn end(self, crc32: Option<u32>) {
         self.0.send(Part::End(crc32));
     }
 }
@@ -116,8 +116,8 @@ impl Body for Sent {
             Some(Part::Data(piece)) => Ok(Frame::data(piece)),
             Some(Part::End(crc)) => {
                 self.has_ended = true;
-                let crc = HeaderValue::from_str(&format!("{crc:08x}")).map_err(std::io::Error::other)?;
-                Ok(Frame::trailers(HeaderMap::from_iter([(UPLOAD_CRC32, crc)])))
+                let crc = crc.map(|crc| HeaderValue::from_str(&format!("{crc:08x}"))).transpose().map_err(std::io::Error::other)?;
+                Ok(Frame::trailers(HeaderMap::from_iter(crc.map(|crc| (UPLOAD_CRC32, crc)))))
             }
             None => Err(std::io::Error::other("the upload was given up")),
         }))

@@ -8,15 +8,16 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Version, header};
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::routes::Web;
 use crate::domain::{Digest, Error};
-use crate::limits::PIECE_MAX_BYTES;
+use crate::limits::{PIECE_MAX_BYTES, UPLOAD_SILENCE_MAX};
 use crate::rpc::http::{ErrorText, error_response};
 use crate::rpc::http_upload::{FROM_WHERE_YOU_SAY, LINES, StoredText, UPLOAD_CRC32, UPLOAD_OFFSET, UploadAsk, UploadLine};
 use crate::rpc::pb::upload_dataset_request::Header;
@@ -41,7 +42,7 @@ async fn answer(web: &Web, id: &str, request: Request) -> Result<Response, Error
     let (sender, parts) = mpsc::channel(QUEUE_PARTS);
     let begun = begin(web, id, &head).await.map(|(who, wanted, digest)| (web.uploads.take(who, wanted, parts), digest));
     let digest = begun.as_ref().ok().and_then(|(_, digest)| *digest);
-    let mut coming = tokio::spawn(forward(body, digest, sender));
+    let mut coming = tokio::spawn(forward(body, head.version, digest, sender));
     // As long as nothing is said it can be the page of an error.
     let first = match begun {
         Err(error) => Err(error),
@@ -53,8 +54,12 @@ async fn answer(web: &Web, id: &str, request: Request) -> Result<Response, Error
     let (first, answers) = match first {
         Ok(first) => first,
         Err(error) => {
-            if !waits {
-                end(&mut coming).await;
+            // One who waits has sent nothing, and hears it at once.
+            let ended = async move { end(&mut coming).await };
+            if waits {
+                tokio::spawn(ended);
+            } else {
+                ended.await;
             }
             return Err(error);
         }
@@ -83,7 +88,7 @@ async fn begin(web: &Web, id: &str, head: &Parts) -> Result<(Who, Wanted, Option
 }
 
 /// Hands on what comes. A body that breaks off is not at its end.
-async fn forward(mut body: Body, digest: Option<Digest>, parts: mpsc::Sender<Result<Part, Error>>) {
+async fn forward(mut body: Body, version: Version, digest: Option<Digest>, parts: mpsc::Sender<Result<Part, Error>>) {
     let mut crc32 = None;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return };
@@ -104,7 +109,10 @@ async fn forward(mut body: Body, digest: Option<Digest>, parts: mpsc::Sender<Res
             },
         }
     }
-    let _ = parts.send(Ok(Part::End(End { len: None, digest, crc32 }))).await;
+    // A stream of HTTP/2 that was reset without an error looks like an end, too.
+    if version != Version::HTTP_2 || body.is_end_stream() {
+        let _ = parts.send(Ok(Part::End(End { len: None, digest, crc32 }))).await;
+    }
 }
 
 fn crc32_in(trailers: &HeaderMap) -> Result<Option<u32>, Error> {
@@ -139,10 +147,10 @@ async fn tell(
             Ok(Some(Ok(Answer::Durable(len)))) if !is_first => line(&UploadLine::Durable(len)),
             Ok(Some(answer)) => {
                 is_first = false;
-                if lines.send(Ok(line(&line_of(answer)))).await.is_err() {
-                    break;
+                match tokio::time::timeout(UPLOAD_SILENCE_MAX, lines.send(Ok(line(&line_of(answer))))).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(_)) | Err(_) => break,
                 }
-                continue;
             }
         };
         if let Err(mpsc::error::TrySendError::Closed(_)) = lines.try_send(Ok(passing)) {

@@ -18,7 +18,7 @@ fn an_owner_runs_no_more_than_he_may_and_explain_says_so() {
     until("all slots are taken", || cluster.count(&first, "running") + cluster.count(&other, "running") == 6);
     assert_eq!(cluster.count(&first, "running"), 2);
     let why = cluster.ok(&["explain", &first]);
-    assert!(why.contains("ada has 2 running, and a quota of 2 at once"), "{why}");
+    assert!(why.contains("ada has 2 in workers' hands, and a quota of 2"), "{why}");
     // Too many tasks, then too many jobs; and of a data set it turns out at its split.
     let refused = |cluster: &Cluster, range: &str, says: &str| {
         cluster.millpond(&["submit", "--owner", "ada", "--array", range, "--", "true"]).refused(1, &["ada has", says]);

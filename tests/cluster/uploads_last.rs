@@ -150,11 +150,11 @@ async fn no_more_and_no_fewer_bytes_are_taken_than_were_announced() {
     };
     let (_, error) = talk(&cluster.url, vec![announced(), piece(0, b"abc"), piece(3, b"def")]).await;
     let error = error.unwrap();
-    let says = "the piece of 3 bytes at byte 3 goes beyond the 5 bytes that Begin has announced (begin.len): announce all";
+    let says = "the piece of 3 bytes at byte 3 goes beyond the 5 bytes that were announced (len): announce all";
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Invalid, says));
     let (heard, error) = talk(&cluster.url, vec![announced(), Part::End(End { len: 3, digest: String::new() })]).await;
     let error = error.unwrap();
-    let says = "the upload ends at byte 3, and Begin has announced 5 bytes (begin.len): send the rest, or announce 3";
+    let says = "the upload ends at byte 3, and 5 bytes were announced (len): send the rest, or announce 3";
     assert_eq!((heard, error.kind, error.message.as_str()), (vec![Answer::Durable(3)], ErrorKind::Invalid, says));
     let (heard, _) = talk(&cluster.url, vec![announced(), piece(3, b"de"), Part::End(End { len: 5, digest: String::new() })]).await;
     assert!(matches!(&heard[..], [Answer::Durable(3), Answer::Dataset(data)] if data.len == 5), "{heard:?}");

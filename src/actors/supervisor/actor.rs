@@ -238,6 +238,9 @@ impl Actor for JobSupervisor {
                 let _ = reply.send(state.roster.loads());
             }
             SupervisorMsg::SetQuota { owner, quota, reply } => state.set_quota(owner, quota, reply),
+            SupervisorMsg::TaskRoom(job, reply) => {
+                let _ = reply.send(state.task_room(job));
+            }
             SupervisorMsg::Usage(reply) => {
                 let _ = reply.send(state.usage());
             }

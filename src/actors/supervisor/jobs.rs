@@ -156,7 +156,7 @@ impl SupervisorState {
             }
             Input::Dataset { digest, rule, .. } => {
                 // Of a job that was split before nothing is taken back.
-                let room = if view.state == JobState::Ingesting { self.task_room(&spec.owner) } else { None };
+                let room = (view.state == JobState::Ingesting).then(|| (id, myself.clone()));
                 let _ = self.ingest.cast(IngestMsg::Split { digest: *digest, rule: rule.clone(), room, job: actor.clone() });
             }
         }
@@ -282,8 +282,11 @@ impl SupervisorState {
     /// Gives a job that has ended its actor back. The inner error: there is no room for it.
     async fn begin_again(&mut self, myself: &ActorRef<SupervisorMsg>, job: JobId) -> Result<Result<(), Error>, ActorProcessingErr> {
         let spec = self.ended.get(&job).map(|ended| ended.record.spec.clone());
-        let has_data = spec.map_or(Ok(()), |spec| self.has_data_of(&spec).map_err(|error| error.context(job)));
-        let files = has_data.and_then(|()| self.takes_a_job()).and_then(|()| self.disk.noting(self.open_files(job)));
+        let failed = self.ended.get(&job).map_or(0, |ended| ended.view.counts.failed);
+        let has_data = spec.as_ref().map_or(Ok(()), |spec| self.has_data_of(spec).map_err(|error| error.context(job)));
+        let has_quota = || spec.as_ref().map_or(Ok(()), |spec| self.has_quota_again(&spec.owner, failed));
+        let files =
+            has_data.and_then(|()| has_quota()).and_then(|()| self.takes_a_job()).and_then(|()| self.disk.noting(self.open_files(job)));
         let files = match files {
             Ok(files) => files,
             Err(error) => return Ok(Err(error)),

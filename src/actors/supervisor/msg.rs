@@ -15,7 +15,7 @@ use crate::domain::wire::{Finished, Hello, ToWorker};
 use crate::domain::{Digest, Error, Instant, JobId, JobSpec, Quota, Quotas, SessionId, WorkerId};
 use crate::engine::explain::Explanation;
 use crate::engine::scale::Load;
-use crate::engine::usage::Usage;
+use crate::engine::usage::{TaskRoom, Usage};
 use crate::engine::{JobFilter, JobRecord, JobView};
 
 use super::deletion::{DatasetUsers, DeletionReply, NoBackup};
@@ -143,6 +143,8 @@ pub enum SupervisorMsg {
         /// The answer.
         reply: RpcReplyPort<Result<(), Error>>,
     },
+    /// How many tasks a job's split may give, by its owner's quota, if he has one.
+    TaskRoom(JobId, RpcReplyPort<Option<TaskRoom>>),
     /// What owners have of what is limited, but for data sets, and what they may have.
     Usage(RpcReplyPort<(Quotas, BTreeMap<String, Usage>)>),
     /// Connected workers and their slots.

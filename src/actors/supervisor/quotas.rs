@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ractor::RpcReplyPort;
 
 use crate::domain::entry::Entry;
-use crate::domain::{Error, JobSpec, Quota, Quotas};
+use crate::domain::{Error, JobId, JobSpec, Quota, Quotas};
 use crate::engine::RosterEvent;
 use crate::engine::usage::{TaskRoom, Usage};
 
@@ -34,7 +34,7 @@ impl SupervisorState {
         for (_, spec) in self.admission.specs() {
             all.entry(spec.owner.clone()).or_default().add_new_job(spec);
         }
-        all.iter_mut().for_each(|(owner, usage)| usage.slots = self.roster.busy_of(owner));
+        all.iter_mut().for_each(|(owner, usage)| usage.slots = self.roster.held_by(owner));
         (self.roster.quotas().clone(), all)
     }
 
@@ -56,8 +56,19 @@ impl SupervisorState {
         }
     }
 
+    /// Whether a job that has ended, and of which so many tasks are to run again, may be one of its owner's that have not.
+    ///
+    /// # Errors
+    /// `Exhausted`.
+    pub(super) fn has_quota_again(&self, owner: &str, tasks: u32) -> Result<(), Error> {
+        let (quota, usage) = (self.roster.quotas().of(owner), self.usage_of(owner));
+        usage.takes_one_more_job(quota, owner)?;
+        usage.task_room(owner, quota).map_or(Ok(()), |room| room.takes(tasks.into()))
+    }
+
     /// How many tasks a job's split may give; none if that is not limited.
-    pub(super) fn task_room(&self, owner: &str) -> Option<TaskRoom> {
+    pub(super) fn task_room(&self, job: JobId) -> Option<TaskRoom> {
+        let owner = &self.views.get(&job)?.spec.owner;
         let quota = self.roster.quotas().of(owner);
         quota.tasks.and_then(|_| self.usage_of(owner).task_room(owner, quota))
     }

@@ -151,7 +151,7 @@ fn a_quota_is_the_reason_only_while_it_is_met() {
     quotas.set("ada".into(), Some(crate::domain::Quota { slots: Some(3), ..Default::default() }));
     roster.on_event(RosterEvent::Quotas(Box::new(quotas)));
     roster.on_event(RosterEvent::Job(Box::new(job.clone())));
-    let says = "j7 is waiting: 3 tasks running, 97 not started: ada has 3 running, and a quota of 3 at once";
+    let says = "j7 is waiting: 3 tasks running, 97 not started: ada has 3 in workers' hands, and a quota of 3";
     assert_eq!(explain(&job, &roster).sentence, says);
     roster.on_event(RosterEvent::Quotas(Box::default()));
     assert!(!explain(&job, &roster).sentence.contains("quota"));

@@ -17,11 +17,13 @@ pub(super) struct Candidate {
     pub overtaken_since: Option<Instant>,
     /// Its part of its owner's busy slots.
     pub counted: u32,
+    /// Its part of what may still run since before a restart of the head.
+    pub counted_limbo: u32,
 }
 
 impl Candidate {
     pub fn new(view: JobView) -> Self {
-        Self { view, unseen: BTreeMap::new(), unseen_slots: 0, overtaken_since: None, counted: 0 }
+        Self { view, unseen: BTreeMap::new(), unseen_slots: 0, overtaken_since: None, counted: 0, counted_limbo: 0 }
     }
 
     /// Slots that it wants besides those.

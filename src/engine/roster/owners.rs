@@ -9,30 +9,20 @@ use crate::engine::scale::Load;
 impl Roster {
     /// An owner's quota of slots, if he has as many or more.
     pub fn quota_met(&self, owner: &str) -> Option<u32> {
-        self.quotas.of(owner).slots.filter(|max| self.busy_of(owner) >= *max)
+        self.quotas.of(owner).slots.filter(|max| self.held_by(owner) >= *max)
     }
 
-    /// An owner's busy slots, with what was granted.
-    pub fn busy_of(&self, owner: &str) -> u32 {
-        self.busy.get(owner).copied().unwrap_or(0)
+    /// An owner's busy slots, with what was granted, and what may still run since before a restart of the head.
+    pub fn held_by(&self, owner: &str) -> u32 {
+        let of = |slots: &BTreeMap<String, u32>| slots.get(owner).copied().unwrap_or(0);
+        of(&self.busy).saturating_add(of(&self.limbo))
     }
 
-    /// What the jobs run, and would run: nothing more while the head's disk is full, and no more than their owners may have.
+    /// What the jobs run, and would run.
     pub fn loads(&self) -> Vec<Load> {
-        let mut left: BTreeMap<&str, u32> = BTreeMap::new();
-        let mut loads = Vec::new();
-        for view in self.views() {
-            let owner = view.spec.owner.as_str();
-            let of_owner = || match (self.disk_full, self.quotas.of(owner).slots) {
-                (Some(_), _) => 0,
-                (None, max) => max.map_or(u32::MAX, |max| max.saturating_sub(self.busy_of(owner))),
-            };
-            let left = left.entry(owner).or_insert_with(of_owner);
-            let load = Load::of(view, *left);
-            *left -= load.waiting;
-            loads.push(load);
-        }
-        loads
+        let disk_full = self.disk_full().is_some();
+        let may = |owner: &str| self.quotas.of(owner).slots.map_or(u32::MAX, |max| max.saturating_sub(self.held_by(owner)));
+        self.views().map(|view| Load::of(view, disk_full, may(&view.spec.owner))).collect()
     }
 
     /// What owners may have at once.

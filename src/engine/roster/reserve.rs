@@ -23,8 +23,7 @@ impl Roster {
     }
 
     fn reserved_by(&self, now: Instant) -> Option<Kept> {
-        // Room that an owner's quota keeps from it is no room that it waits for.
-        let waiting = || self.jobs.values().filter(|job| job.overtaken_since.is_some() && self.quota_met(&job.view.spec.owner).is_none());
+        let waiting = || self.jobs.values().filter(|job| job.overtaken_since.is_some());
         let goes_on = |kept: &Kept| waiting().any(|job| job.view.id == kept.job) && self.seats.contains_key(&kept.session);
         if let Some(kept) = self.reserved.filter(goes_on) {
             return Some(kept);
@@ -38,6 +37,16 @@ impl Roster {
             let session = self.seat_to_keep_free(&view.spec.needs)?;
             Some(Kept { job: view.id, session, since: now })
         })
+    }
+
+    /// The worker that is kept free for a job that goes before this one, and that its owner's quota holds up for the moment: with his next task
+    /// that ends it may have what it waits for.
+    pub(super) fn kept_before(&self, job: JobId) -> Option<SessionId> {
+        let view = |job: JobId| self.jobs.get(&job).map(|candidate| &candidate.view);
+        let kept = self.reserved.filter(|kept| kept.job != job)?;
+        let (waiting, next) = (view(kept.job)?, view(job)?);
+        let goes_before = || rank::key(waiting, &self.busy, self.rules()) < rank::key(next, &self.busy, self.rules());
+        (self.quota_met(&waiting.spec.owner).is_some() && goes_before()).then_some(kept.session)
     }
 
     fn seat_to_keep_free(&self, needs: &Resources) -> Option<SessionId> {

@@ -16,7 +16,7 @@ fn needs(cpus: u32, mem_bytes: u64, gpus: u32) -> Resources {
 }
 
 fn load(needs: Resources, out: u32, waiting: u32) -> Load {
-    Load { spec: Arc::new(JobSpec { needs, ..job_spec() }), out, waiting }
+    Load { spec: Arc::new(JobSpec { needs, ..job_spec() }), out, waiting, owner_may: u32::MAX }
 }
 
 #[test]
@@ -52,10 +52,18 @@ fn demand_is_what_runs_and_what_would() {
 #[test]
 fn what_does_not_want_slots_now_is_no_demand() {
     let view = JobView { out: 2, wanted: 7, ..a_job(1, "ada", 9) };
-    for (most, waiting) in [(u32::MAX, 7), (5, 5), (0, 0)] {
-        let load = Load::of(&view, most);
+    for (disk_full, waiting) in [(false, 7), (true, 0)] {
+        let load = Load::of(&view, disk_full, u32::MAX);
         assert_eq!((load.out, load.waiting), (2, waiting));
     }
+}
+
+#[test]
+fn what_is_beyond_a_quota_is_no_demand_and_what_fits_nothing_takes_nothing_of_it() {
+    let kinds = [Kind { slots: 8, total: needs(8, 32, 0) }];
+    let of = |load: Load| Load { owner_may: 3, ..load };
+    let loads = [of(load(needs(0, 64, 0), 0, 500)), of(load(needs(0, 0, 0), 2, 2)), of(load(needs(0, 0, 0), 0, 9))];
+    assert_eq!(Demand::of(&loads, &kinds), Demand { slots: 5, out: 2, waiting: 3, unfit: 500 });
 }
 
 const RULES: PoolRules =

@@ -165,8 +165,15 @@ fn where_a_slot_has_a_user_of_its_own_all_of_it_is_that_user_s_and_nothing_of_ot
     give(&folders.work().join("mine"));
     folders.reset().unwrap();
     assert_eq!(fs::read_dir(folders.work()).unwrap().count(), 0);
-    let kept: Vec<_> = fs::read_dir(folders.slot().join("trash")).unwrap().map(|entry| entry.unwrap().path().join("precious")).collect();
-    assert!(kept.len() == 1 && kept[0].exists(), "{kept:?}");
+    let kept =
+        || -> Vec<_> { fs::read_dir(slots.join("trash-70123")).unwrap().map(|entry| entry.unwrap().path().join("precious")).collect() };
+    assert!(kept().len() == 1 && kept()[0].exists(), "{:?}", kept());
+    assert_eq!(folders.look(), Found::NOTHING);
+    // Nor is it, if it is put where the trash of other slots is.
+    fs::create_dir(folders.slot().join("trash")).unwrap();
+    fs::write(folders.slot().join("trash/precious"), "x").unwrap();
+    folders.reset().unwrap();
+    assert!(kept().len() == 2 && kept().iter().all(|precious| precious.exists()), "{:?}", kept());
     // The next job's chunk does not go through a link that stands where the folder was.
     fs::rename(folders.slot().join("in"), folders.slot().join("old")).unwrap();
     symlink(root.path(), folders.slot().join("in")).unwrap();
@@ -174,11 +181,11 @@ fn where_a_slot_has_a_user_of_its_own_all_of_it_is_that_user_s_and_nothing_of_ot
     assert!(folders.put_input(JobId(8), "b.txt", b"chunk").is_err() && !root.path().join("b.txt").exists());
 }
 
-/// A slot's folders, with a user of its own, as a worker's end in the middle of clearing them away left them: in the slot's trash, which is the
+/// A slot's folders, with a user of its own, as a worker's end in the middle of clearing them away left them: in the trash, which is the
 /// worker's, a folder of the task.
 fn ended_while_clearing_away(slots: &Path, owner: u32) {
-    let folders = SlotFolders::new(slots, 3, Some(owner)).unwrap();
-    let half_gone = folders.slot().join("trash/0");
+    drop(SlotFolders::new(slots, 3, Some(owner)).unwrap());
+    let half_gone = slots.join(format!("trash-{owner}/0"));
     fs::create_dir_all(&half_gone).unwrap();
     fs::write(half_gone.join("left"), "x").unwrap();
     std::os::unix::fs::chown(&half_gone, Some(owner), Some(owner)).unwrap();

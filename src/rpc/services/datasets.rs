@@ -20,6 +20,7 @@ use crate::rpc::status::to_status;
 use super::jobs::{check_request_id, page_size, page_token};
 use super::leases::Leases;
 use super::pieces::{self, PieceStream};
+use super::stored_room::Part as Room;
 use super::upload_stream;
 use super::uploads::{Uploads, id_of};
 use super::who::{About, Who};
@@ -63,23 +64,26 @@ impl Datasets {
             .ok_or_else(|| wrong(Error::invalid("an upload begins with a message that has the header")))?;
         let label = label_of(first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?).map_err(wrong)?;
         self.head.disk.gauge().takes_uploads().map_err(wrong)?;
-        let room = self.head.stored_room(who.owner()).await.map_err(wrong)?;
         let permit = self.uploads.transfers.begin().await.map_err(wrong)?;
+        let mut room = self.uploads.coming.part_of(who, &self.head).await.map_err(wrong)?;
         let intake = self.uploads.intake.clone();
         let rest = requests.map(|request| request.map(|request| request.data));
-        let (stored, name): (Stored, String) = pieces::receive(permit, patience, first.data, rest, move |inflow| {
+        let ((stored, name), room): ((Stored, String), Room) = pieces::receive(permit, patience, first.data, rest, move |inflow| {
             let mut upload = intake.disk.noting(intake.datasets.begin_upload())?;
             inflow.by_ref().try_for_each(|piece: Bytes| {
-                room.as_ref().map_or(Ok(()), |room| room.takes(upload.len().saturating_add(piece.len() as u64)))?;
+                room.takes(upload.len().saturating_add(piece.len() as u64))?;
                 intake.write(&mut upload, &piece)
             })?;
             if !inflow.is_whole() {
                 return Err(pieces::broke_off());
             }
-            intake.store(&mut upload, &label, room.as_ref())
+            let stored = intake.store(&mut upload, &label, &mut |bytes| room.takes(bytes))?;
+            Ok((stored, room))
         })
         .await?;
-        stored_by(&self.head, who, stored, name).await.map(message).map_err(wrong)
+        let dataset = stored_by(&self.head, who, stored, name).await.map(message).map_err(wrong);
+        drop(room);
+        dataset
     }
 
     /// Whether he owns it, or, a worker, needs what he asks for.
@@ -177,7 +181,7 @@ pub(super) fn label_of(header: pb::upload_dataset_request::Header) -> Result<Lab
 
 fn check_name(name: &str) -> Result<(), Error> {
     let usable = !name.is_empty() && name.len() <= NAME_MAX_BYTES && !name.contains('/') && !name.chars().any(char::is_control);
-    if usable { Ok(()) } else { Err(Error::invalid(format!("header.name: a file name of 1 to {NAME_MAX_BYTES} bytes is needed"))) }
+    if usable { Ok(()) } else { Err(Error::invalid(format!("name: a file name of 1 to {NAME_MAX_BYTES} bytes is needed"))) }
 }
 
 #[tonic::async_trait]
@@ -210,7 +214,7 @@ impl DatasetService for Datasets {
             if is_new {
                 // What may be there needs no room.
                 room.and_then(|()| gauge.has_room_for(len.saturating_sub(has_come.unwrap_or_default())))?;
-                self.head.stored_room(who.owner()).await?.map_or(Ok(()), |quota| quota.takes(len))?;
+                self.uploads.coming.part_of(&who, &self.head).await?.takes(len)?;
             }
             Ok(pb::CheckUploadResponse { is_new })
         };

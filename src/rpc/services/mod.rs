@@ -14,6 +14,7 @@ mod receiving;
 mod results;
 mod scale;
 mod steering;
+mod stored_room;
 mod task_list;
 mod upload_stream;
 mod uploads;

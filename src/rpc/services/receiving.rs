@@ -12,10 +12,10 @@ use crate::actors::ingest::DatasetEntry;
 use crate::actors::intake::Intake;
 use crate::blobs::{ToSync, Upload};
 use crate::domain::{Digest, Error, ErrorKind};
-use crate::engine::usage::StoredRoom;
 use crate::limits::{PIECE_MAX_BYTES, UPLOAD_DURABLE_EVERY_BYTES};
 
 use super::pieces::Patience;
+use super::stored_room::Part as Room;
 
 /// Parts, or answers, on their way.
 pub const QUEUE_PARTS: usize = 4;
@@ -49,7 +49,7 @@ pub struct End {
     pub len: Option<u64>,
     /// Of what is to be stored, if it has become known since the beginning.
     pub digest: Option<Digest>,
-    /// Of all pieces since the beginning of this stream.
+    /// Of all of it.
     pub crc32: Option<u32>,
 }
 
@@ -81,10 +81,10 @@ pub(super) struct Receiver<'a> {
     patience: Patience,
     door: Weak<Door>,
     /// Of its owner's quota.
-    pub room: Option<StoredRoom>,
+    pub room: Room,
     /// Bytes that are not durable yet.
     unsure: u64,
-    /// Of what has come without one of its own.
+    /// Of all that has come, where the pieces have none of their own.
     crc: crc32fast::Hasher,
     answers: &'a Answers,
 }
@@ -102,11 +102,12 @@ impl<'a> Receiver<'a> {
         upload: Upload,
         intake: &'a Intake,
         (announced, digest): (Option<u64>, Option<Digest>),
-        room: Option<StoredRoom>,
+        room: Room,
         (patience, door): (Patience, Weak<Door>),
         answers: &'a Answers,
     ) -> Self {
-        Self { upload, intake, announced, digest, patience, door, room, unsure: 0, crc: crc32fast::Hasher::new(), answers }
+        let crc = upload.crc_at_first().clone();
+        Self { upload, intake, announced, digest, patience, door, room, unsure: 0, crc, answers }
     }
 
     /// Whether all of it has come; no if the stream ended before. What came is durable then, too.
@@ -193,7 +194,7 @@ impl<'a> Receiver<'a> {
         let len = self.upload.len();
         match self.announced.filter(|announced| *announced != len) {
             Some(announced) => Err(Error::invalid(format!(
-                "the upload ends at byte {len}, and Begin has announced {announced} bytes (begin.len): send the rest, or announce {len}"
+                "the upload ends at byte {len}, and {announced} bytes were announced (len): send the rest, or announce {len}"
             ))),
             None => Ok(()),
         }
@@ -203,7 +204,9 @@ impl<'a> Receiver<'a> {
     fn digest_of(&self, end: &End) -> Result<Option<Digest>, Error> {
         let Some(said) = end.digest else { return Ok(self.digest) };
         match self.digest.filter(|before| *before != said) {
-            Some(before) => Err(Error::invalid(format!("end.digest: {said}, and Begin has announced {before}: announce one of them"))),
+            Some(before) => {
+                Err(Error::invalid(format!("end.digest: {said}, and {before} was announced at the beginning: announce one of them")))
+            }
             None => Ok(Some(said)),
         }
     }
@@ -218,10 +221,10 @@ impl<'a> Receiver<'a> {
         }
         if let Some(announced) = self.announced.filter(|announced| offset.saturating_add(len as u64) > *announced) {
             return Err(Error::invalid(format!(
-                "the piece of {len} bytes at byte {offset} goes beyond the {announced} bytes that Begin has announced (begin.len): announce all"
+                "the piece of {len} bytes at byte {offset} goes beyond the {announced} bytes that were announced (len): announce all"
             )));
         }
-        self.room.as_ref().map_or(Ok(()), |room| room.takes(offset.saturating_add(len as u64)))?;
+        self.room.takes(offset.saturating_add(len as u64))?;
         match piece.crc32 {
             None => self.crc.update(&piece.data),
             Some(said) if said == crc32fast::hash(&piece.data) => {}
@@ -251,6 +254,6 @@ fn make_durable(file: &ToSync, due: &std::sync::mpsc::Receiver<u64>, answers: &A
 }
 
 fn says_durable(answers: &Answers, len: u64) {
-    // Who does not listen any more will ask again.
-    let _ = answers.blocking_send(Ok(Answer::Durable(len)));
+    // Who does not listen any more will ask again; who does not listen now hears a later one, and holds nobody up meanwhile.
+    let _ = answers.try_send(Ok(Answer::Durable(len)));
 }

@@ -132,7 +132,8 @@ impl World {
         let intake = Intake::new(head.datasets.clone(), head.disk.clone());
         let mut upload = head.datasets.begin_upload().unwrap();
         intake.write(&mut upload, bytes).unwrap();
-        let (stored, name) = intake.store(&mut upload, &Label { name: "x.txt".into(), digest: None, unpack: false }, None).unwrap();
+        let (stored, name) =
+            intake.store(&mut upload, &Label { name: "x.txt".into(), digest: None, unpack: false }, &mut |_| Ok(())).unwrap();
         let who = Who::of(&by(who, ()), &head, "/millpond.v1.DatasetService/UploadDataset").await.unwrap();
         stored_by(&head, &who, stored, name).await.unwrap().0
     }

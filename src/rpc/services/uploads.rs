@@ -3,8 +3,8 @@
 //! ```text
 //! Begin ─► durable(offset) · Piece… ─► durable(…) · End ─► dataset           lost? the same Begin again
 //! ```
-//! Each piece has a CRC-32: it is cheap, every language's standard library has it, and with the digest of the whole that most uploads state, it
-//! need not be more: it only has to say early, and where, that something between was damaged.
+//! Each piece has a CRC-32, or, by plain HTTP, all of them together: it is cheap, every language's standard library has it, and with the digest
+//! of the whole that most uploads state, it need not be more: it only has to say that something between was damaged.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,13 +17,13 @@ use crate::actors::ingest::DatasetEntry;
 use crate::actors::intake::{Intake, Label};
 use crate::blobs::{Receipt, Stored, Upload, UploadKey};
 use crate::domain::{Digest, Error};
-use crate::engine::usage::StoredRoom;
 use crate::failpoint;
 use crate::rpc::pb::upload_dataset_request::Header;
 
 use super::datasets::{label_of, stored_by};
 use super::pieces::Transfers;
 use super::receiving::{Answer, Answers, Door, Parts, QUEUE_PARTS, Receiver};
+use super::stored_room::{Coming, Part as Room};
 use super::who::Who;
 
 /// The uploads that go on now, and what they need.
@@ -34,6 +34,7 @@ pub struct Uploads {
     /// One stream at a time for each id.
     doors: Arc<Mutex<BTreeMap<u128, Arc<Door>>>>,
     pub(super) intake: Arc<Intake>,
+    pub(super) coming: Coming,
 }
 
 /// An upload as its beginning says.
@@ -81,7 +82,7 @@ impl Uploads {
     /// Those of a head.
     pub fn new(head: Head, transfers: Transfers) -> Self {
         let intake = Arc::new(Intake::new(head.datasets.clone(), head.disk.clone()));
-        Self { head, transfers, doors: Arc::default(), intake }
+        Self { head, transfers, doors: Arc::default(), intake, coming: Coming::default() }
     }
 
     /// Takes an upload, in a task of its own. What comes of it is told by the answers, the last one a data set or an error; they end without
@@ -96,9 +97,15 @@ impl Uploads {
     /// The same, to its end.
     pub(super) async fn receive(&self, who: &Who, wanted: Wanted, parts: Parts, answers: &Answers) {
         let door = self.doors().entry(wanted.id).or_default().clone();
-        let passed = door.lock().await;
-        let stored = self.receive_one(who, &wanted, Arc::downgrade(&door), parts, answers).await;
-        drop(passed);
+        let stored = tokio::select! {
+            passed = door.lock() => {
+                let stored = self.receive_one(who, &wanted, Arc::downgrade(&door), parts, answers).await;
+                drop(passed);
+                stored
+            }
+            // The client has gone: he waits no more.
+            () = answers.closed() => Ok(None),
+        };
         drop(door);
         self.doors().retain(|_, door| Arc::strong_count(door) > 1);
         if let Some(last) = stored.transpose() {
@@ -123,28 +130,32 @@ impl Uploads {
         if let Some(dataset) = self.stored_before(who, wanted).await? {
             return Ok(Some(dataset));
         }
-        let room = self.head.stored_room(who.owner()).await?;
-        let permit = self.transfers.begin().await?;
+        let permit = tokio::select! {
+            permit = self.transfers.begin() => permit?,
+            () = answers.closed() => return Ok(None),
+        };
+        let mut room = self.coming.part_of(who, &self.head).await?;
         let (intake, out, patience) = (self.intake.clone(), answers.clone(), self.transfers.patience);
         let (wish, key) = (wanted.clone(), wanted.key());
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let Wanted { label, len, from, .. } = wish;
-            let upload = begin(&intake, key, len, from, room.as_ref())?;
+            let upload = begin(&intake, key, len, from, &mut room)?;
             let mut receiver = Receiver::new(upload, &intake, (len, label.digest), room, (patience, door), &out);
             if !receiver.all(parts)? {
                 return Ok(None);
             }
-            let Receiver { mut upload, digest, room, .. } = receiver;
-            let (stored, name) = intake.store(&mut upload, &Label { digest, ..label }, room.as_ref())?;
-            Ok(Some((stored, name, upload)))
+            let Receiver { mut upload, digest, mut room, .. } = receiver;
+            let (stored, name) = intake.store(&mut upload, &Label { digest, ..label }, &mut |bytes| room.takes(bytes))?;
+            Ok(Some((stored, name, upload, room)))
         });
         let stored = work.await.unwrap_or_else(|_| Err(Error::internal("storing broke off: this is a mistake in Millpond")));
-        let Ok(Some((stored, name, mut came))) = stored else {
+        let Ok(Some((stored, name, mut came, room))) = stored else {
             self.give_up_if_known(who, wanted).await;
             return stored.map(|_| None);
         };
         let dataset = stored_by(&self.head, who, stored, name).await?;
+        drop(room);
         // From here on it is known by its receipt.
         came.give_up();
         let _ = tokio::task::spawn_blocking(move || drop(came)).await;
@@ -189,10 +200,13 @@ impl Uploads {
 }
 
 /// Opens what is there of it. Space is checked before anything is taken; an upload that has begun goes on at yellow.
-fn begin(intake: &Intake, key: UploadKey, len: Option<u64>, from: Option<u64>, quota: Option<&StoredRoom>) -> Result<Upload, Error> {
+fn begin(intake: &Intake, key: UploadKey, len: Option<u64>, from: Option<u64>, quota: &mut Room) -> Result<Upload, Error> {
     let Intake { datasets, disk, .. } = intake;
     let mut upload = disk.noting(datasets.go_on_with_upload(key))?;
     if let Some(from) = from.filter(|from| *from != upload.len()) {
+        if upload.is_empty() {
+            upload.give_up();
+        }
         return Err(Error::conflict(format!(
             "{} bytes of this upload are here, and byte {from} is the first that comes: send from there on",
             upload.len()
@@ -200,7 +214,7 @@ fn begin(intake: &Intake, key: UploadKey, len: Option<u64>, from: Option<u64>, q
     }
     let gauge = disk.gauge();
     let room = if upload.is_empty() { gauge.takes_uploads() } else { gauge.lets_uploads_go_on() };
-    let room = room.and_then(|()| quota.map_or(Ok(()), |quota| quota.takes(len.unwrap_or_default())));
+    let room = room.and_then(|()| quota.takes(len.unwrap_or_default()));
     let room = room.and_then(|()| gauge.has_room_for(len.unwrap_or_default().saturating_sub(upload.len())));
     match room {
         Err(error) if upload.is_empty() => {
