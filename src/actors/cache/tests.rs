@@ -82,7 +82,19 @@ async fn what_nobody_waits_for_any_more_is_fetched_to_its_end() {
 
 /// Waits until nothing is in a folder: what is removed is removed by another thread.
 fn emptied(folder: &Path) {
-    while std::fs::read_dir(folder).unwrap().count() > 0 {
+    waits(|| std::fs::read_dir(folder).unwrap().count() == 0);
+}
+
+/// Waits until what was retired is removed: a second cache in the same folder would be at it, too.
+fn swept(folder: &Path) {
+    let is_retired = |name: &str| name.starts_with("gone-") || name == "trash";
+    waits(|| !std::fs::read_dir(folder).unwrap().any(|entry| is_retired(&entry.unwrap().file_name().to_string_lossy())));
+}
+
+fn waits(until: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !until() {
+        assert!(began.elapsed() < Duration::from_secs(60), "what is retired is not removed");
         std::thread::yield_now();
     }
 }
@@ -142,6 +154,7 @@ async fn what_tasks_read_one_after_the_other_is_sealed_and_fetched_again_if_one_
     let names: Vec<_> = std::fs::read_dir(path.join("0")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.len() == 3 && names.contains(&"1".into()), "{names:?}");
     assert_eq!((port.fetches.load(Ordering::SeqCst), cache.table().bytes), (2, 9 * DISK_BLOCK_BYTES));
+    swept(&dir.path().join("cache"));
     // So that the test can remove its folder.
     Cache::new(&dir.path().join("cache"), 0, port).unwrap();
     emptied(&dir.path().join("cache"));
