@@ -209,7 +209,7 @@ pub const UNPACK_WINDOW_MAX_BYTES: u64 = 8 << 20;
 pub const CONNECTIONS_MAX: usize = 2 * WORKERS_MAX + 4096;
 /// Of one address no more than five sixths of the places: all workers may stand behind one, and some are left for others.
 pub const PLACES_PER_ADDRESS: (usize, usize) = (5, 6);
-/// From one address one connection may come after the other in such a time; a handshake of TLS takes a quarter of a millisecond.
+/// From one address one connection may come after the other in such a time: each takes a handshake.
 pub const ARRIVALS_EVERY: Duration = Duration::from_millis(1);
 /// So many may come at once, after a pause: workers that all lost their head.
 pub const ARRIVALS_AT_ONCE: u32 = 2000;

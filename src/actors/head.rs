@@ -301,9 +301,9 @@ impl Head {
     /// What an owner may still store, if he has a quota.
     pub async fn stored_room(&self, owner: Option<&str>) -> Result<Option<StoredRoom>, Error> {
         let Some(owner) = owner.map(str::to_owned) else { return Ok(None) };
-        let room = move |ledger: &Ledger| match ledger.quotas.of(&owner) {
-            Quota { stored_bytes: None, .. } => None,
-            quota => StoredRoom::of(&owner, ledger.stored_by(&owner), quota),
+        let room = move |ledger: &Ledger| {
+            let max = ledger.quotas.of(&owner).stored_bytes?;
+            Some(StoredRoom { stored: ledger.stored_by(&owner), max, owner })
         };
         self.journal.read(room).await
     }

@@ -55,8 +55,9 @@ impl Intake {
         self.disk.noting(upload.write_unhashed(piece))
     }
 
-    /// Stores what came in, durably, and says under which name; `may` is asked for all bytes of what becomes of it, as they grow. What came is given up if nothing else can become of it; otherwise it is the
-    /// caller's, to be given up once the journal knows what is stored. Space is checked before where it can be known, and all along.
+    /// Stores what came in, durably, and says under which name; `may` is asked for all bytes of what becomes of it, as they grow. What came is
+    /// given up if nothing else can become of it; otherwise it is the caller's, to be given up once the journal knows what is stored. Space is
+    /// checked before where it can be known, and all along.
     ///
     /// # Errors
     /// `Invalid` for damaged data, or other data than the label says: `Exhausted` without room.

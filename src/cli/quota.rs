@@ -12,6 +12,7 @@ use super::units::parse_size;
 use crate::domain::{Error, short_size};
 use crate::limits::PAGE_MAX_ITEMS;
 use crate::rpc::client::Client;
+use crate::rpc::convert::quota_from_pb;
 use crate::rpc::pb;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -141,7 +142,7 @@ async fn set(whose: Whose, quota: Option<pb::Quota>, client: &Client, ui: &mut U
             let owner = if done.owner == crate::domain::EVERYBODY { "everybody without a quota of its own" } else { &done.owner };
             let would = if dry_run { "would have" } else { "has" };
             let text = match &done {
-                pb::OwnerQuota { is_own: true, quota: Some(quota), .. } => format!("{owner} {would} a quota of {}", limits(quota)),
+                pb::OwnerQuota { is_own: true, quota: Some(quota), .. } => format!("{owner} {would} a quota of {}", quota_from_pb(*quota)),
                 _ => format!("{owner} {would} no quota of its own"),
             };
             ui.line(printable(&text))?;
@@ -198,11 +199,4 @@ fn row(owner: &pb::OwnerQuota) -> Vec<String> {
         stored,
         kind.to_owned(),
     ]
-}
-
-fn limits(quota: &pb::Quota) -> String {
-    let pb::Quota { jobs, tasks, stored_bytes, slots } = *quota;
-    let numbers = [("slots", slots.map(u64::from)), ("jobs", jobs.map(u64::from)), ("tasks", tasks)];
-    let texts = numbers.into_iter().filter_map(|(what, max)| Some(format!("{} {what}", max?)));
-    texts.chain(stored_bytes.map(|bytes| format!("{} stored", short_size(bytes)))).collect::<Vec<_>>().join(", ")
 }

@@ -88,7 +88,7 @@ impl Error {
         Self { kind, message: format!("{}: {error}{remedy}", path.as_ref().display()) }
     }
 }
-/// EMFILE or ENFILE, for which the standard library has no kind.
+/// Of this process, or of the machine: the standard library has no kind for that.
 fn is_out_of_files(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(24 | 23))
+    matches!(rustix::io::Errno::from_io_error(error), Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }

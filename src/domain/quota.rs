@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::size::{counted, short_size};
 use crate::limits::{NAME_MAX_BYTES, QUOTAS_MAX};
 
 /// In the place of an owner's name: everybody who has no quota of his own.
@@ -24,12 +25,13 @@ pub struct Quota {
     pub slots: Option<u32>,
 }
 
-/// `jobs 3, slots 8`, or `no limits`: for the audit.
+/// `8 slots, 3 jobs`, or `no limits`.
 impl fmt::Display for Quota {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { jobs, tasks, stored_bytes, slots } = *self;
-        let limits = [("jobs", jobs.map(u64::from)), ("tasks", tasks), ("stored bytes", stored_bytes), ("slots", slots.map(u64::from))];
-        let limits: Vec<String> = limits.into_iter().filter_map(|(what, max)| Some(format!("{what} {}", max?))).collect();
+        let counts = [("slot", slots.map(u64::from)), ("job", jobs.map(u64::from)), ("task", tasks)];
+        let counts = counts.into_iter().filter_map(|(what, max)| Some(counted(max?, what)));
+        let limits: Vec<String> = counts.chain(stored_bytes.map(|bytes| format!("{} stored", short_size(bytes)))).collect();
         if limits.is_empty() { out.write_str("no limits") } else { out.write_str(&limits.join(", ")) }
     }
 }

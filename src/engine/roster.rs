@@ -433,7 +433,8 @@ impl Roster {
             && self.rooms().collect::<BTreeSet<_>>() == self.open
             && trusted == self.trusted as usize
             && self.line_by(self.line.rules()) == self.line
-            && (busy, limbo) == (self.busy.clone(), self.limbo.clone())
+            && busy == self.busy
+            && limbo == self.limbo
             && self.seats.values().map(|seat| seat.slots).sum::<u32>() == self.slots;
         if right { Ok(()) } else { Err(format!("the roster's sums are wrong: {self:?}")) }
     }

@@ -35,25 +35,16 @@ impl Usage {
         self.tasks += tasks_of(spec);
     }
 
-    /// Whether an owner who has this may submit such a job.
+    /// Whether an owner who has this may have one more job that has not ended, of so many tasks that have not; 0 if they are not known yet.
     ///
     /// # Errors
     /// `Exhausted`.
-    pub fn takes_job(&self, quota: Quota, spec: &JobSpec) -> Result<(), Error> {
-        self.takes_one_more_job(quota, &spec.owner)?;
-        self.task_room(&spec.owner, quota).map_or(Ok(()), |room| room.takes(tasks_of(spec)))
-    }
-
-    /// Whether he may have one more that has not ended, whatever it is.
-    ///
-    /// # Errors
-    /// `Exhausted`.
-    pub fn takes_one_more_job(&self, quota: Quota, owner: &str) -> Result<(), Error> {
+    pub fn takes_job(&self, quota: Quota, owner: &str, tasks: u64) -> Result<(), Error> {
         if let Some(max) = quota.jobs.filter(|max| self.jobs >= *max) {
             let has = counted(self.jobs.into(), "job");
             return Err(Error::exhausted(format!("{owner} has {has} not ended, and a quota of {max}: wait for one to end, or kill one")));
         }
-        Ok(())
+        self.task_room(owner, quota).map_or(Ok(()), |room| room.takes(tasks))
     }
 
     /// How many tasks more there may be; none if they are not limited.
@@ -87,8 +78,8 @@ impl TaskRoom {
     }
 }
 
-/// As far as they are known before a split.
-fn tasks_of(spec: &JobSpec) -> u64 {
+/// A job's tasks, as far as they are known before a split.
+pub fn tasks_of(spec: &JobSpec) -> u64 {
     match &spec.input {
         Input::Array(array) => array.count(),
         Input::Dataset { .. } => 0,
@@ -98,17 +89,15 @@ fn tasks_of(spec: &JobSpec) -> u64 {
 /// What an owner with a quota may still store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRoom {
-    owner: String,
-    stored: u64,
-    max: u64,
+    /// Whose.
+    pub owner: String,
+    /// What he has, in bytes.
+    pub stored: u64,
+    /// What he may have.
+    pub max: u64,
 }
 
 impl StoredRoom {
-    /// Of one who has stored so much; none where that is not limited.
-    pub fn of(owner: &str, stored: u64, quota: Quota) -> Option<Self> {
-        quota.stored_bytes.map(|max| Self { owner: owner.to_owned(), stored, max })
-    }
-
     /// What is left of it beside so many bytes that are on their way.
     #[must_use]
     pub fn beside(&self, coming: u64) -> Self {
@@ -149,17 +138,17 @@ mod tests {
         usage.add_new_job(&array(20));
         assert_eq!((usage.jobs, usage.tasks), (2, 30));
         let quota = Quota { jobs: Some(3), tasks: Some(40), ..Quota::default() };
-        assert_eq!(usage.takes_job(quota, &array(10)), Ok(()));
-        let says = |quota, spec| usage.takes_job(quota, &spec).unwrap_err().message;
+        assert_eq!(usage.takes_job(quota, "ana", 10), Ok(()));
+        let says = |quota, tasks| usage.takes_job(quota, "ana", tasks).unwrap_err().message;
         assert_eq!(
-            says(quota, array(11)),
+            says(quota, 11),
             "ana has 30 tasks not ended, and a quota of 40; with the 11 of this job they would be 41: wait for some to end, or kill a job"
         );
         assert_eq!(
-            says(Quota { jobs: Some(2), ..quota }, array(1)),
+            says(Quota { jobs: Some(2), ..quota }, 1),
             "ana has 2 jobs not ended, and a quota of 2: wait for one to end, or kill one"
         );
-        assert_eq!(usage.takes_job(Quota::default(), &array(u32::MAX)), Ok(()));
+        assert_eq!(usage.takes_job(Quota::default(), "ana", u64::MAX), Ok(()));
     }
 
     #[test]
@@ -176,12 +165,12 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_within_the_quota_to_the_byte() {
-        let room = StoredRoom::of("ana", 1 << 30, Quota { stored_bytes: Some(3 << 30), ..Quota::default() }).unwrap();
+        let room = StoredRoom { owner: "ana".into(), stored: 1 << 30, max: 3 << 30 };
         assert!(room.takes(2 << 30).is_ok());
         assert_eq!(
             room.takes((2 << 30) + 1).unwrap_err().message,
             "ana has 1.0 GiB of data sets, and a quota of 3.0 GiB: there is no room for 2.0 GiB more; `millpond data delete` makes some"
         );
-        assert_eq!(StoredRoom::of("ana", u64::MAX, Quota::default()), None);
+        assert!(room.beside(1 << 30).takes(1 << 30).is_ok() && room.beside(u64::MAX).takes(1).is_err());
     }
 }

@@ -23,7 +23,7 @@ use rustix::io::{Errno, Result as SysResult};
 use rustix::path::Arg;
 
 use super::input::InputFile;
-use super::trash::{TRASH, Trash, evict, is_real, make_folder, open_folder, remove_tree, sweep};
+use super::trash::{TRASH, Trash, is_real, make_folder, open_folder, remove_tree, sweep};
 use super::watched::{Watched, is};
 use crate::domain::{Error, JobId};
 
@@ -107,7 +107,11 @@ impl SlotFolders {
             Ok(stat) if stat.st_uid == ours => {}
             // What root's tasks have left can be anybody's.
             Ok(stat) if stat.st_uid == 0 => remove_tree(self.slot())?,
-            Ok(stat) => evict(slots.as_fd(), &self.name, stat.st_uid).map_err(|errno| Error::io(self.slot(), &errno.into()))?,
+            // He may still be at it.
+            Ok(stat) => {
+                let moved = Trash::of_user(slots.as_fd(), stat.st_uid).and_then(|mut trash| trash.take(slots.as_fd(), &self.name));
+                moved.map_err(|errno| Error::io(self.slot(), &errno.into()))?;
+            }
             Err(_) => {}
         }
         if let Err(errno) = sweep(slots.as_fd()) {

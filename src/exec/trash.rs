@@ -55,11 +55,6 @@ pub fn remove_tree(path: &Path) -> std::result::Result<(), Error> {
     removed().map_err(|errno: Errno| Error::io(path, &errno.into()))
 }
 
-/// Moves a slot's folder away that was an earlier user's, whatever is in it and whether he is still at it. [`sweep`] removes it.
-pub(super) fn evict(slots: BorrowedFd<'_>, slot: &CStr, owner: u32) -> Result<()> {
-    Trash::of_user(slots, owner)?.take(slots, slot)
-}
-
 /// Removes what earlier users of the slots have left, also what an earlier sweep did not get to. Goes on after a failure, and returns the last.
 pub(super) fn sweep(slots: BorrowedFd<'_>) -> Result<()> {
     let mut swept = Ok(());

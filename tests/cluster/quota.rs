@@ -87,7 +87,7 @@ fn what_an_owner_stores_is_looked_at_before_it_is_taken_and_as_it_comes() {
     cluster.ok(&["data", "add", &other]);
     cluster.credentials = admin;
     let audit = cluster.ok(&["audit", "--format", "jsonl"]);
-    assert!(audit.contains("ben: stored bytes") && audit.contains("large spectra"), "{audit}");
+    assert!(audit.contains("ben: 1.0 GiB stored") && audit.contains("large spectra"), "{audit}");
 }
 
 fn gzip(data: &[u8]) -> Vec<u8> {

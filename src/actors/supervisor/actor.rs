@@ -242,7 +242,7 @@ impl Actor for JobSupervisor {
                 let _ = reply.send(state.task_room(job));
             }
             SupervisorMsg::Usage(reply) => {
-                let _ = reply.send(state.usage());
+                let _ = reply.send((state.roster.quotas().clone(), state.usage()));
             }
             SupervisorMsg::Slots(reply) => {
                 let _ = reply.send((state.sessions.len() as u32, state.roster.slots()));

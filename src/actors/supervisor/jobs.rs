@@ -17,6 +17,7 @@ use crate::domain::wire::{Finished, ToWorker};
 use crate::domain::{Error, ErrorKind, Input, JobId, JobState, SessionId, WorkerId};
 use crate::engine::explain::{self, Explanation};
 use crate::engine::session::SessionEvent;
+use crate::engine::usage::tasks_of;
 use crate::engine::{JobEffect, JobEvent, JobFilter, JobMachine, JobRecord, JobView, Repeated, RosterEvent, Strays};
 use crate::limits;
 
@@ -104,7 +105,7 @@ impl SupervisorState {
 
     fn check(&self, submission: &Submission) -> Result<(), Error> {
         self.takes_a_job()?;
-        self.has_quota_for(&submission.spec)?;
+        self.has_quota_for(&submission.spec.owner, tasks_of(&submission.spec))?;
         let missing = |digest| !self.datasets.contains(digest);
         if let Input::Dataset { digest, name, .. } = &submission.spec.input
             && missing(digest)
@@ -284,7 +285,7 @@ impl SupervisorState {
         let spec = self.ended.get(&job).map(|ended| ended.record.spec.clone());
         let failed = self.ended.get(&job).map_or(0, |ended| ended.view.counts.failed);
         let has_data = spec.as_ref().map_or(Ok(()), |spec| self.has_data_of(spec).map_err(|error| error.context(job)));
-        let has_quota = || spec.as_ref().map_or(Ok(()), |spec| self.has_quota_again(&spec.owner, failed));
+        let has_quota = || spec.as_ref().map_or(Ok(()), |spec| self.has_quota_for(&spec.owner, failed.into()));
         let files =
             has_data.and_then(|()| has_quota()).and_then(|()| self.takes_a_job()).and_then(|()| self.disk.noting(self.open_files(job)));
         let files = match files {

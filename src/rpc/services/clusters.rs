@@ -15,13 +15,13 @@ use crate::actors::supervisor::{WorkerPhase, WorkerStatus};
 use crate::domain::{Error, JobId, JobSpec, WorkerId};
 use crate::engine::access::Access;
 use crate::engine::session::LeaseStatus;
-use crate::rpc::convert::{confines_to_pb, resources_to_pb, time_to_pb};
+use crate::rpc::convert::{confines_to_pb, quota_from_pb, resources_to_pb, time_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
 use crate::rpc::status::to_status;
 
 use super::jobs::{check_request_id, page_size, page_token};
-use super::quotas::{self, quota_of};
+use super::quotas;
 use super::scale;
 use super::who::{About, Who};
 
@@ -169,7 +169,7 @@ impl ClusterService for Clusters {
     async fn set_quota(&self, request: Request<pb::SetQuotaRequest>) -> Result<Response<pb::OwnerQuota>, Status> {
         let who = Who::of(&request, &self.head, method!("SetQuota")).await?;
         let pb::SetQuotaRequest { owner, quota, request_id, reason } = request.into_inner();
-        let quota = quota.map(quota_of);
+        let quota = quota.map(quota_from_pb);
         let what = quota.map_or_else(|| format!("{owner}: none of its own"), |quota| format!("{owner}: {quota}"));
         let about = About { what, request_id: request_id.clone(), reason };
         let set = async {

@@ -20,7 +20,7 @@ use crate::rpc::status::to_status;
 use super::jobs::{check_request_id, page_size, page_token};
 use super::leases::Leases;
 use super::pieces::{self, PieceStream};
-use super::stored_room::Part as Room;
+use super::stored_room::Room;
 use super::upload_stream;
 use super::uploads::{Uploads, id_of};
 use super::who::{About, Who};
@@ -65,7 +65,7 @@ impl Datasets {
         let label = label_of(first.header.ok_or_else(|| wrong(Error::invalid("header: missing in the first message")))?).map_err(wrong)?;
         self.head.disk.gauge().takes_uploads().map_err(wrong)?;
         let permit = self.uploads.transfers.begin().await.map_err(wrong)?;
-        let mut room = self.uploads.coming.part_of(who, &self.head).await.map_err(wrong)?;
+        let mut room = self.uploads.coming.room_for(who, &self.head).await.map_err(wrong)?;
         let intake = self.uploads.intake.clone();
         let rest = requests.map(|request| request.map(|request| request.data));
         let ((stored, name), room): ((Stored, String), Room) = pieces::receive(permit, patience, first.data, rest, move |inflow| {
@@ -214,7 +214,7 @@ impl DatasetService for Datasets {
             if is_new {
                 // What may be there needs no room.
                 room.and_then(|()| gauge.has_room_for(len.saturating_sub(has_come.unwrap_or_default())))?;
-                self.uploads.coming.part_of(&who, &self.head).await?.takes(len)?;
+                self.uploads.coming.room_for(&who, &self.head).await?.takes(len)?;
             }
             Ok(pb::CheckUploadResponse { is_new })
         };

@@ -1,23 +1,14 @@
-//! The quotas of `ClusterService`: listed, and as messages.
+//! The quotas of `ClusterService`, beside what their owners have.
 
 use crate::actors::Head;
-use crate::domain::{EVERYBODY, Error, Quota, Quotas};
+use crate::domain::{EVERYBODY, Error, Quotas};
 use crate::engine::access::Access;
 use crate::engine::usage::Usage;
+use crate::rpc::convert::quota_to_pb;
 use crate::rpc::pb;
 
 use super::jobs::{page_size, page_token};
 use super::who::Who;
-
-pub(super) fn quota_of(quota: pb::Quota) -> Quota {
-    let pb::Quota { jobs, tasks, stored_bytes, slots } = quota;
-    Quota { jobs, tasks, stored_bytes, slots }
-}
-
-fn quota_to_pb(quota: Quota) -> pb::Quota {
-    let Quota { jobs, tasks, stored_bytes, slots } = quota;
-    pb::Quota { jobs, tasks, stored_bytes, slots }
-}
 
 fn message(quotas: &Quotas, owner: &str, usage: Usage) -> pb::OwnerQuota {
     let Usage { jobs, tasks, stored_bytes, slots } = usage;

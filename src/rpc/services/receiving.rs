@@ -12,15 +12,17 @@ use crate::actors::ingest::DatasetEntry;
 use crate::actors::intake::Intake;
 use crate::blobs::{ToSync, Upload};
 use crate::domain::{Digest, Error, ErrorKind};
-use crate::limits::{PIECE_MAX_BYTES, UPLOAD_DURABLE_EVERY_BYTES};
+use crate::limits::{PIECE_MAX_BYTES, UPLOAD_DURABLE_EVERY_BYTES, UPLOAD_UNSURE_MAX_BYTES};
 
 use super::pieces::Patience;
-use super::stored_room::Part as Room;
+use super::stored_room::Room;
 
 /// Parts, or answers, on their way.
 pub const QUEUE_PARTS: usize = 4;
 /// Syncs that may be due at once; they are done as one.
 const MARKS_MAX: usize = 4;
+// Our own client waits, once it has sent so much that is not durable: all that it waits for has room on its way.
+const _: () = assert!(UPLOAD_UNSURE_MAX_BYTES as u64 / UPLOAD_DURABLE_EVERY_BYTES <= QUEUE_PARTS as u64);
 
 /// What comes of an upload after its beginning. Where the parts end without [`Part::End`] it has broken off.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ pub struct Piece {
 }
 
 /// The end of an upload.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct End {
     /// Of all of it, if the client has said it.
     pub len: Option<u64>,

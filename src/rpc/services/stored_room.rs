@@ -14,7 +14,7 @@ use super::who::Who;
 pub struct Coming(Arc<Mutex<BTreeMap<String, u64>>>);
 
 /// An upload's part of its owner's quota, as long as it is held; of one without a quota everything.
-pub struct Part {
+pub struct Room {
     coming: Coming,
     owner: String,
     room: Option<StoredRoom>,
@@ -26,9 +26,9 @@ impl Coming {
     ///
     /// # Errors
     /// `Unavailable` while the head is shutting down.
-    pub async fn part_of(&self, who: &Who, head: &Head) -> Result<Part, Error> {
+    pub async fn room_for(&self, who: &Who, head: &Head) -> Result<Room, Error> {
         let room = head.stored_room(who.owner()).await?;
-        Ok(Part { coming: self.clone(), owner: who.owner().unwrap_or_default().to_owned(), room, mine: 0 })
+        Ok(Room { coming: self.clone(), owner: who.owner().unwrap_or_default().to_owned(), room, mine: 0 })
     }
 
     fn bytes(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
@@ -36,7 +36,7 @@ impl Coming {
     }
 }
 
-impl Part {
+impl Room {
     /// Takes so many bytes in all for this upload; what it has it keeps.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for Room {
     fn drop(&mut self) {
         let mut coming = self.coming.bytes();
         if let Some(all) = coming.get_mut(&self.owner) {
@@ -67,16 +67,15 @@ impl Drop for Part {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Quota;
 
     #[test]
     fn uploads_side_by_side_have_together_what_is_left() {
         let coming = Coming::default();
-        let part = |owner: &str| {
-            let quota = Quota { stored_bytes: Some(100), ..Quota::default() };
-            Part { coming: coming.clone(), owner: owner.into(), room: StoredRoom::of(owner, 40, quota), mine: 0 }
+        let room = |owner: &str| {
+            let stored = StoredRoom { owner: owner.into(), stored: 40, max: 100 };
+            Room { coming: coming.clone(), owner: owner.into(), room: Some(stored), mine: 0 }
         };
-        let (mut first, mut second, mut other) = (part("ana"), part("ana"), part("ben"));
+        let (mut first, mut second, mut other) = (room("ana"), room("ana"), room("ben"));
         first.takes(50).unwrap();
         assert!(second.takes(11).is_err() && second.takes(10).is_ok() && other.takes(60).is_ok());
         assert!(first.takes(51).is_err() && first.takes(20).is_ok(), "what it has it keeps");
@@ -84,7 +83,7 @@ mod tests {
         first.takes(60).unwrap();
         drop((first, other));
         assert!(coming.bytes().is_empty());
-        let mut free = Part { coming: coming.clone(), owner: "eve".into(), room: None, mine: 0 };
+        let mut free = Room { coming: coming.clone(), owner: "eve".into(), room: None, mine: 0 };
         assert!(free.takes(u64::MAX).is_ok() && coming.bytes().is_empty());
     }
 }

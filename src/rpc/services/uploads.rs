@@ -23,7 +23,7 @@ use crate::rpc::pb::upload_dataset_request::Header;
 use super::datasets::{label_of, stored_by};
 use super::pieces::Transfers;
 use super::receiving::{Answer, Answers, Door, Parts, QUEUE_PARTS, Receiver};
-use super::stored_room::{Coming, Part as Room};
+use super::stored_room::{Coming, Room};
 use super::who::Who;
 
 /// The uploads that go on now, and what they need.
@@ -134,7 +134,7 @@ impl Uploads {
             permit = self.transfers.begin() => permit?,
             () = answers.closed() => return Ok(None),
         };
-        let mut room = self.coming.part_of(who, &self.head).await?;
+        let mut room = self.coming.room_for(who, &self.head).await?;
         let (intake, out, patience) = (self.intake.clone(), answers.clone(), self.transfers.patience);
         let (wish, key) = (wanted.clone(), wanted.key());
         let work = tokio::task::spawn_blocking(move || {
