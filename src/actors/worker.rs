@@ -10,40 +10,32 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::wire::{Dial, FromWorker, Hello, JobInfo, Lease, ResultBytes, ToWorker};
-use crate::domain::{Attempt, Chunk, Confines, Error, Instant, JobId, Outcome, ResultRef, SessionId, TaskNo, WorkerId};
+use crate::domain::wire::{FromWorker, Hello, JobInfo, Lease, ToWorker};
+use crate::domain::{Chunk, Error, JobId, Outcome, ResultRef, SessionId, WorkerId};
 use crate::engine::slot_table::{Health, Preparation};
-use crate::engine::{Outbox, SlotEffect, SlotEvent, SlotTable};
+use crate::engine::{SlotEffect, SlotEvent, SlotTable};
 use crate::failpoint;
 use crate::limits;
 
 use super::clock::Clock;
 use super::data_port::{DataPort, TransferError};
 use super::handover::{EndedAttempt, Handover};
+use super::outgoing::{Delivery, Key, Outgoing, key};
 use super::prepare::{self, Inputs, Stores};
-use super::reminder::Reminder;
-use super::result_box::{KeptBytes, KeptResult};
+use super::result_box::KeptResult;
 use super::runner::{Order, StopSwitch};
 use super::small_file;
+use super::speaker::Speaker;
+
+pub use super::speaker::SessionOut;
 
 /// Between two tries to give a large result to the head.
 const UPLOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What is said to the head gathers for so long, as long as there are tasks that were sent ahead: then no slot waits for the answer.
-const GATHER_FOR: Duration = Duration::from_millis(8);
 /// How many of the tasks that were sent ahead may start without a word from here: so many end at most before this actor hears of the first.
 const OFFERS_PER_SLOT: usize = 2;
 /// How long a goodbye may take to the head.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
-
-/// The way to the head, in one session.
-#[derive(Clone)]
-pub struct SessionOut {
-    /// Messages for the head.
-    pub messages: tokio::sync::mpsc::Sender<Vec<FromWorker>>,
-    /// Ends the session.
-    pub end: CancellationToken,
-}
 
 /// What the worker is told.
 pub enum WorkerMsg {
@@ -91,14 +83,8 @@ pub type MakeRunners = Box<dyn FnOnce(ActorRef<WorkerMsg>) -> Result<Vec<mpsc::S
 
 /// What the worker starts from.
 pub struct WorkerArgs {
-    /// Made once, kept in the folder.
-    pub key: String,
-    /// This machine's name.
-    pub host: String,
-    /// What its tasks are confined by.
-    pub confines: Confines,
-    /// How many times this worker has been started.
-    pub start: u64,
+    /// What it says of itself: the first Hello, but for what only the moment knows.
+    pub hello: Hello,
     /// The machine.
     pub table: SlotTable,
     /// Its slots' threads.
@@ -117,12 +103,6 @@ pub struct WorkerArgs {
     pub left: CancellationToken,
 }
 
-type Key = (JobId, TaskNo, Attempt);
-
-fn key(lease: &Lease) -> Key {
-    (lease.job, lease.no, lease.attempt)
-}
-
 #[derive(Default)]
 struct Slot {
     preparing: Option<AbortHandle>,
@@ -138,15 +118,10 @@ pub struct WorkerState {
     slots: Vec<Slot>,
     runners: Vec<mpsc::Sender<Order>>,
     jobs: BTreeMap<JobId, Arc<JobInfo>>,
-    results: BTreeMap<Key, KeptResult>,
-    /// The sum of theirs that ride.
-    riding_bytes: usize,
+    outgoing: Outgoing,
     /// Why a task can't be started, until its failed result is made.
     refusals: BTreeMap<Key, String>,
-    out: Option<(SessionId, SessionOut)>,
-    outbox: Outbox,
-    /// Of [`WorkerMsg::Flush`].
-    flush_due: Reminder,
+    speaker: Speaker,
     stores: Stores,
     handover: Arc<Handover>,
     port: Arc<dyn DataPort>,
@@ -169,32 +144,17 @@ impl Actor for WorkerActor {
 
     async fn pre_start(&self, myself: ActorRef<WorkerMsg>, args: WorkerArgs) -> Result<WorkerState, ActorProcessingErr> {
         let runners = (args.make_runners)(myself.clone())?;
-        let slots = runners.len() as u32;
-        let hello = Hello {
-            key: args.key,
-            host: args.host,
-            slots,
-            total: args.table.equipment().total().clone(),
-            confines: Some(args.confines),
-            epoch_seen: args.table.epoch(),
-            dial: Dial { start: args.start, number: 0 },
-            stamp: Instant(0),
-            held: Vec::new(),
-        };
         myself.send_interval(limits::HEARTBEAT_EVERY, || WorkerMsg::Beat);
         Ok(WorkerState {
-            hello,
+            hello: args.hello,
             worker: WorkerId::default(),
             table: args.table,
             slots: runners.iter().map(|_| Slot::default()).collect(),
             runners,
             jobs: BTreeMap::new(),
-            results: BTreeMap::new(),
-            riding_bytes: 0,
+            outgoing: Outgoing::default(),
             refusals: BTreeMap::new(),
-            out: None,
-            outbox: Outbox::default(),
-            flush_due: Reminder::default(),
+            speaker: Speaker::default(),
             stores: args.stores,
             handover: args.handover,
             port: args.port,
@@ -216,27 +176,22 @@ impl Actor for WorkerActor {
                 let _ = reply.send(hello);
             }
             WorkerMsg::Welcomed { session, welcome, out } => {
+                let mut of_same_files = true;
                 if let ToWorker::Welcome { worker, epoch, .. } = &welcome {
                     state.worker = *worker;
-                    if !epoch.is_of_same_files(state.table.epoch()) {
-                        // A head on a backup: what the other head had stored of ours may not be there.
-                        state.results.values_mut().for_each(|kept| kept.receipt = None);
-                    }
+                    of_same_files = epoch.is_of_same_files(state.table.epoch());
                 }
-                // What rode in the last session is offered again in this one.
-                state.results.values_mut().for_each(|kept| kept.riding_bytes = 0);
-                state.riding_bytes = 0;
+                state.outgoing.begins_anew(of_same_files);
                 // The head of this session introduces its jobs anew.
                 state.jobs.clear();
-                state.out = Some((session, out));
-                state.outbox = Outbox::default();
+                state.speaker.begins(session, out);
                 state.event(&myself, SlotEvent::Said(session, welcome))?;
             }
             WorkerMsg::Said(session, message) => state.event(&myself, SlotEvent::Said(session, message))?,
             WorkerMsg::Disconnected(session) => {
-                state.out.take_if(|(present, _)| *present == session);
+                state.speaker.ended(session);
                 state.event(&myself, SlotEvent::Disconnected(session))?;
-                if state.leaves && state.out.is_none() {
+                if state.leaves && !state.speaker.is_heard() {
                     state.left.cancel();
                 }
             }
@@ -244,32 +199,30 @@ impl Actor for WorkerActor {
             WorkerMsg::Prepared(slot, lease, prepared) => state.prepared(&myself, slot, lease, prepared)?,
             // That is done.
             WorkerMsg::Ended => {}
-            WorkerMsg::Uploaded(lease, Ok(receipt)) => state.uploaded(&myself, lease, receipt)?,
+            WorkerMsg::Uploaded(lease, Ok(receipt)) => {
+                state.outgoing.uploaded(&lease, receipt);
+                state.deliver(&myself, lease)?;
+            }
             WorkerMsg::Uploaded(lease, Err(TransferError::Head(error))) => state.not_uploaded(&myself, lease, &error)?,
             WorkerMsg::Uploaded(lease, Err(TransferError::Here(error))) => state.unreadable(&myself, lease, &error)?,
             WorkerMsg::Deliver(lease) => state.deliver(&myself, lease)?,
             WorkerMsg::Drain => state.event(&myself, SlotEvent::Drain(true))?,
             WorkerMsg::Stop(grace) => {
-                state.stopping = Some(grace);
-                state.slots.iter().for_each(|slot| slot.stop.stop(grace));
+                state.stop_all(grace);
                 state.event(&myself, SlotEvent::Drain(true))?;
             }
             WorkerMsg::Shutdown => {
-                state.stopping = Some(Duration::ZERO);
-                state.slots.iter().for_each(|slot| slot.stop.stop(Duration::ZERO));
+                state.stop_all(Duration::ZERO);
                 myself.stop(None);
             }
             WorkerMsg::Beat => {
-                state.outbox.push(FromWorker::Heartbeat(state.clock.now().mono));
+                state.speaker.say(FromWorker::Heartbeat(state.clock.now().mono));
                 state.event(&myself, SlotEvent::Tick)?;
             }
             WorkerMsg::Tick => state.event(&myself, SlotEvent::Tick)?,
-            WorkerMsg::Flush => {
-                state.flush_due.came();
-                state.flush();
-            }
+            WorkerMsg::Flush => state.speaker.flush_now(),
         }
-        state.flush_in_time(&myself);
+        state.speaker.flush_in_time(&myself, state.table.ahead() > 0);
         state.offer(offered);
         Ok(())
     }
@@ -289,7 +242,7 @@ impl WorkerState {
     /// Returns what came of it at once.
     fn perform(&mut self, myself: &ActorRef<WorkerMsg>, effect: SlotEffect) -> Result<Option<SlotEvent>, ActorProcessingErr> {
         match effect {
-            SlotEffect::Say(message) => self.outbox.push(message),
+            SlotEffect::Say(message) => self.speaker.say(message),
             SlotEffect::Learn(info) => {
                 self.jobs.insert(info.job, info);
             }
@@ -305,7 +258,7 @@ impl WorkerState {
             }
             SlotEffect::Start { slot, lease, gpus } => self.start(myself, slot, lease, gpus),
             SlotEffect::Stop { slot, grace, lease } => {
-                if self.out.is_none() {
+                if !self.speaker.is_heard() {
                     tracing::warn!(job = %lease.job, task = lease.no.0, "stopped: there was no head for too long");
                 }
                 if let Some(slot) = self.slots.get(slot) {
@@ -321,15 +274,10 @@ impl WorkerState {
             SlotEffect::Deliver(lease) => self.deliver(myself, lease)?,
             SlotEffect::Forget(lease) => {
                 failpoint::hit("worker.before_forget");
-                self.rides_no_more(&lease);
-                self.results.remove(&key(&lease));
+                self.outgoing.forget(&lease);
             }
             SlotEffect::KeepEpoch(epoch) => small_file::write(&self.epoch_file, &epoch.0.to_string())?,
-            SlotEffect::EndSession(session) => {
-                if let Some((_, out)) = self.out.take_if(|(present, _)| *present == session) {
-                    out.end.cancel();
-                }
-            }
+            SlotEffect::EndSession(session) => self.speaker.end(session),
             SlotEffect::WakeAt(at) => {
                 let wait = at.since(self.clock.now().mono) + Duration::from_millis(1);
                 drop(myself.send_after(wait, || WorkerMsg::Tick));
@@ -339,12 +287,13 @@ impl WorkerState {
             }
             SlotEffect::Leave => {
                 tracing::info!("nothing is left to do: leaving");
-                self.flush();
+                self.speaker.flush();
                 self.leaves = true;
-                match self.out {
+                if self.speaker.is_heard() {
                     // The head ends the session once it has heard the goodbye.
-                    Some(_) => drop(myself.send_after(GOODBYE_WITHIN, || WorkerMsg::Left)),
-                    None => self.left.cancel(),
+                    drop(myself.send_after(GOODBYE_WITHIN, || WorkerMsg::Left));
+                } else {
+                    self.left.cancel();
                 }
             }
         }
@@ -357,7 +306,7 @@ impl WorkerState {
         for EndedAttempt { slot, lease, ended, next } in ended {
             let kept = self.health(myself, lease, ended)?;
             let bytes = kept.packed.entries.iter().map(|entry| entry.packed_len).sum();
-            self.results.insert(key(&lease), kept);
+            self.outgoing.keep(&lease, kept);
             let next = next.map(|(next, stop)| {
                 if let Some(slot) = self.slots.get_mut(slot) {
                     slot.stop = stop;
@@ -412,31 +361,6 @@ impl WorkerState {
     fn machine_failed(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, fault: &str) -> Result<(), ActorProcessingErr> {
         tracing::error!(job = %lease.job, task = lease.no.0, fault, "this machine failed a task: it is given back");
         self.event(myself, SlotEvent::Machine(Health::Failed))
-    }
-
-    /// At once, if somebody waits for it: a slot that could be given a task, or whoever has asked something.
-    fn flush_in_time(&mut self, myself: &ActorRef<WorkerMsg>) {
-        if self.outbox.is_due() || self.table.ahead() == 0 {
-            self.flush();
-        } else if !self.outbox.is_empty() {
-            self.flush_due.ask(myself, GATHER_FOR, || WorkerMsg::Flush);
-        }
-    }
-
-    /// Says what has gathered to the head. A stream that does not take it is over: nothing is ever skipped.
-    fn flush(&mut self) {
-        let messages = self.outbox.take();
-        let Some((_, out)) = self.out.as_ref().filter(|_| !messages.is_empty()) else { return };
-        let end = messages.iter().any(|message| matches!(message, FromWorker::Finished(_)));
-        if end {
-            failpoint::hit("worker.before_finished");
-        }
-        if out.messages.try_send(messages).is_err() {
-            out.end.cancel();
-        }
-        if end {
-            failpoint::hit("worker.after_finished");
-        }
     }
 
     /// Fetches what a task needs; if all is here, it is ready at once.
@@ -510,58 +434,39 @@ impl WorkerState {
         }
     }
 
+    fn stop_all(&mut self, grace: Duration) {
+        self.stopping = Some(grace);
+        self.slots.iter().for_each(|slot| slot.stop.stop(grace));
+    }
+
     fn fail(&mut self, lease: Lease) {
         let reason = self.refusals.remove(&key(&lease)).unwrap_or_else(|| "its input can't be had".into());
-        self.results.insert(key(&lease), KeptResult::without_bytes(Outcome::SpawnFailed { reason }));
+        self.outgoing.keep(&lease, KeptResult::without_bytes(Outcome::SpawnFailed { reason }));
     }
 
     /// Sends a result, those that find no room in a message after their bytes.
     fn deliver(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease) -> Result<(), ActorProcessingErr> {
-        self.rides_no_more(&lease);
-        let Some(kept) = self.results.get_mut(&key(&lease)).filter(|_| self.out.is_some()) else { return Ok(()) };
-        // Such a file was written a moment ago; and at a reconnection the room for what rides bounds what is read before a heartbeat.
-        match kept.finished(lease, limits::RESULTS_RIDING_MAX_BYTES - self.riding_bytes) {
-            Ok(Some(finished)) => {
-                if let (KeptBytes::Disk(_), ResultBytes::Inline(bytes)) = (&kept.bytes, &finished.bytes) {
-                    kept.riding_bytes = bytes.len();
-                    self.riding_bytes += bytes.len();
-                }
-                self.outbox.push(FromWorker::Finished(Box::new(finished)));
+        if !self.speaker.is_heard() {
+            return Ok(());
+        }
+        match self.outgoing.next(lease, self.worker) {
+            None => {}
+            Some(Delivery::Say(finished)) => self.speaker.say(FromWorker::Finished(finished)),
+            Some(Delivery::Upload(header, from)) => {
+                failpoint::hit("worker.before_upload");
+                let (upload, myself) = (self.port.upload(*header, from), myself.clone());
+                tokio::spawn(async move {
+                    let _ = myself.cast(WorkerMsg::Uploaded(lease, upload.await));
+                });
             }
-            Ok(None) => self.upload(myself, lease),
-            Err(error) => self.unreadable(myself, lease, &error)?,
+            Some(Delivery::Unreadable(error)) => self.unreadable(myself, lease, &error)?,
         }
         Ok(())
     }
 
-    fn rides_no_more(&mut self, lease: &Lease) {
-        if let Some(kept) = self.results.get_mut(&key(lease)) {
-            self.riding_bytes -= std::mem::take(&mut kept.riding_bytes);
-        }
-    }
-
-    fn upload(&self, myself: &ActorRef<WorkerMsg>, lease: Lease) {
-        let Some(kept) = self.results.get(&key(&lease)) else { return };
-        if let KeptBytes::Disk(file) = &kept.bytes {
-            failpoint::hit("worker.before_upload");
-            let (upload, myself) = (self.port.upload(kept.header(lease, self.worker), file.path().to_owned()), myself.clone());
-            tokio::spawn(async move {
-                let _ = myself.cast(WorkerMsg::Uploaded(lease, upload.await));
-            });
-        }
-    }
-
-    fn uploaded(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, receipt: ResultRef) -> Result<(), ActorProcessingErr> {
-        let Some(kept) = self.results.get_mut(&key(&lease)) else { return Ok(()) };
-        kept.receipt = Some(receipt);
-        self.deliver(myself, lease)
-    }
-
-    /// A kept result can't be read again: the task is given back, unless the head wants nothing of it any more and the file is gone for that.
+    /// A kept result can't be read again: the task is given back.
     fn unreadable(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, error: &Error) -> Result<(), ActorProcessingErr> {
-        self.rides_no_more(&lease);
-        if let Some(kept) = self.results.get_mut(&key(&lease)) {
-            *kept = KeptResult::without_bytes(Outcome::Lost);
+        if self.outgoing.lose(&lease) {
             self.machine_failed(myself, lease, &error.message)?;
             self.deliver(myself, lease)?;
         }
@@ -569,13 +474,14 @@ impl WorkerState {
     }
 
     fn not_uploaded(&mut self, myself: &ActorRef<WorkerMsg>, lease: Lease, error: &Error) -> Result<(), ActorProcessingErr> {
-        self.rides_no_more(&lease);
-        let Some(kept) = self.results.get_mut(&key(&lease)) else { return Ok(()) };
-        if kept.refused(error) {
-            return self.deliver(myself, lease);
+        match self.outgoing.refused(&lease, error) {
+            None => {}
+            Some(true) => self.deliver(myself, lease)?,
+            Some(false) => {
+                tracing::warn!(job = %lease.job, task = lease.no.0, %error, "a result could not be given to the head; trying again");
+                myself.send_after(UPLOAD_AGAIN_AFTER, move || WorkerMsg::Deliver(lease));
+            }
         }
-        tracing::warn!(job = %lease.job, task = lease.no.0, %error, "a result could not be given to the head; trying again");
-        myself.send_after(UPLOAD_AGAIN_AFTER, move || WorkerMsg::Deliver(lease));
         Ok(())
     }
 }

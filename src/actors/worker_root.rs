@@ -9,7 +9,8 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Epoch, Error};
+use crate::domain::wire::{Dial, Hello};
+use crate::domain::{Epoch, Error, Instant};
 use crate::engine::SlotTable;
 use crate::engine::slot_table::{Allowance, Equipment};
 use crate::exec::{self, Places, SandboxOptions, Sandboxes};
@@ -127,12 +128,21 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
         let slots = sandboxes.into_slots().into_iter().enumerate();
         slots.map(|(slot, sandbox)| runner::spawn(slot, setup.clone(), sandbox)).collect()
     };
-    Ok(WorkerArgs {
-        key: key(&dir)?,
+    let (key, epoch) = (key(&dir)?, Epoch(number(&epoch_file)?));
+    let hello = Hello {
+        key,
         host: host(),
-        confines,
-        start: count_start(&dir.join("starts"))?,
-        table: SlotTable::new(slots, options.equipment.clone(), options.allowance, Epoch(number(&epoch_file)?)),
+        slots,
+        total: options.equipment.total().clone(),
+        confines: Some(confines),
+        epoch_seen: epoch,
+        dial: Dial { start: count_start(&dir.join("starts"))?, number: 0 },
+        stamp: Instant(0),
+        held: Vec::new(),
+    };
+    Ok(WorkerArgs {
+        hello,
+        table: SlotTable::new(slots, options.equipment.clone(), options.allowance, epoch),
         make_runners: Box::new(make_runners),
         stores,
         port,

@@ -11,10 +11,9 @@
 //! Started is said only when the process is about to start, so a task whose input is still on its way can be dropped.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use crate::domain::wire::{FromWorker, Held, Lease, Run, Standing, ToWorker, Verdict};
-use crate::domain::{Chunk, Epoch, FenceId, Instant, JobId, Resources, Room, SessionId};
+use crate::domain::wire::{FromWorker, Held, Lease, Standing, ToWorker};
+use crate::domain::{Chunk, Epoch, Instant, JobId, Resources, Room, SessionId};
 use crate::limits;
 
 use super::alarm::Alarm;
@@ -23,6 +22,7 @@ use super::now::Now;
 
 use ahead::{Ahead, Waiting};
 use announcement::Announcement;
+use attachment::Attachment;
 use idle::Idle;
 use kept::KeptResults;
 use rest::Rest;
@@ -34,10 +34,12 @@ pub use kept::Allowance;
 
 mod ahead;
 mod announcement;
+mod attachment;
 mod equipment;
 mod event;
 mod idle;
 mod kept;
+mod orders;
 mod rest;
 mod slots;
 
@@ -53,12 +55,8 @@ pub struct SlotTable {
     needs: BTreeMap<JobId, Resources>,
     results: KeptResults,
     allowance: Allowance,
-    session: Option<SessionId>,
-    /// Since when there is no head.
-    alone_since: Instant,
+    attachment: Attachment,
     epoch: Epoch,
-    /// The stamp of our last heartbeat that the head has heard.
-    lease_from: Instant,
     draining: bool,
     left: bool,
     rest: Rest,
@@ -79,10 +77,8 @@ impl SlotTable {
             needs: BTreeMap::new(),
             results: KeptResults::default(),
             allowance,
-            session: None,
-            alone_since: Instant(0),
+            attachment: Attachment::default(),
             epoch,
-            lease_from: Instant(0),
             draining: false,
             left: false,
             rest: Rest::default(),
@@ -103,10 +99,10 @@ impl SlotTable {
         let fx = &mut effects;
         match event {
             SlotEvent::Said(session, ToWorker::Welcome { epoch, stamp, .. }) => self.welcomed(session, epoch, stamp, now, fx),
-            SlotEvent::Said(session, _) if self.session != Some(session) => {}
+            SlotEvent::Said(session, _) if !self.session_is(session) => {}
             SlotEvent::Said(session, message) => {
                 if let ToWorker::Heartbeat(stamp) = message {
-                    self.lease_from = stamp.max(self.lease_from);
+                    self.attachment.heard(stamp);
                 }
                 if self.lease_over(now) {
                     self.end_session(session, now, fx);
@@ -114,7 +110,7 @@ impl SlotTable {
                     self.said(message, now, fx);
                 }
             }
-            SlotEvent::Disconnected(session) if self.session == Some(session) => self.disconnected(now, fx),
+            SlotEvent::Disconnected(session) if self.session_is(session) => self.disconnected(now, fx),
             SlotEvent::Disconnected(_) => {}
             SlotEvent::Prepared { slot, lease, how } => self.prepared(slot, lease, how, now, fx),
             SlotEvent::Ended { slot, lease, bytes, next } => self.ended(slot, lease, bytes, next, now, fx),
@@ -130,9 +126,8 @@ impl SlotTable {
         effects
     }
 
-    /// Whether the head, not having heard of us, may have given our unstarted tasks to others.
     fn lease_over(&self, now: Now) -> bool {
-        now.mono.since(self.lease_from) > limits::LEASE && self.fault != Some(Fault::LeaseIgnored)
+        self.attachment.lease_is_over(now.mono) && self.fault != Some(Fault::LeaseIgnored)
     }
 
     fn welcomed(&mut self, session: SessionId, epoch: Epoch, stamp: Instant, now: Now, fx: &mut Vec<SlotEffect>) {
@@ -146,10 +141,9 @@ impl SlotTable {
         }
         // Whatever came of the session before: what has not started of it was not in our Hello, and is not ours any more.
         self.disconnected(now, fx);
-        self.session = Some(session);
+        self.attachment.begins(session, stamp);
         self.needs.clear();
         self.announced = Announcement::default();
-        self.lease_from = stamp;
         self.announce(now, fx);
     }
 
@@ -159,57 +153,6 @@ impl SlotTable {
         let running = self.slots.taken().filter(|slot| matches!(slot.phase, Phase::Running { unwanted: false }));
         let running = running.map(|slot| Held { lease: slot.lease, finished: false });
         running.chain(self.results.leases().map(|lease| Held { lease, finished: true })).collect()
-    }
-
-    fn said(&mut self, message: ToWorker, now: Now, fx: &mut Vec<SlotEffect>) {
-        match message {
-            ToWorker::Job(info) => {
-                self.needs.insert(info.job, info.spec.needs.clone());
-                fx.push(SlotEffect::Learn(info));
-            }
-            ToWorker::JobGone(job) => {
-                self.needs.remove(&job);
-                fx.push(SlotEffect::Unlearn(job));
-            }
-            ToWorker::Runs(runs) => {
-                runs.into_iter().for_each(|run| self.run(run, now, fx));
-                self.announce(now, fx);
-            }
-            ToWorker::Fence(fence, job) => self.fence(fence, job, now, fx),
-            ToWorker::Recall => {
-                self.give_back_ahead(fx);
-                self.announce(now, fx);
-            }
-            ToWorker::Stop(lease, grace) => self.stop(&lease, grace, false, now, fx),
-            ToWorker::Freeze(lease, frozen) => self.freeze(&lease, frozen, fx),
-            ToWorker::Ack(leases) => {
-                leases.iter().for_each(|lease| self.forget(lease, fx));
-                self.announce(now, fx);
-            }
-            ToWorker::Verdict(lease, verdict) => self.verdict(&lease, verdict, now, fx),
-            ToWorker::Drain(drain) => {
-                // A person who lets it back has seen to the machine.
-                if !drain {
-                    self.rest = Rest::None;
-                }
-                self.drain(drain, now, fx);
-            }
-            ToWorker::Welcome { .. } | ToWorker::Refuse(_) | ToWorker::Heartbeat(_) => {}
-        }
-    }
-
-    fn run(&mut self, run: Run, now: Now, fx: &mut Vec<SlotEffect>) {
-        self.announced.run_seen(run.seq);
-        // What it can never have is not waited for: the head knows another worker, or is mistaken about this one.
-        let needs = self.needs.get(&run.lease.job).cloned().unwrap_or_default();
-        let fits = needs.fits(self.equipment.total());
-        let task = Waiting { lease: run.lease, needs, chunk: run.chunk, since: now.mono };
-        let free = self.free() > 0;
-        match self.slots.first_free().filter(|_| free) {
-            Some(slot) if fits && self.ahead.is_empty() => self.occupy(slot, task, now, fx),
-            _ if fits && run.seq <= self.announced.credit() && self.takes_ahead() => self.ahead.push(task),
-            _ => fx.push(SlotEffect::Say(FromWorker::Declined(run.lease))),
-        }
     }
 
     /// A task gets a free slot.
@@ -246,79 +189,6 @@ impl SlotTable {
         self.announce(now, fx);
     }
 
-    fn fence(&mut self, fence: FenceId, job: JobId, now: Now, fx: &mut Vec<SlotEffect>) {
-        let started = self.running().filter(|lease| lease.job == job).collect();
-        let kept = self.fault == Some(Fault::AheadKept);
-        let mut dropped = if kept { Vec::new() } else { self.ahead.remove_job(job) };
-        for (at, lease) in self.slots.unstarted(|slot| slot.lease.job == job) {
-            dropped.push(lease);
-            fx.push(SlotEffect::CancelPrepare { slot: at });
-            self.slots.take_if(at, |_| self.fault != Some(Fault::SlotKept));
-        }
-        fx.push(SlotEffect::Say(FromWorker::Fenced { fence, started, dropped }));
-        self.announce(now, fx);
-    }
-
-    fn stop(&mut self, lease: &Lease, grace: Duration, unwanted: bool, now: Now, fx: &mut Vec<SlotEffect>) {
-        if let Some(lease) = self.ahead.remove(lease) {
-            fx.push(SlotEffect::Say(FromWorker::Declined(lease)));
-            self.announce(now, fx);
-            return;
-        }
-        let Some((at, slot)) = self.slots.of(lease) else { return };
-        let lease = slot.lease;
-        match &mut slot.phase {
-            Phase::Preparing | Phase::Ready => {
-                self.slots.take_if(at, |_| true);
-                fx.push(SlotEffect::CancelPrepare { slot: at });
-                fx.push(SlotEffect::Say(FromWorker::Declined(lease)));
-                self.announce(now, fx);
-            }
-            Phase::Running { unwanted: mark } => {
-                *mark |= unwanted;
-                fx.push(SlotEffect::Stop { slot: at, lease, grace });
-            }
-        }
-    }
-
-    /// Only what runs can stand still: what has not started is the head's to drop.
-    fn freeze(&mut self, lease: &Lease, frozen: bool, fx: &mut Vec<SlotEffect>) {
-        let Some((at, slot)) = self.slots.of(lease) else { return };
-        if matches!(slot.phase, Phase::Running { .. }) && slot.frozen != frozen {
-            slot.frozen = frozen;
-            fx.push(SlotEffect::Freeze { slot: at, lease: slot.lease, frozen });
-        }
-    }
-
-    fn forget(&mut self, lease: &Lease, fx: &mut Vec<SlotEffect>) {
-        if self.results.remove(lease) {
-            fx.push(SlotEffect::Forget(*lease));
-        }
-    }
-
-    fn verdict(&mut self, lease: &Lease, verdict: Verdict, now: Now, fx: &mut Vec<SlotEffect>) {
-        let epoch = self.epoch;
-        match verdict {
-            Verdict::Stop => {
-                self.forget(lease, fx);
-                self.stop(lease, limits::DEFAULT_GRACE, true, now, fx);
-                self.announce(now, fx);
-            }
-            Verdict::Adopt | Verdict::AdoptFrozen | Verdict::Send => {
-                let adopted = Lease { epoch, ..*lease };
-                self.freeze(lease, verdict == Verdict::AdoptFrozen, fx);
-                if let Some((_, slot)) = self.slots.of(lease) {
-                    (slot.lease, slot.confirmed) = (adopted, true);
-                } else if self.results.adopt(adopted) {
-                    fx.push(SlotEffect::Deliver(adopted));
-                } else {
-                    // It was acknowledged while the question was on its way: the head must not wait for it.
-                    fx.push(SlotEffect::Say(FromWorker::Declined(adopted)));
-                }
-            }
-        }
-    }
-
     fn prepared(&mut self, at: usize, lease: Lease, how: Preparation, now: Now, fx: &mut Vec<SlotEffect>) {
         if self.stood_still(now, fx) {
             return;
@@ -349,7 +219,7 @@ impl SlotTable {
     /// Whether we stood still for so long that what has not started may be another's by now; then the session is over.
     fn stood_still(&mut self, now: Now, fx: &mut Vec<SlotEffect>) -> bool {
         let stood_still = self.lease_over(now);
-        if let Some(session) = self.session.filter(|_| stood_still) {
+        if let Some(session) = self.attachment.session().filter(|_| stood_still) {
             self.end_session(session, now, fx);
         }
         stood_still
@@ -388,7 +258,7 @@ impl SlotTable {
             fx.push(SlotEffect::Forget(slot.lease));
         } else {
             self.results.put(slot.lease, bytes);
-            if slot.confirmed && self.session.is_some() {
+            if slot.confirmed && self.is_attached() {
                 fx.push(SlotEffect::Deliver(slot.lease));
             }
         }
@@ -403,9 +273,7 @@ impl SlotTable {
 
     /// What has not started is dropped: the head gives it to others once we say Hello without it, or stay away.
     fn disconnected(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
-        if self.session.take().is_some() {
-            self.alone_since = now.mono;
-        }
+        self.attachment.ends(now.mono);
         self.ahead.take_all();
         for (at, _) in self.slots.unstarted(|_| true) {
             fx.push(SlotEffect::CancelPrepare { slot: at });
@@ -437,7 +305,7 @@ impl SlotTable {
             self.drain(true, now, fx);
         }
         self.announce(now, fx);
-        if self.session.is_some() || now.mono.since(self.alone_since) < self.allowance.alone {
+        if !self.attachment.is_alone_for(self.allowance.alone, now.mono) {
             return;
         }
         for (at, slot) in self.slots.taken_mut() {
@@ -479,7 +347,7 @@ impl SlotTable {
 
     /// Gives the free slots to what waits for one, and says what room is left, if that is new.
     fn announce(&mut self, now: Now, fx: &mut Vec<SlotEffect>) {
-        if self.session.is_none() {
+        if !self.is_attached() {
             return;
         }
         self.fill(now, fx);
@@ -495,7 +363,7 @@ impl SlotTable {
     fn maybe_leave(&mut self, fx: &mut Vec<SlotEffect>) {
         if self.draining && self.is_empty() && !self.left {
             self.left = true;
-            if self.session.is_some() {
+            if self.is_attached() {
                 fx.push(SlotEffect::Say(FromWorker::Goodbye));
             }
             fx.push(SlotEffect::Leave);
@@ -504,7 +372,11 @@ impl SlotTable {
 
     /// Whether this is the present session.
     pub fn session_is(&self, session: SessionId) -> bool {
-        self.session == Some(session)
+        self.attachment.session() == Some(session)
+    }
+
+    fn is_attached(&self) -> bool {
+        self.attachment.session().is_some()
     }
 
     /// The highest epoch obeyed.
@@ -531,7 +403,7 @@ impl SlotTable {
     /// [`lease_until`](Self::lease_until).
     pub fn offers(&self, now: Now) -> impl Iterator<Item = Offer> {
         let all_run = self.slots.taken().all(|slot| slot.phase == Phase::Running { unwanted: false });
-        let may = self.session.is_some() && self.takes_ahead() && all_run && !self.lease_over(now);
+        let may = self.is_attached() && self.takes_ahead() && all_run && !self.lease_over(now);
         // Whichever slot ends first has what it needs.
         let fits = |task: &Waiting| self.slots.taken_at().all(|at| self.equipment.is_passed_on(at, &task.needs));
         let gpus = self.equipment.gpus_of(usize::MAX);
@@ -541,7 +413,7 @@ impl SlotTable {
 
     /// Until when what has not started may.
     pub fn lease_until(&self) -> Instant {
-        self.lease_from.after(limits::LEASE)
+        self.attachment.lease_until()
     }
 
     /// The chunks of a job's tasks whose inputs are awaited, or will be.

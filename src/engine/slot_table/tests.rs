@@ -1,9 +1,12 @@
 //! The worker's side, told as stories.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{Attempt, TaskNo, WallTime, WorkerId};
+use crate::domain::wire::{Run, Verdict};
+use crate::domain::{Attempt, FenceId, TaskNo, WallTime, WorkerId};
 
 mod ahead;
 mod equipment;

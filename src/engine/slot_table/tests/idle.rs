@@ -17,7 +17,7 @@ fn leaves_after(story: &mut Story, ms: u64) -> bool {
     story.now += ms;
     let effects = story.tell(SlotEvent::Tick);
     let goodbye = effects.contains(&SlotEffect::Say(FromWorker::Goodbye));
-    assert_eq!(goodbye, effects.contains(&SlotEffect::Leave) && story.table.session.is_some(), "in order: {effects:?}");
+    assert_eq!(goodbye, effects.contains(&SlotEffect::Leave) && story.table.is_attached(), "in order: {effects:?}");
     effects.contains(&SlotEffect::Leave)
 }
 
