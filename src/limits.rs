@@ -363,3 +363,5 @@ pub const AUDIT_REFUSALS_PER_SECOND_MAX: u32 = 20;
 pub const POOL_LOST_AFTER: Duration = Duration::from_secs(2 * 60);
 /// From a hook of a scaler that has failed to the next try.
 pub const POOL_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// Pages in browsers that are kept up to date at once.
+pub const LIVE_PAGES_MAX: usize = 512;

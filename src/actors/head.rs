@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorRef;
-use tokio::sync::{RwLock, Semaphore, mpsc};
+use tokio::sync::{RwLock, Semaphore, mpsc, watch as watch_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{DatasetStore, Reservation, Segment, Stored};
@@ -56,6 +56,7 @@ pub struct Head {
     pub(super) ingest: ActorRef<IngestMsg>,
     pub(super) bundler: ActorRef<BundlerMsg>,
     pub(super) watch: ActorRef<WatchMsg>,
+    pub(super) changes: watch_channel::Receiver<()>,
     /// Stored data sets.
     pub datasets: Arc<DatasetStore>,
     /// What it has room for.
@@ -82,6 +83,11 @@ impl Head {
     pub async fn default_rule(&self, name: &str) -> Result<SplitRule, Error> {
         let (_, slots) = self.slots().await?;
         Ok(SplitRule::for_name(name, slots.max(1).saturating_mul(4)))
+    }
+
+    /// Knows when any job or worker has changed: for whoever shows them.
+    pub fn changes(&self) -> watch_channel::Receiver<()> {
+        self.changes.clone()
     }
 
     /// Connected workers and their slots.

@@ -134,6 +134,7 @@ impl Actor for HeadRoot {
             Some((identity, audit)) => Some(Registrar::start(identity, audit, ledger.identities.clone(), journal.clone()).await?),
         };
         let late = Arc::new(OnceLock::new());
+        let (changed, changes) = watch::channel(());
         let (watch, _) = Watch::spawn_linked(None, Watch, WatchArgs { epoch, supervisor: late.clone() }, cell.clone()).await?;
         let chunks_dir = options.data_dir.join(CHUNKS_DIR);
         let kept_files = Arc::new(RwLock::new(()));
@@ -156,6 +157,7 @@ impl Actor for HeadRoot {
             keep: options.keep,
             backups: kept_files.clone(),
             watch: watch.clone(),
+            changes: changed,
             clock,
             reattach: options.reattach,
             reserve_after: options.reserve_after,
@@ -172,6 +174,7 @@ impl Actor for HeadRoot {
             ingest,
             bundler,
             watch,
+            changes,
             datasets,
             disk,
             upload_silence: options.upload_silence,

@@ -15,6 +15,7 @@ use crate::domain::{
     Attempt, Epoch, Error, ErrorKind, FenceId, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskEnd, TaskNo, Timing,
     WorkerId,
 };
+use crate::engine::pulse::{Past, Pulse};
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Strays};
 
@@ -120,6 +121,8 @@ pub struct JobSnapshot {
     pub files: Option<Arc<JobStore>>,
     /// What may yet start of it, although nobody waits for it.
     pub strays: Strays,
+    /// How its attempts have gone, since its actor has started.
+    pub pulse: Box<Pulse>,
 }
 
 /// What a job starts from.
@@ -161,6 +164,7 @@ pub struct JobActorState {
     retries: Vec<SupervisorMsg>,
     /// The supervisor knows of the end.
     retired: bool,
+    pulse: Box<Pulse>,
 }
 
 /// Effects that are performed together.
@@ -196,6 +200,7 @@ impl Actor for JobActor {
             told: None,
             retries: Vec::new(),
             retired: false,
+            pulse: Box::default(),
         })
     }
 
@@ -262,6 +267,7 @@ impl JobActorState {
             chunks: self.chunks.clone(),
             files: Some(self.files.clone()),
             strays: self.machine.strays_of_the_end(self.clock.now().mono),
+            pulse: self.pulse.clone(),
         }
     }
 
@@ -318,6 +324,8 @@ impl JobActorState {
                 News::Finished(finished) => match stored.next().unwrap_or_else(|| Err(Error::internal("a result was not stored"))) {
                     Ok((outcome, result)) => {
                         let (lease, timing) = (finished.lease, finished.timing);
+                        let (no, attempt, is_success) = (lease.no, lease.attempt, outcome.is_success());
+                        self.pulse.ended(Past { no, attempt, worker, is_success, timing }, &outcome, self.clock.now().wall);
                         JobEvent::Finished { session, worker, lease, outcome, timing, result }
                     }
                     Err(error) => {

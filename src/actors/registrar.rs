@@ -12,11 +12,11 @@ use tokio::sync::{broadcast, oneshot};
 use crate::audit::{AUDIT_DIR, AuditLog, Record};
 use crate::domain::entry::Entry;
 use crate::domain::identity::{Admitted, IdentityEntry, Issued, Token};
-use crate::domain::{Error, ErrorKind, Principal, PrincipalId, TokenId, WallTime};
+use crate::domain::{Error, ErrorKind, Principal, PrincipalId, Role, TokenId, WallTime};
 use crate::engine::Tokens;
 use crate::engine::tokens::{NewToken, Redemption};
 use crate::limits::CERTIFICATE_LIFE;
-use crate::pki::{Authority, IdentityFolder, Peer, Requested, digest_of, random_bits};
+use crate::pki::{Authority, IdentityFolder, NewRequest, Peer, Requested, Session, digest_of, new_request, random_bits};
 
 use super::clock::wall_now;
 use super::journal::JournalRef;
@@ -192,6 +192,23 @@ impl Registrar {
         };
         Self::durable(Some(done)).await?;
         self.certify(&who, &requested, issued, now)
+    }
+
+    /// Trades a token for a browser's session: whose it is, and its sealed text. It counts as long as a certificate would.
+    ///
+    /// # Errors
+    /// As [`Self::enroll`]; `Invalid` for a worker's token.
+    pub async fn log_in(&self, token: TokenId, secret: &[u8]) -> Result<(Admitted, String), Error> {
+        let role = self.read().shown(token, digest_of(secret))?.role;
+        if role == Role::Worker {
+            return Err(Error::invalid("this token is for a worker (`millpond-worker --join`): ask an admin for one for a person"));
+        }
+        // Somebody is known by a key; nobody keeps this one, so that the session is all there is.
+        let NewRequest { request, .. } = new_request()?;
+        let Certified { who, .. } = self.enroll(token, secret, &request, String::new()).await?;
+        let session = Session { principal: who.principal.id, expires: who.issued.expires };
+        let text = self.0.identity.sessions().seal(session);
+        Ok((who, text))
     }
 
     /// A new certificate for somebody who is let in.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub(crate) use crate::domain::short_size;
+pub(crate) use crate::domain::{short_size, short_span};
 use crate::domain::{Error, Keep};
 
 /// Bytes, from `4G`, `512MiB`, `4Gi`, `100kB`, `12`. A bare letter, `Ki` and `KiB` are powers of 1024, `kB` and `MB` powers of 1000.
@@ -98,18 +98,6 @@ pub(crate) fn now() -> jiff::Timestamp {
 pub(crate) fn short_time(time: Option<&prost_types::Timestamp>) -> String {
     let time = time.and_then(|time| jiff::Timestamp::new(time.seconds, time.nanos).ok());
     time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default()
-}
-
-/// Seconds for people: `45s`, `3m20s`, `2h05m`, `3d4h`.
-pub(crate) fn short_span(seconds: f64) -> String {
-    // A cast from a float saturates, and turns what is no number into 0.
-    let seconds = seconds.round() as u64;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
 }
 
 #[cfg(test)]

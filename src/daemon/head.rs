@@ -91,6 +91,7 @@ pub(super) struct Serving {
 impl Serving {
     /// Resolves when the head accepts calls.
     pub async fn start(listen: SocketAddr, options: HeadOptions) -> Result<Self, Error> {
+        let names = options.names.clone();
         let running = HeadRoot::start(options).await?;
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|error| match error.kind() {
@@ -105,7 +106,7 @@ impl Serving {
         let uploads = Uploads::new(running.head.clone(), transfers.clone());
         let routes = server::routes(running.head.clone(), transfers.clone(), uploads.clone()).await?;
         let routes = routes.merge(web::routes(running.head.clone(), transfers, uploads));
-        let door = Door::new(running.head.clone(), routes)?;
+        let door = Door::new(running.head.clone(), routes, names)?;
         let url = format!("{}://{address}", door.scheme());
         let server = tokio::spawn(door.serve(listener, stop.clone().cancelled_owned()));
         Ok(Self { url, running, stop, server })

@@ -46,5 +46,5 @@ pub use room::Room;
 pub use sandbox::{Confines, Sandbox};
 pub use size::{DiskRoom, counted, short_size};
 pub use split_rule::{Cut, Record, SplitRule};
-pub use time::{Instant, WallTime};
+pub use time::{Instant, WallTime, short_span};
 pub use worker::WorkerInfo;

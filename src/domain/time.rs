@@ -35,3 +35,15 @@ impl WallTime {
         Self(self.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 }
+
+/// Seconds for people: `45s`, `3m20s`, `2h05m`, `3d4h`.
+pub fn short_span(seconds: f64) -> String {
+    // A cast from a float saturates, and turns what is no number into 0.
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}

@@ -131,6 +131,18 @@ impl Tokens {
         Ok(Decided::New(token.clone(), IdentityEntry::TokenCreated(Box::new(token))))
     }
 
+    /// The token that somebody shows, whatever became of it.
+    ///
+    /// # Errors
+    /// `Denied` where there is none, or its secret is another.
+    pub fn shown(&self, id: TokenId, secret: Digest) -> Result<&Token, Error> {
+        let token = self.tokens.get(&id);
+        // Whether there is such a token must not show in the time that it takes.
+        let expected = token.map_or(Digest([0; 32]), |token| token.secret);
+        let is_right = bool::from(expected.0.ct_eq(&secret.0));
+        token.filter(|_| is_right).ok_or_else(not_a_token)
+    }
+
     /// Whether somebody who shows a token is let in, and as whom. The same again with the same key, since the answer was lost, is the same
     /// principal, and no further use.
     ///
@@ -139,11 +151,7 @@ impl Tokens {
     /// can't be one; `Exhausted` at a limit.
     pub fn redeem(&self, shown: Redemption, now: WallTime) -> Result<(Principal, IdentityEntry), Error> {
         let Redemption { token: id, secret, key, host, principal, issued } = shown;
-        let token = self.tokens.get(&id);
-        // Whether there is such a token must not show in the time that it takes.
-        let expected = token.map_or(Digest([0; 32]), |token| token.secret);
-        let is_right = bool::from(expected.0.ct_eq(&secret.0));
-        let Some(token) = token.filter(|_| is_right) else { return Err(not_a_token()) };
+        let token = self.shown(id, secret)?;
         if token.revoked.is_some() {
             return Err(Error::denied(format!("token {id} was revoked: ask an admin for a new one")));
         }

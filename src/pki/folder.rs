@@ -24,6 +24,7 @@ use super::files;
 use super::peer::Peer;
 use super::random::random_bits;
 use super::request::{Requested, new_request};
+use super::session::SessionKey;
 
 /// Its name in the data folder. Where it is not there, the head serves without identities.
 pub const IDENTITY_DIR: &str = "identity";
@@ -43,6 +44,7 @@ pub struct NewIdentity {
 pub struct IdentityFolder {
     path: PathBuf,
     authority: Authority,
+    sessions: SessionKey,
     head_pem: String,
     head_key: String,
 }
@@ -69,7 +71,7 @@ impl NewIdentity {
         let (head_pem, head_key) = authority.certify_head(&[], now)?;
         files::write(&path.join("head.key"), &head_key)?;
         files::write(&path.join("head.pem"), &head_pem)?;
-        let folder = IdentityFolder { path, authority, head_pem, head_key };
+        let folder = IdentityFolder { path, authority, sessions: SessionKey::of(&key), head_pem, head_key };
         let credentials = folder.new_admin(admin, head_url, now)?;
         Ok(Self { data_dir: data_dir.to_owned(), credentials })
     }
@@ -111,7 +113,8 @@ impl IdentityFolder {
         let certificate = files::read(&pem).map_err(|error| file_error(&pem, error))?;
         let secret = files::read_secret(&key).map_err(|error| file_error(&key, error))?;
         let authority = Authority::from_pem(&certificate, &secret).map_err(|error| file_error(&pem, error))?;
-        let mut folder = Self { path, authority, head_pem: String::new(), head_key: String::new() };
+        let sessions = SessionKey::of(&secret);
+        let mut folder = Self { path, authority, sessions, head_pem: String::new(), head_key: String::new() };
         folder.read_head(names, now)?;
         Ok(Some(folder))
     }
@@ -145,6 +148,11 @@ impl IdentityFolder {
     /// What signs.
     pub fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// What seals the sessions of browsers.
+    pub fn sessions(&self) -> &SessionKey {
+        &self.sessions
     }
 
     /// A new admin, whom the head lets in when it first meets him: for the first one, and for when nobody else can let in another.

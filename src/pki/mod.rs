@@ -14,6 +14,7 @@ mod join_token;
 mod peer;
 mod random;
 mod request;
+mod session;
 
 pub use authority::{Authority, HEAD_NAME, HeadCertificate};
 pub use credentials::Credentials;
@@ -22,3 +23,4 @@ pub use join_token::{JoinToken, digest_of, new_secret};
 pub use peer::Peer;
 pub use random::{random_bits, random_bytes, random_serial};
 pub use request::{NewRequest, Requested, new_request};
+pub use session::{Session, SessionKey};

@@ -3,6 +3,9 @@
 //! Whoever connects may be anybody: what a connection may hold, and how long it may say nothing before its first request, has a limit. What a
 //! certificate says of a caller is put into each of his requests, and the table of who may what is asked before any method is entered.
 
+mod browser;
+mod shown;
+
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -19,8 +22,6 @@ use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -35,11 +36,15 @@ use super::tls;
 use crate::actors::Head;
 use crate::actors::clock::{Clock, wall_now};
 use crate::actors::registrar::Registrar;
-use crate::domain::{Caller, Error, Instant, PrincipalId};
+use crate::domain::{Caller, Error, Instant};
 use crate::engine::access;
 use crate::engine::turnstile::{Turn, Turnstile};
 use crate::limits::{ARRIVALS_AT_ONCE, ARRIVALS_EVERY, CONNECTIONS_MAX, FRAME_MAX_BYTES, STRANGER_STAYS_MAX};
-use crate::pki::Peer;
+use crate::pki::{Peer, Session};
+
+use browser::check_site;
+pub use browser::{SESSION_COOKIE, session_in};
+use shown::Shown;
 
 /// Streams of one HTTP/2 connection.
 const STREAMS_MAX: u32 = 256;
@@ -55,6 +60,8 @@ const FIRST_WORDS: Duration = Duration::from_secs(10);
 const RESETS_PENDING_MAX: usize = 20;
 /// Mistakes of a peer, each answered by a reset, before its connection is closed.
 const RESETS_FOR_MISTAKES_MAX: usize = 64;
+/// Who was logged out, or revoked, may still hear of it.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Between two tries to accept while the process has no descriptors left.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
@@ -69,16 +76,18 @@ pub struct Door {
     routes: Router,
     /// None: everybody, in plaintext.
     tls: Option<Arc<ServerConfig>>,
+    /// What it may be called.
+    names: Arc<[String]>,
 }
 
 impl Door {
-    /// That of a head.
+    /// That of a head, which may be called by these names.
     ///
     /// # Errors
     /// `Corrupt` for an identity that can't be used.
-    pub fn new(head: Head, routes: Router) -> Result<Self, Error> {
+    pub fn new(head: Head, routes: Router, names: Vec<String>) -> Result<Self, Error> {
         let tls = head.registrar.as_ref().map(|registrar| tls::head_config(registrar.identity().head()?)).transpose()?;
-        Ok(Self { head, routes, tls })
+        Ok(Self { head, routes, tls, names: names.into() })
     }
 
     /// How its addresses begin.
@@ -136,14 +145,25 @@ impl Door {
         while connections.join_next().await.is_some() {}
     }
 
-    /// Somebody without a certificate: he is asked to go after a while, and has some time to end what he is at.
+    /// Somebody without a certificate: unless he logs in, he is asked to go after a while, and has some time to end what he is at.
     async fn host(self, stream: TlsStream<TcpStream>, peer: SocketAddr, is_http2: bool, stopping: CancellationToken) {
-        let over = stopping.child_token();
-        let visitor = Visitor { door: self, peer, caller: Ok(Caller::Anyone) };
+        let (over, shown) = (stopping.child_token(), Arc::new(Shown::default()));
+        let registrar = self.head.registrar.clone();
+        let revocations = registrar.as_ref().map(Registrar::revocations);
+        let visitor = Visitor { door: self, peer, caller: Ok(Caller::Anyone), shown: shown.clone() };
         let stay = async {
-            tokio::time::sleep(STRANGER_STAYS_MAX).await;
-            over.cancel();
-            tokio::time::sleep(FIRST_WORDS).await;
+            tokio::select! {
+                () = tokio::time::sleep(STRANGER_STAYS_MAX) => {
+                    over.cancel();
+                    tokio::time::sleep(FIRST_WORDS).await;
+                }
+                () = shown.anybody() => {
+                    if let Some((registrar, revocations)) = registrar.zip(revocations) {
+                        shown.until_over(&registrar, revocations).await;
+                        tokio::time::sleep(LAST_WORDS).await;
+                    }
+                }
+            }
         };
         tokio::select! {
             () = visitor.converse(stream, is_http2, over.clone()) => {}
@@ -157,7 +177,7 @@ impl Door {
         let _ = socket.set_nodelay(true);
         let Some(config) = self.tls.clone() else {
             if let Ok(Ok(is_http2)) = tokio::time::timeout(FIRST_WORDS, begins_http2(&socket)).await {
-                let visitor = Visitor { door: self, peer, caller: Ok(Caller::Anyone) };
+                let visitor = Visitor { door: self, peer, caller: Ok(Caller::Anyone), shown: Arc::default() };
                 visitor.converse(socket, is_http2, stopping).await;
             }
             return;
@@ -178,13 +198,15 @@ impl Door {
         let Some((shown, registrar)) = shown.zip(self.head.registrar.clone()) else {
             return self.host(stream, peer, is_http2, stopping).await;
         };
+        let Ok(of) = Peer::of(&shown) else { return };
+        let shown_here = Arc::new(Shown::one(Session { principal: of.principal.id, expires: of.issued.expires }));
         // From before he is looked up: what comes between would be missed.
         let revocations = registrar.revocations();
         let caller = registrar.caller(&shown).map(Caller::Known);
-        let visitor = Visitor { door: self, peer, caller };
+        let visitor = Visitor { door: self, peer, caller, shown: shown_here.clone() };
         tokio::select! {
             () = visitor.converse(stream, is_http2, stopping) => {}
-            () = until_over(&shown, &registrar, revocations) => {}
+            () = shown_here.until_over(&registrar, revocations) => {}
         }
     }
 }
@@ -226,28 +248,6 @@ impl Drop for Inside {
     }
 }
 
-/// Resolves when a certificate does not count any more: it has expired, or whose it is was revoked.
-async fn until_over(certificate: &[u8], registrar: &Registrar, mut revocations: Receiver<PrincipalId>) {
-    let Ok(shown) = Peer::of(certificate) else { return std::future::pending().await };
-    let id = shown.principal.id;
-    let left = u64::try_from(shown.issued.expires.0 - wall_now().0).unwrap_or(0);
-    let revoked = async {
-        loop {
-            match revocations.recv().await {
-                Ok(revoked) if revoked == id => return,
-                Ok(_) => {}
-                Err(RecvError::Lagged(_)) if registrar.check(id).is_err() => return,
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => std::future::pending().await,
-            }
-        }
-    };
-    tokio::select! {
-        () = tokio::time::sleep(Duration::from_micros(left)) => {}
-        () = revoked => {}
-    }
-}
-
 /// Whether the table is asked of what a request is for, whatever the request says that it is. Pages ask for themselves, when their route is known;
 /// an unknown method is answered as such where everybody may ask.
 fn is_method(path: &str, is_grpc: bool, has_identities: bool) -> bool {
@@ -259,8 +259,10 @@ fn is_method(path: &str, is_grpc: bool, has_identities: bool) -> bool {
 struct Visitor {
     door: Door,
     peer: SocketAddr,
-    /// Or why what he shows does not count.
+    /// By his certificate; or why what he shows does not count.
     caller: Result<Caller, Error>,
+    /// All who have shown themselves by this connection.
+    shown: Arc<Shown>,
 }
 
 impl Visitor {
@@ -284,8 +286,8 @@ impl Visitor {
 
     async fn answer(self, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let is_grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-        let let_in = self.let_in(request.uri().path(), is_grpc).await;
-        match let_in {
+        let caller = if is_grpc { self.caller.clone() } else { self.browses(&request) };
+        match self.let_in(caller, request.uri().path(), is_grpc).await {
             Ok(caller) => {
                 request.extensions_mut().insert(CameFrom(self.peer));
                 request.extensions_mut().insert(caller);
@@ -296,10 +298,27 @@ impl Visitor {
         }
     }
 
+    /// Who sends something that may be a browser's.
+    fn browses(&self, request: &Request<Incoming>) -> Result<Caller, Error> {
+        let registrar = self.door.head.registrar.as_ref();
+        let names = registrar.is_none().then_some(&*self.door.names);
+        check_site(request.method(), request.uri(), request.headers(), names)?;
+        let caller = self.caller.clone()?;
+        match (caller, registrar, session_in(request.headers())) {
+            (Caller::Anyone, Some(registrar), Some(text)) => {
+                // One that is over is none: who sends it is asked to log in.
+                let Ok(session) = registrar.identity().sessions().read(text, wall_now()) else { return Ok(Caller::Anyone) };
+                self.shown.add(session)?;
+                Ok(registrar.check(session.principal).map_or(Caller::Anyone, Caller::Known))
+            }
+            (caller, _, _) => Ok(caller),
+        }
+    }
+
     /// Whether a method may be entered.
-    async fn let_in(&self, method: &str, is_grpc: bool) -> Result<Caller, Error> {
+    async fn let_in(&self, caller: Result<Caller, Error>, method: &str, is_grpc: bool) -> Result<Caller, Error> {
         let (head, has_identities) = (&self.door.head, self.door.head.registrar.is_some());
-        let decided = self.caller.clone().and_then(|caller| {
+        let decided = caller.and_then(|caller| {
             if is_method(method, is_grpc, has_identities) {
                 access::decide(method, &caller, has_identities)?;
             }

@@ -91,7 +91,8 @@ pub fn error_of(status: StatusCode, page: &[u8]) -> Error {
     ours.unwrap_or_else(|| Error { kind: kind_of(status), message: format!("the head answers {status}") })
 }
 
-fn status_of(kind: ErrorKind) -> StatusCode {
+/// The status that tells of an error of this kind.
+pub fn status_of(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Invalid => StatusCode::BAD_REQUEST,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,

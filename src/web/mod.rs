@@ -4,7 +4,9 @@
 
 mod asker;
 mod bundle;
+mod page;
 mod routes;
+mod session;
 mod upload;
 
 pub use routes::routes;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
+use tokio::sync::Semaphore;
 
 use crate::actors::Head;
+use crate::limits::LIVE_PAGES_MAX;
 use crate::rpc::http::BUNDLE_ROUTE;
 use crate::rpc::http_upload::UPLOAD_ROUTE;
 use crate::rpc::services::{Audits, Clusters, Datasets, Identities, Jobs, Leases, Transfers, Uploads};
 
-use super::{bundle, upload};
+use super::{bundle, page, session, upload};
 
 /// What a handler needs.
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub(super) struct Web {
     pub clusters: Arc<Clusters>,
     pub identities: Arc<Identities>,
     pub audits: Arc<Audits>,
+    /// Places of pages that are kept up to date.
+    pub live: Arc<Semaphore>,
 }
 
 impl Web {
@@ -34,6 +38,7 @@ impl Web {
             clusters: Arc::new(Clusters::new(head.clone())),
             identities: Arc::new(Identities::new(head.clone())),
             audits: Arc::new(Audits::new(head.clone(), transfers.clone())),
+            live: Arc::new(Semaphore::new(LIVE_PAGES_MAX)),
             head,
             transfers,
             uploads,
@@ -44,5 +49,9 @@ impl Web {
 /// The pages of a head.
 pub fn routes(head: Head, transfers: Transfers, uploads: Uploads) -> Router {
     let web = Web::new(head, transfers, uploads);
-    Router::new().route(BUNDLE_ROUTE, get(bundle::get)).route(UPLOAD_ROUTE, put(upload::put)).with_state(web)
+    let routes = Router::new()
+        .route(BUNDLE_ROUTE, get(bundle::get))
+        .route(UPLOAD_ROUTE, put(upload::put))
+        .route("/v1/session", post(session::log_in).delete(session::log_out));
+    routes.merge(page::routes()).with_state(web)
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 
 use crate::actors::bundler::BundlerMsg;
 use crate::actors::clock::Clock;
@@ -20,6 +20,7 @@ use crate::actors::room_report::RoomReport;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
 use crate::domain::{Confines, Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
+use crate::engine::pulse::Pulse;
 use crate::engine::session::SessionEvent;
 use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Retention, Roster, RosterEffect, RosterEvent, Strays};
 use crate::limits;
@@ -54,6 +55,8 @@ pub struct SupervisorArgs {
     pub backups: Arc<RwLock<()>>,
     /// Tells watchers.
     pub watch: ActorRef<WatchMsg>,
+    /// Tells whoever shows jobs and workers that something has changed.
+    pub changes: watch::Sender<()>,
     /// The process's clocks.
     pub clock: Clock,
     /// How long known workers may take to report.
@@ -80,6 +83,7 @@ pub(super) struct EndedJob {
     pub record: JobRecord,
     pub view: JobView,
     pub strays: Strays,
+    pub pulse: Box<Pulse>,
 }
 
 /// The supervisor's state.
@@ -89,6 +93,7 @@ pub struct SupervisorState {
     pub(super) journal: JournalRef,
     pub(super) ingest: ActorRef<IngestMsg>,
     pub(super) watch: ActorRef<WatchMsg>,
+    changes: watch::Sender<()>,
     pub(super) clock: Clock,
     pub(super) roster: Roster,
     pub(super) live: BTreeMap<JobId, ActorRef<JobMsg>>,
@@ -143,6 +148,7 @@ impl Actor for JobSupervisor {
             journal: args.journal,
             ingest: args.ingest,
             watch: args.watch,
+            changes: args.changes,
             clock: args.clock,
             roster: Roster::reserving_after(args.reserve_after),
             live: BTreeMap::new(),
@@ -186,6 +192,10 @@ impl Actor for JobSupervisor {
         message: SupervisorMsg,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
+        if message.changes_what_is_shown() {
+            // Whoever hears it asks, and is answered after this message.
+            state.changes.send_replace(());
+        }
         match message {
             SupervisorMsg::Submit(submission, reply) => state.submit(&myself, *submission, reply),
             SupervisorMsg::Submitted(job) => state.submitted(&myself, job).await?,

@@ -182,14 +182,14 @@ impl SupervisorState {
     }
 
     pub(super) fn job_ended(&mut self, myself: &ActorRef<SupervisorMsg>, who: ActorId, snapshot: JobSnapshot) {
-        let JobSnapshot { record, view, strays, .. } = snapshot;
+        let JobSnapshot { record, view, strays, pulse, .. } = snapshot;
         let id = record.id;
         if !self.is_present(id, who) {
             return;
         }
         self.views.insert(id, view.clone());
         self.roster_event(RosterEvent::JobGone(id));
-        self.ended.insert(id, EndedJob { record, view, strays });
+        self.ended.insert(id, EndedJob { record, view, strays, pulse });
         if let Some(actor) = self.live.remove(&id) {
             // Behind every verb that was on its way to it.
             let _ = actor.cast(JobMsg::Retire);
@@ -299,7 +299,7 @@ impl SupervisorState {
         } else {
             self.sessions.values().map(|seat| seat.worker).collect()
         };
-        if let Some(EndedJob { record, strays, view }) = self.ended.remove(&job) {
+        if let Some(EndedJob { record, strays, view, .. }) = self.ended.remove(&job) {
             self.retention.forget(&view);
             let machine = JobMachine::new(record, self.epoch, known).with_strays(strays);
             self.start_again(myself, machine, files).await?;
@@ -337,8 +337,9 @@ impl SupervisorState {
                 });
             }
             (None, Some(ended)) => {
-                let (record, view) = (ended.record.clone(), ended.view.clone());
-                let _ = reply.send(Ok(JobSnapshot { record, view, out: Vec::new(), chunks: None, files: None, strays: Strays::default() }));
+                let (record, view, pulse) = (ended.record.clone(), ended.view.clone(), ended.pulse.clone());
+                let strays = Strays::default();
+                let _ = reply.send(Ok(JobSnapshot { record, view, out: Vec::new(), chunks: None, files: None, strays, pulse }));
             }
             (None, None) => {
                 let _ = reply.send(Err(unknown(job)));
@@ -356,7 +357,7 @@ impl SupervisorState {
     pub(super) fn note_ended(&mut self, myself: &ActorRef<SupervisorMsg>, record: JobRecord) {
         let view = JobMachine::new(record.clone(), self.epoch, BTreeSet::new()).view();
         self.views.insert(record.id, view.clone());
-        self.ended.insert(record.id, EndedJob { record, strays: Strays::default(), view: view.clone() });
+        self.ended.insert(record.id, EndedJob { record, strays: Strays::default(), view: view.clone(), pulse: Box::default() });
         self.retain(myself, &view);
     }
 

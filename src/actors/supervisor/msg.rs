@@ -156,3 +156,45 @@ pub enum SupervisorMsg {
     /// Time has passed.
     Tick,
 }
+
+impl SupervisorMsg {
+    /// Whether jobs or workers may look otherwise after it.
+    pub(super) fn changes_what_is_shown(&self) -> bool {
+        match self {
+            Self::Submitted(_)
+            | Self::JobChanged(..)
+            | Self::JobEnded(..)
+            | Self::Attached(..)
+            | Self::Room(_)
+            | Self::SessionClosed { .. }
+            | Self::Deleted(_)
+            | Self::Drain(..)
+            | Self::DatasetAdded(_)
+            | Self::DatasetGone(_) => true,
+            Self::Submit(..)
+            | Self::Attach(_)
+            | Self::LateResult(..)
+            | Self::Verb { .. }
+            | Self::Preview(..)
+            | Self::Delete(..)
+            | Self::Doom(..)
+            | Self::Doomed(..)
+            | Self::RemoveFiles(..)
+            | Self::DeleteDataset { .. }
+            | Self::DatasetUsers(..)
+            | Self::Get(..)
+            | Self::List { .. }
+            | Self::Snapshot(..)
+            | Self::Explain(..)
+            | Self::Workers(_)
+            | Self::Loads(_)
+            | Self::SetQuota { .. }
+            | Self::TaskRoom(..)
+            | Self::Usage(_)
+            | Self::Slots(_)
+            | Self::Watched(..)
+            | Self::Flush
+            | Self::Tick => false,
+        }
+    }
+}

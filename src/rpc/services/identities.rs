@@ -28,7 +28,10 @@ pub struct Identities {
 }
 
 /// The registrar of a head that has one.
-pub(super) fn registrar_of(head: &Head) -> Result<&Registrar, Error> {
+///
+/// # Errors
+/// `Conflict`.
+pub fn registrar_of(head: &Head) -> Result<&Registrar, Error> {
     head.registrar.as_ref().ok_or_else(|| {
         Error::conflict("this head has no identities, and lets in everybody: `millpond-head init` makes them, on the head's machine")
     })

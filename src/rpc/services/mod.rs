@@ -24,14 +24,14 @@ mod workers;
 pub use audits::Audits;
 pub use clusters::{BACKUP_KEY_FILE, Clusters};
 pub use datasets::Datasets;
-pub use identities::Identities;
+pub use identities::{Identities, registrar_of};
 pub use jobs::Jobs;
 pub use leases::Leases;
 pub use pieces::{Transfers, send as send_pieces};
 pub use receiving::{Answer, End, Part, Parts, Piece, QUEUE_PARTS};
 pub use results::Results;
 pub use uploads::{Uploads, Wanted};
-pub use who::{CameFrom, Who, note_refusal};
+pub use who::{About, CameFrom, Who, note_refusal};
 pub use workers::Workers;
 
 #[cfg(test)]

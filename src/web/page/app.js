@@ -1,0 +1,521 @@
+// What the pages do in the browser. The head makes all HTML; here it is put in place, and what a person asks for is sent.
+"use strict";
+
+const $ = (selector, from = document) => from.querySelector(selector);
+const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
+const make = (tag, text, attributes = {}) => {
+  const element = document.createElement(tag);
+  element.textContent = text ?? "";
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+};
+
+function notice(text, isBad = false) {
+  const box = make("div", "", { class: isBad ? "notice bad" : "notice", role: isBad ? "alert" : "status" });
+  const close = make("button", "×", { type: "button", "aria-label": "close" });
+  close.addEventListener("click", () => box.remove());
+  box.append(close, make("span", text));
+  $("#notices").append(box);
+  if (!isBad) setTimeout(() => box.remove(), 12000);
+}
+
+// ---- calls ----------------------------------------------------------------------------------------------------------------------------------
+
+async function call(method, path, body) {
+  const init = { method, headers: { accept: "application/json" } };
+  if (body !== undefined) {
+    init.headers["content-type"] = "application/json";
+    init.body = JSON.stringify(body);
+  }
+  let answer;
+  try {
+    answer = await fetch(path, init);
+  } catch {
+    throw new Error("the head can't be reached: is it running?");
+  }
+  const text = await answer.text();
+  let json = {};
+  try {
+    json = text ? JSON.parse(text) : {};
+  } catch {
+    throw new Error(`the answer is no JSON (${answer.status})`);
+  }
+  if (!answer.ok) {
+    if (answer.status === 401 && location.pathname !== "/login") location.assign(`/login?to=${encodeURIComponent(location.pathname + location.search)}`);
+    throw new Error(json.error?.message ?? `the head answers ${answer.status}`);
+  }
+  return json;
+}
+
+const requestId = () => {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 15) | 64;
+  bytes[8] = (bytes[8] & 63) | 128;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+};
+
+const trying = (work) => async (event) => {
+  event?.preventDefault?.();
+  try {
+    await work(event);
+  } catch (error) {
+    notice(error.message, true);
+  }
+};
+
+// ---- what is live ---------------------------------------------------------------------------------------------------------------------------
+
+// Makes `old` look like `fresh`, and leaves alone what is the same: what has the focus keeps it, and what is open stays open.
+function morph(old, fresh) {
+  if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || (old.id ?? "") !== (fresh.id ?? "")) {
+    old.replaceWith(fresh);
+    return;
+  }
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+    return;
+  }
+  if (old.hasAttribute("data-keep")) return;
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name) && !(name === "open" && old.nodeName === "DETAILS")) old.removeAttribute(name);
+  }
+  for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const byId = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  let at = old.firstChild;
+  for (const next of [...fresh.childNodes]) {
+    const known = next.id ? byId.get(next.id) : undefined;
+    if (known && known !== at) old.insertBefore(known, at);
+    const here = known ?? at;
+    if (!here || (!known && here.id && here.id !== (next.id ?? ""))) {
+      old.insertBefore(next, at);
+      continue;
+    }
+    at = here.nextSibling;
+    morph(here, next);
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+}
+
+const live = $("#live");
+let stream;
+
+function listen() {
+  if (!live?.dataset.live || document.hidden || stream) return;
+  stream = new EventSource(live.dataset.live);
+  stream.onmessage = (event) => {
+    $("#stale").hidden = true;
+    const page = new DOMParser().parseFromString(event.data, "text/html");
+    const fresh = make("div");
+    fresh.append(...page.body.childNodes);
+    fresh.id = "live";
+    for (const { name, value } of [...live.attributes]) fresh.setAttribute(name, value);
+    morph(live, fresh);
+    ages();
+  };
+  stream.addEventListener("over", () => {
+    stream.close();
+    stream = undefined;
+  });
+  stream.onerror = () => {
+    $("#stale").hidden = false;
+    // A refusal is final for the browser: come again by ourselves.
+    if (stream?.readyState === EventSource.CLOSED) {
+      stream = undefined;
+      setTimeout(listen, 3000);
+    }
+  };
+}
+
+function hush() {
+  stream?.close();
+  stream = undefined;
+}
+
+// Browsers open six connections to a head, and no more: a page that nobody sees gives its own back.
+document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));
+addEventListener("pagehide", hush);
+
+const span = (seconds) => {
+  const s = Math.max(0, Math.round(seconds));
+  const two = (n) => String(n).padStart(2, "0");
+  if (s < 60) return `${s}s`;
+  if (s < 3600) return `${Math.floor(s / 60)}m${two(s % 60)}s`;
+  if (s < 86400) return `${Math.floor(s / 3600)}h${two(Math.floor((s % 3600) / 60))}m`;
+  return `${Math.floor(s / 86400)}d${Math.floor((s % 86400) / 3600)}h`;
+};
+
+// How long ago something was, by the head's clock: `data-now` is its time when the page was made.
+const skew = Date.parse(document.body.dataset.now) - Date.now() || 0;
+function ages() {
+  for (const time of $$("time[data-age]")) {
+    const text = span((Date.now() + skew - Date.parse(time.dateTime)) / 1000) + (time.dataset.age || "");
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+setInterval(ages, 1000);
+
+// ---- verbs ----------------------------------------------------------------------------------------------------------------------------------
+
+const tasks = (n) => (n === 1 ? "1 task" : `${n} tasks`);
+
+const PREVIEWS = {
+  pause: (it) => `${tasks(it.undispatched)} not started will wait; ${it.running} running ${it.running === 1 ? "goes" : "go"} on to the end.`,
+  resume: (it) => `${tasks(it.undispatched)} may start again.`,
+  kill: (it) => `drops ${tasks(it.dropped)} that ${it.dropped === 1 ? "has" : "have"} not started; ${it.running} running.`,
+  retry: (it) => `${tasks(it.retried ?? 0)} that failed will run again, in the same bundle.`,
+  priority: (it) => `${tasks(it.undispatched)} not started; the order changes from the next hand-out on.`,
+  limit: (it) => `${it.running} running now, ${it.undispatched} not started.`,
+  delete: () => "the job and its bundle are removed, for good.",
+};
+
+const RESULTS = {
+  pause: (it) => `${it.id} is paused: ${it.undispatched} not started, ${it.running} running.`,
+  resume: (it) => `${it.id} goes on: ${it.undispatched} not started.`,
+  kill: (it) => `${it.id}: dropped ${it.dropped}, still running ${it.running}.`,
+  retry: (it) => `${it.id}: ${tasks(it.retried ?? 0)} will run again.`,
+  priority: (it) => `${it.id}: the order has changed.`,
+  limit: (it) => `${it.id}: the limit holds from now on.`,
+  delete: (it) => `${it.id} is deleted.`,
+};
+
+const FIELDS = {
+  pause: [["running", "running tasks", "select", [["", "finish"], ["freeze", "stand still until it is resumed"]]], ["for", "resume by itself after (as 2h; empty: never)", "text"]],
+  kill: [["running", "running tasks", "select", [["", "finish, and their results count"], ["stop", "are stopped"]]]],
+  priority: [["priority", "priority (higher goes sooner)", "number"]],
+  limit: [["max_running", "at most so many tasks at once (0: no limit)", "number"]],
+};
+
+async function preview(job, verb, body) {
+  if (verb === "delete") return {};
+  return call("POST", `/v1/jobs/${job}/${verb}`, { ...body, dry_run: true });
+}
+
+async function act(job, verb, body) {
+  if (verb !== "delete") return call("POST", `/v1/jobs/${job}/${verb}`, { ...body, request_id: requestId() });
+  const query = new URLSearchParams({ request_id: requestId(), ...(body.reason ? { reason: body.reason } : {}) });
+  return call("DELETE", `/v1/jobs/${job}?${query}`);
+}
+
+function valuesOf(form) {
+  const body = {};
+  for (const field of $$("[name]", form)) {
+    if (field.value === "") continue;
+    body[field.name] = field.type === "number" ? Number(field.value) : field.value;
+  }
+  return body;
+}
+
+async function ask(button) {
+  const { job, verb, value } = button.dataset;
+  const dialog = $("#ask");
+  const form = $("form", dialog);
+  $("h2", dialog).textContent = `${verb} ${job}`;
+  const fields = $("#ask-fields");
+  fields.replaceChildren();
+  for (const [name, label, kind, options] of [...(FIELDS[verb] ?? []), ["reason", "reason (kept with the job)", "text"]]) {
+    const wrap = make("label", label);
+    const field = kind === "select" ? make("select", "", { name }) : make("input", "", { name, type: kind });
+    for (const [option, text] of options ?? []) field.append(make("option", text, { value: option }));
+    if (kind === "number") {
+      field.required = true;
+      field.value = value ?? "0";
+    }
+    wrap.append(field);
+    fields.append(wrap);
+  }
+  const text = $("#ask-preview");
+  const look = async () => {
+    try {
+      const { reason, ...body } = valuesOf(form);
+      text.textContent = PREVIEWS[verb](await preview(job, verb, body));
+      $("button.main", dialog).disabled = false;
+    } catch (error) {
+      text.textContent = error.message;
+      $("button.main", dialog).disabled = true;
+    }
+  };
+  fields.onchange = look;
+  await look();
+  const send = $("button.main", dialog);
+  send.textContent = verb;
+  form.onsubmit = trying(async () => {
+    send.disabled = true;
+    try {
+      const answer = await act(job, verb, valuesOf(form));
+      dialog.close();
+      const late = answer.unconfirmed?.length ? ` No answer from ${answer.unconfirmed.join(", ")}: what was on the way there counts as running.` : "";
+      notice(RESULTS[verb]({ id: job, ...answer }) + late);
+      if (verb === "delete" && location.pathname === `/jobs/${job}`) location.assign("/");
+    } finally {
+      send.disabled = false;
+    }
+  });
+  dialog.showModal();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.verb) trying(() => ask(button))();
+  if (button.hasAttribute("data-close")) button.closest("dialog").close();
+  if (button.dataset.worker) {
+    trying(async () => {
+      const { worker, does } = button.dataset;
+      await call("POST", `/v1/workers/${worker}/${does}`, { request_id: requestId() });
+      notice(does === "drain" ? `${worker} takes no more tasks, and leaves when it is done.` : `${worker} takes tasks again.`);
+    })();
+  }
+  if (button.dataset.dataset) {
+    trying(async () => {
+      if (!confirm(`Delete the data set ${button.dataset.name}?`)) return;
+      await call("DELETE", `/v1/datasets/${button.dataset.dataset}?${new URLSearchParams({ request_id: requestId() })}`);
+      notice(`${button.dataset.name} is deleted.`);
+      button.closest("tr")?.remove();
+    })();
+  }
+  if (button.id === "logout") {
+    trying(async () => {
+      await call("DELETE", "/v1/session");
+      location.assign("/login");
+    })();
+  }
+});
+
+// ---- login ----------------------------------------------------------------------------------------------------------------------------------
+
+$("#login")?.addEventListener(
+  "submit",
+  trying(async (event) => {
+    await call("POST", "/v1/session", { token: event.target.token.value.trim() });
+    const to = new URLSearchParams(location.search).get("to") ?? "/";
+    location.assign(to.startsWith("/") && !to.startsWith("//") ? to : "/");
+  }),
+);
+
+// ---- uploads --------------------------------------------------------------------------------------------------------------------------------
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+// From which byte on the head wants an upload: the first line of its answer to a request that waits for that.
+async function durable(path) {
+  const answer = await fetch(path, { method: "PUT", headers: { "upload-offset": "*" }, body: new Blob([]) });
+  const lines = (await answer.text()).split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  const last = lines.find((line) => line.dataset);
+  if (last) return { dataset: last.dataset };
+  if (!answer.ok) throw Object.assign(new Error(lines[0]?.error?.message ?? `the head answers ${answer.status}`), { isFinal: answer.status < 500 });
+  return { offset: lines[0]?.durable ?? 0 };
+}
+
+function send(path, file, offset, onProgress) {
+  return new Promise((done, failed) => {
+    const request = new XMLHttpRequest();
+    request.open("PUT", path);
+    request.setRequestHeader("upload-offset", String(offset));
+    request.upload.onprogress = (event) => onProgress(offset + event.loaded);
+    request.onerror = () => failed(new Error("the connection broke off"));
+    request.onload = () => {
+      const lines = request.responseText.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+      const last = lines.at(-1) ?? {};
+      if (last.dataset) return done(last.dataset);
+      const isFinal = ["Invalid", "Denied", "Exhausted", "Conflict"].includes(last.error?.kind);
+      failed(Object.assign(new Error(last.error?.message ?? `the head answers ${request.status}`), { isFinal }));
+    };
+    request.send(offset ? file.slice(offset) : file);
+  });
+}
+
+// Sends a file, and goes on where it broke off: also after the page was closed, since the browser remembers the upload's id.
+async function upload(file, isDataset, onProgress) {
+  const key = `upload:${file.name}:${file.size}:${file.lastModified}:${isDataset}`;
+  const id = localStorage.getItem(key) ?? requestId();
+  localStorage.setItem(key, id);
+  const query = new URLSearchParams({ name: file.name, len: String(file.size), ...(isDataset ? { unpack: "true" } : {}) });
+  const path = `/v1/uploads/${id}?${query}`;
+  for (let tries = 0; ; tries += 1) {
+    try {
+      const { dataset, offset } = await durable(path);
+      const stored = dataset ?? (await send(path, file, offset, onProgress));
+      localStorage.removeItem(key);
+      return stored;
+    } catch (error) {
+      if (error.isFinal || tries === 8) {
+        localStorage.removeItem(key);
+        throw error;
+      }
+      await pause(Math.min(500 * 2 ** tries, 10000));
+    }
+  }
+}
+
+// ---- a new job ------------------------------------------------------------------------------------------------------------------------------
+
+// Splits a line as a shell would, but for variables and patterns: nothing is expanded.
+function words(line) {
+  const found = [];
+  let word;
+  let quote = "";
+  for (let at = 0; at < line.length; at += 1) {
+    const c = line[at];
+    if (quote) {
+      if (c === quote) quote = "";
+      else if (c === "\\" && quote === '"' && '"\\$`'.includes(line[at + 1] ?? "")) word += line[(at += 1)];
+      else word += c;
+    } else if (c === "'" || c === '"') {
+      quote = c;
+      word ??= "";
+    } else if (c === "\\" && at + 1 < line.length) word = (word ?? "") + line[(at += 1)];
+    else if (/\s/.test(c)) {
+      if (word !== undefined) found.push(word);
+      word = undefined;
+    } else word = (word ?? "") + c;
+  }
+  if (quote) throw new Error(`the command has a ${quote} that does not end`);
+  if (word !== undefined) found.push(word);
+  return found;
+}
+
+const quoted = (word) => (/^[\w@%+=:,./{}-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+const jobForm = $("#new-job");
+const withFiles = new Map();
+
+function specOf(form) {
+  const value = (name) => form.elements[name].value.trim();
+  const spec = { command: words(value("command")) };
+  if (!spec.command.length) throw new Error("a command is needed");
+  for (const name of ["name", "mem", "timeout", "keep", "max_failed"]) if (value(name)) spec[name] = value(name);
+  for (const name of ["cpus", "gpus", "retries", "priority", "max_running"]) if (value(name)) spec[name] = Number(value(name));
+  if (value("merge")) spec.merge = value("merge");
+  if (form.elements.hold.checked) spec.hold = true;
+  if (value("array")) spec.array = value("array");
+  else if (value("dataset")) {
+    spec.dataset = value("dataset");
+    if (value("split")) spec.split = value("split");
+  } else throw new Error("choose a data set, or state an array");
+  const env = value("env").split("\n").filter(Boolean).map((line) => line.split(/=(.*)/s));
+  if (env.length) spec.env = Object.fromEntries(env.map(([name, text]) => [name.trim(), text ?? ""]));
+  if (withFiles.size) spec.with = [...withFiles].map(([name, digest]) => ({ name, digest }));
+  return spec;
+}
+
+function commandLine(form) {
+  const spec = specOf(form);
+  const line = ["millpond", "submit"];
+  const option = (name, value) => value !== undefined && line.push(`--${name}`, quoted(String(value)));
+  for (const name of ["name", "split", "array", "cpus", "mem", "gpus", "timeout", "retries", "keep", "merge", "priority"]) option(name, spec[name]);
+  option("max-running", spec.max_running);
+  option("max-failed", spec.max_failed);
+  if (spec.hold) line.push("--hold");
+  for (const [name, value] of Object.entries(spec.env ?? {})) option("env", `${name}=${value}`);
+  for (const { name } of spec.with ?? []) option("with", name);
+  if (spec.dataset) line.push(quoted(form.elements.dataset.selectedOptions[0].dataset.name));
+  return [...line, "--", ...spec.command.map(quoted)].join(" ");
+}
+
+function choose(stored) {
+  const list = jobForm.elements.dataset;
+  let option = [...list.options].find((option) => option.value === stored.digest);
+  if (!option) {
+    option = make("option", stored.name, { value: stored.digest, "data-name": stored.name });
+    list.append(option);
+  }
+  list.value = stored.digest;
+}
+
+if (jobForm) {
+  const progress = $("#upload-progress");
+  const bar = $("progress", progress);
+  const text = $("span", progress);
+  const bring = async (file, isDataset) => {
+    progress.hidden = false;
+    try {
+      const stored = await upload(file, isDataset, (sent) => {
+        bar.value = file.size ? sent / file.size : 1;
+        text.textContent = `${file.name}: ${Math.floor((100 * sent) / (file.size || 1))} %`;
+      });
+      text.textContent = `${file.name} is stored: ${stored.len} bytes, SHA-256 ${stored.digest.slice(0, 12)}…`;
+      bar.value = 1;
+      return stored;
+    } catch (error) {
+      progress.hidden = true;
+      throw new Error(`${file.name}: ${error.message}`);
+    }
+  };
+  const line = () => {
+    try {
+      $("#command-line").textContent = commandLine(jobForm);
+    } catch (error) {
+      $("#command-line").textContent = `(${error.message})`;
+    }
+  };
+  const take = trying(async ({ files }) => {
+    for (const file of files) choose(await bring(file, true));
+    line();
+    jobForm.elements.split.dispatchEvent(new Event("change"));
+  });
+  $("#data-file").addEventListener("change", (event) => take({ files: event.target.files }));
+  $("#with-file").addEventListener(
+    "change",
+    trying(async (event) => {
+      for (const file of event.target.files) {
+        const stored = await bring(file, false);
+        withFiles.set(stored.name, stored.digest);
+        $("#with-list").append(make("li", `${stored.name}: {with:${stored.name}}`));
+      }
+      line();
+    }),
+  );
+  const drop = $("#drop");
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    drop.addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", kind === "dragover");
+      if (kind === "drop") take({ files: event.dataTransfer.files });
+    });
+  }
+  jobForm.addEventListener("input", line);
+  const split = trying(async () => {
+    const box = $("#split-preview");
+    const { dataset, split } = jobForm.elements;
+    if (!dataset.value || jobForm.elements.array.value) return box.replaceChildren();
+    const query = new URLSearchParams(split.value.trim() ? { split: split.value.trim() } : {});
+    try {
+      const it = await call("GET", `/v1/datasets/${dataset.value}/split?${query}`);
+      const sizes = it.chunk_bytes;
+      box.replaceChildren(
+        make("p", `${it.split}: ${it.records} records in ${it.chunks} chunks of ${sizes.min} to ${sizes.max} bytes, the median ${sizes.median}`),
+        ...it.first.map((chunk) => make("pre", `chunk ${chunk.chunk}, ${chunk.records} records, ${chunk.bytes} bytes: ${chunk.line}`)),
+      );
+    } catch (error) {
+      box.replaceChildren(make("p", error.message, { class: "notice bad" }));
+    }
+  });
+  jobForm.elements.split.addEventListener("change", split);
+  jobForm.elements.dataset.addEventListener("change", split);
+  jobForm.addEventListener(
+    "submit",
+    trying(async () => {
+      const button = $("button.main", jobForm);
+      button.disabled = true;
+      try {
+        const job = await call("POST", "/v1/jobs", { ...specOf(jobForm), request_id: requestId() });
+        location.assign(`/jobs/${job.id}`);
+      } finally {
+        button.disabled = false;
+      }
+    }),
+  );
+  line();
+}
+
+// ---- begin ----------------------------------------------------------------------------------------------------------------------------------
+
+for (const field of $$("form.filter select")) field.addEventListener("change", () => field.form.requestSubmit());
+ages();
+listen();

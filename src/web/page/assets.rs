@@ -1,0 +1,37 @@
+//! The style and the script: parts of the program, named by their content so that a browser may keep them.
+
+use std::sync::LazyLock;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, header};
+
+use crate::pki::digest_of;
+
+const CSS: &str = include_str!("app.css");
+const JS: &str = include_str!("app.js");
+
+/// The addresses of both. What is behind another one is another version.
+pub(super) static ADDRESSES: LazyLock<[String; 2]> = LazyLock::new(|| {
+    [("/assets/app.css", CSS), ("/assets/app.js", JS)].map(|(path, text)| {
+        let digest = digest_of(text.as_bytes()).to_string();
+        format!("{path}?{}", digest.get(..12).unwrap_or_default())
+    })
+});
+
+pub(super) async fn css() -> Response {
+    asset(CSS, "text/css; charset=utf-8")
+}
+
+pub(super) async fn js() -> Response {
+    asset(JS, "text/javascript; charset=utf-8")
+}
+
+fn asset(text: &'static str, kind: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,93 @@
+//! One task: what became of it, and what it wrote.
+
+use maud::{Markup, html};
+use tokio_stream::StreamExt;
+
+use crate::domain::{Error, JobId};
+use crate::rpc::document::task_state;
+use crate::rpc::pb;
+use crate::rpc::pb::get_task_log_request::Stream;
+use crate::rpc::pb::job_service_server::JobService;
+use crate::web::asker::{Asker, answered};
+use crate::web::routes::Web;
+
+use super::job::task;
+use super::words::{job_of, time};
+
+/// Of what a task wrote, on the page; all of it can be fetched.
+const SHOWN_BYTES: usize = 64 * 1024;
+
+pub(super) async fn render(web: &Web, asker: &Asker, id: &str) -> Result<Markup, Error> {
+    let why = answered(web.jobs.explain_job(asker.asks(pb::ExplainJobRequest { id: id.to_owned() })).await)?;
+    let (job, index) = id.split_once('.').ok_or_else(|| Error::not_found(format!("{id} is no task: write it as j7.42")))?;
+    let (job, index): (JobId, u64) = (job.parse()?, index.parse().map_err(|_| Error::not_found(format!("{id} is no task")))?);
+    let record = web.head.snapshot(job).await?.record;
+    let no = record.spec.task_at(index, record.total.unwrap_or(0));
+    let task = task(web, asker, job, no.ok_or_else(|| Error::not_found(format!("{job} has no task {index}")))?).await?;
+    let has_ended = task.finished.is_some();
+    let (out, err) = (log(web, asker, id, Stream::Stdout, has_ended).await?, log(web, asker, id, Stream::Stderr, has_ended).await?);
+    Ok(html! {
+        h1 { (task.id) }
+        p { span class={ "state " (task_state(task.state())) } { (task_state(task.state())) } " " (why.sentence) }
+        p { "Of " a href={ "/jobs/" (job_of(&task.id)) } { (job_of(&task.id)) " " (record.spec.name) } }
+        dl.facts {
+            @if !task.worker.is_empty() { dt { "Worker" } dd { (task.worker) } }
+            @if task.attempt > 0 { dt { "Attempt" } dd { (task.attempt) } }
+            @if !task.outcome.is_empty() { dt { "Outcome" } dd { (task.outcome) } }
+            @if task.started.is_some() { dt { "Started" } dd { (time(task.started.as_ref())) } }
+            @if task.finished.is_some() { dt { "Ended" } dd { (time(task.finished.as_ref())) } }
+        }
+        (output(&task.id, "Standard error", "stderr", err))
+        (output(&task.id, "Standard output", "stdout", out))
+    })
+}
+
+/// The first of a log, and whether there is more; none where it has none.
+async fn log(web: &Web, asker: &Asker, id: &str, stream: Stream, has_ended: bool) -> Result<Option<(String, bool)>, Error> {
+    if !has_ended {
+        return Ok(None);
+    }
+    let request = pb::GetTaskLogRequest { id: id.to_owned(), stream: stream.into() };
+    let mut pieces = answered(web.jobs.get_task_log(asker.asks(request)).await)?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        bytes.extend_from_slice(&piece.map_err(|status| crate::rpc::status::from_status(&status))?.data);
+        if bytes.len() > SHOWN_BYTES {
+            bytes.truncate(SHOWN_BYTES);
+            return Ok(Some((text(&bytes), true)));
+        }
+    }
+    Ok(Some((text(&bytes), false)))
+}
+
+/// What a page can show of it: without the characters that steer terminals.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace("\r\n", "\n").chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '·' } else { c }).collect()
+}
+
+fn output(id: &str, title: &str, name: &str, log: Option<(String, bool)>) -> Markup {
+    html! {
+        @if let Some((text, more)) = log {
+            h2 { (title) }
+            @if text.is_empty() {
+                p.faint { "nothing" }
+            } @else {
+                pre tabindex="0" aria-label=(title) { (text) }
+                p {
+                    @if more { "The beginning. " }
+                    a href={ "/v1/tasks/" (id) "/" (name) } download={ (id) "." (name) } { "Download all of it" }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_as_a_dot() {
+        assert_eq!(text(b"a\r\nb\t\x1b[31mc\x07\xff"), "a\nb\t·[31mc·\u{fffd}");
+    }
+}
