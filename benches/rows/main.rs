@@ -18,6 +18,7 @@ mod input;
 mod line;
 mod machine;
 mod million;
+mod pages;
 mod plot;
 mod process;
 mod programs;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::bench::Bench;
 use crate::line::Line;
-use crate::{calls, dispatch, input, million, programs, results, starts, tls};
+use crate::{calls, dispatch, input, million, pages, programs, results, starts, tls};
 
 /// A row: one story that gives one or more lines of the report.
 pub struct Row {
@@ -34,6 +34,7 @@ pub const ALL: &[Row] = &[
     Row { name: "workers", what: "cost per task, by workers", measure: dispatch::by_workers },
     Row { name: "waiting", what: "1,000 jobs waiting", measure: dispatch::behind_a_thousand },
     Row { name: "busy", what: "list, show, watch while a million run", measure: calls::busy },
+    Row { name: "pages", what: "50 open pages", measure: pages::open },
     Row { name: "binary", what: "binary size", measure: programs::sizes },
     Row { name: "run", what: "`millpond run` of one task in a fresh folder", measure: programs::first_run },
     Row { name: "idle", what: "memory of an idle head and worker", measure: programs::idle },

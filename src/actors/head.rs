@@ -18,12 +18,14 @@ use crate::domain::{Digest, Epoch, Error, ErrorKind, JobId, Quota, Quotas, Resul
 use crate::engine::explain::Explanation;
 use crate::engine::ledger::DatasetRecord;
 use crate::engine::scale::Load;
+use crate::engine::timeline::Timeline;
 use crate::engine::usage::{StoredRoom, Usage};
 use crate::engine::{JobFilter, Ledger};
 
 use super::ask::ask;
 use super::backup::{BackedUp, Source, backup};
 use super::bundler::{self, Bundle, BundlerMsg};
+use super::chronicle::ChronicleMsg;
 use super::clock::wall_now;
 use super::disk::Disk;
 use super::ingest::{DatasetEntry, IngestMsg};
@@ -56,6 +58,7 @@ pub struct Head {
     pub(super) ingest: ActorRef<IngestMsg>,
     pub(super) bundler: ActorRef<BundlerMsg>,
     pub(super) watch: ActorRef<WatchMsg>,
+    pub(super) chronicle: ActorRef<ChronicleMsg>,
     pub(super) changes: watch_channel::Receiver<()>,
     /// Stored data sets.
     pub datasets: Arc<DatasetStore>,
@@ -83,6 +86,11 @@ impl Head {
     pub async fn default_rule(&self, name: &str) -> Result<SplitRule, Error> {
         let (_, slots) = self.slots().await?;
         Ok(SplitRule::for_name(name, slots.max(1).saturating_mul(4)))
+    }
+
+    /// Who has worked for whom, lately.
+    pub async fn timeline(&self) -> Result<Timeline, Error> {
+        ask(&self.chronicle, ChronicleMsg::Get).await
     }
 
     /// Knows when any job or worker has changed: for whoever shows them.

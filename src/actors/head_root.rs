@@ -18,6 +18,7 @@ use crate::pki::IdentityFolder;
 use crate::store::{SledStore, Store};
 
 use super::bundler::Bundler;
+use super::chronicle::Chronicle;
 use super::clock::{Clock, wall_now};
 use super::collection::collect;
 use super::disk;
@@ -136,6 +137,7 @@ impl Actor for HeadRoot {
         let late = Arc::new(OnceLock::new());
         let (changed, changes) = watch::channel(());
         let (watch, _) = Watch::spawn_linked(None, Watch, WatchArgs { epoch, supervisor: late.clone() }, cell.clone()).await?;
+        let (chronicle, _) = Chronicle::spawn_linked(None, Chronicle, (), cell.clone()).await?;
         let chunks_dir = options.data_dir.join(CHUNKS_DIR);
         let kept_files = Arc::new(RwLock::new(()));
         let ingest_args = IngestArgs {
@@ -157,6 +159,7 @@ impl Actor for HeadRoot {
             keep: options.keep,
             backups: kept_files.clone(),
             watch: watch.clone(),
+            chronicle: chronicle.clone(),
             changes: changed,
             clock,
             reattach: options.reattach,
@@ -174,6 +177,7 @@ impl Actor for HeadRoot {
             ingest,
             bundler,
             watch,
+            chronicle,
             changes,
             datasets,
             disk,

@@ -19,6 +19,7 @@ use crate::engine::pulse::{Past, Pulse};
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Strays};
 
+use super::chronicle::ChronicleMsg;
 use super::clock::Clock;
 use super::job_store::JobStore;
 use super::journal::JournalRef;
@@ -139,6 +140,8 @@ pub struct JobArgs {
     pub supervisor: ActorRef<SupervisorMsg>,
     /// Told of failed tasks.
     pub watch: ActorRef<WatchMsg>,
+    /// Told of what has used slots.
+    pub chronicle: ActorRef<ChronicleMsg>,
     /// The process's clocks.
     pub clock: Clock,
 }
@@ -154,6 +157,7 @@ pub struct JobActorState {
     journal: JournalRef,
     supervisor: ActorRef<SupervisorMsg>,
     watch: ActorRef<WatchMsg>,
+    chronicle: ActorRef<ChronicleMsg>,
     clock: Clock,
     proxies: BTreeMap<SessionId, ActorRef<ProxyMsg>>,
     replies: BTreeMap<u64, RpcReplyPort<VerbAnswer>>,
@@ -193,6 +197,7 @@ impl Actor for JobActor {
             journal: args.journal,
             supervisor: args.supervisor,
             watch: args.watch,
+            chronicle: args.chronicle,
             clock: args.clock,
             proxies: BTreeMap::new(),
             replies: BTreeMap::new(),
@@ -315,7 +320,7 @@ impl JobActorState {
     ) -> Result<(), ActorProcessingErr> {
         let finished = news.iter().filter_map(|news| if let News::Finished(finished) = news { Some(finished.as_ref()) } else { None });
         let mut stored = self.store(worker, &finished.collect::<Vec<_>>()).into_iter();
-        let mut effects = Vec::new();
+        let (mut effects, mut used) = (Vec::new(), Vec::new());
         for news in news {
             let event = match news {
                 News::Started(leases) => JobEvent::Started(session, leases),
@@ -325,7 +330,9 @@ impl JobActorState {
                     Ok((outcome, result)) => {
                         let (lease, timing) = (finished.lease, finished.timing);
                         let (no, attempt, is_success) = (lease.no, lease.attempt, outcome.is_success());
-                        self.pulse.ended(Past { no, attempt, worker, is_success, timing }, &outcome, self.clock.now().wall);
+                        let past = Past { no, attempt, worker, is_success, timing };
+                        used.push(past.micros());
+                        self.pulse.ended(past, &outcome, self.clock.now().wall);
                         JobEvent::Finished { session, worker, lease, outcome, timing, result }
                     }
                     Err(error) => {
@@ -335,6 +342,9 @@ impl JobActorState {
                 },
             };
             effects.extend(self.machine.on_event(event, self.clock.now()));
+        }
+        if !used.is_empty() {
+            let _ = self.chronicle.cast(ChronicleMsg::Used { worker, job: self.id, now: self.clock.now().wall, micros: used });
         }
         self.perform_all(myself, effects)?;
         self.tell_supervisor(myself);

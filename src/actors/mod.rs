@@ -1,7 +1,7 @@
 //! Floor 3: the actors. Each wraps a machine of `engine/` and performs its effects, or owns one kind of I/O.
 //!
 //! ```text
-//! head:   HeadRoot ─ Journal · JobSupervisor ─ JobActor per job, WorkerProxy per session · Ingest · Bundler · Watch · DiskGuard
+//! head:   HeadRoot ─ Journal · JobSupervisor ─ JobActor per job, WorkerProxy per session · Ingest · Bundler · Watch · Chronicle · DiskGuard
 //! worker: WorkerRoot ─ WorkerActor ─ Runner per slot · Cache          (the Link to the head is in rpc/)
 //! ```
 //! Invariant: nothing here knows gRPC or HTTP: sessions are channels of domain messages. Nothing here decides what a machine could.
@@ -12,6 +12,7 @@ mod ask;
 pub mod backup;
 pub mod bundler;
 pub mod cache;
+pub mod chronicle;
 pub mod clock;
 mod collection;
 pub mod data_port;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-pub(crate) use crate::domain::{short_size, short_span};
 use crate::domain::{Error, Keep};
+pub(crate) use crate::domain::{short_size, short_span};
 
 /// Bytes, from `4G`, `512MiB`, `4Gi`, `100kB`, `12`. A bare letter, `Ki` and `KiB` are powers of 1024, `kB` and `MB` powers of 1000.
 pub(crate) fn parse_size(text: &str) -> Result<u64, Error> {

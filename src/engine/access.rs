@@ -106,7 +106,12 @@ pub const METHODS: &[Row] = &[
 ];
 
 /// Every HTTP route that is no method.
-pub const ROUTES: &[Row] = &[read("GET /v1/jobs/{id}/bundle", READS_OWN), change("PUT /v1/uploads/{id}", CHANGES_OWN)];
+pub const ROUTES: &[Row] = &[
+    read("GET /v1/jobs/{id}/bundle", READS_OWN),
+    change("PUT /v1/uploads/{id}", CHANGES_OWN),
+    open(change("POST /v1/session", [No, No, No, No])),
+    change("DELETE /v1/session", HIMSELF),
+];
 
 /// What is known of a method; none for one that is in no table.
 pub fn row(method: &str) -> Option<&'static Row> {
@@ -232,7 +237,9 @@ mod tests {
         IdentityService/RevokePrincipal ---a
         AuditService/ReadAudit a--a
         GET /v1/jobs/{id}/bundle ao-a
-        PUT /v1/uploads/{id} -o-a";
+        PUT /v1/uploads/{id} -o-a
+        POST /v1/session ----
+        DELETE /v1/session oooo";
 
     #[test]
     fn every_cell_is_as_it_is_written_out_here() {
@@ -257,7 +264,8 @@ mod tests {
                 }
             }
             let without = decide(row.method, &Caller::Anyone, true);
-            assert_eq!(without.is_ok(), method == "IdentityService/Enroll", "{method} without credentials");
+            let is_door = ["IdentityService/Enroll", "POST /v1/session"].contains(&method);
+            assert_eq!(without.is_ok(), is_door, "{method} without credentials");
         }
         assert_eq!(ours.next(), None, "a method that is not written out here");
         assert_eq!([short("/millpond.v1.JobService/KillJob"), short("PUT /v1/uploads/{id}")], ["KillJob", "PUT /v1/uploads/{id}"]);
@@ -270,7 +278,8 @@ mod tests {
         methods.sort_unstable();
         methods.dedup();
         assert_eq!(methods.len(), count);
-        for row in METHODS.iter().chain(ROUTES).filter(|row| row.is_change && row.method != "/millpond.v1.IdentityService/Renew") {
+        // What somebody does to himself alone apart.
+        for row in METHODS.iter().chain(ROUTES).filter(|row| row.is_change && row.access != HIMSELF) {
             assert_eq!(of(row.method, Role::Reader), Access::No, "{}", row.method);
         }
     }

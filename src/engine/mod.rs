@@ -30,6 +30,7 @@ pub mod scale;
 pub mod session;
 pub mod slot_table;
 pub mod suspicion;
+pub mod timeline;
 pub mod tokens;
 pub mod turnstile;
 pub mod usage;

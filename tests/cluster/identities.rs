@@ -10,7 +10,7 @@ use super::cluster::Cluster;
 use super::process::until;
 
 /// What the audit has of a method: outcome and who, line by line.
-fn audited(cluster: &Cluster, method: &str) -> Vec<(String, String)> {
+pub fn audited(cluster: &Cluster, method: &str) -> Vec<(String, String)> {
     let text = cluster.ok(&["audit", "--format", "jsonl"]);
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let lines = lines.filter(|line| line["method"].as_str().unwrap_or_default().ends_with(method));
@@ -18,7 +18,7 @@ fn audited(cluster: &Cluster, method: &str) -> Vec<(String, String)> {
     lines.map(|line| (text(&line["outcome"]), text(&line["who"]["name"]))).collect()
 }
 
-fn token(cluster: &Cluster, args: &[&str]) -> String {
+pub fn token(cluster: &Cluster, args: &[&str]) -> String {
     cluster.ok(&[&["token", "create", "-q"], args].concat())
 }
 

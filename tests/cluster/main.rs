@@ -7,6 +7,7 @@ mod backup;
 mod bad_command;
 mod bad_data;
 mod bad_input;
+mod browser;
 mod bundle;
 mod clerk;
 mod cluster;

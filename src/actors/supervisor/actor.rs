@@ -9,6 +9,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tokio::sync::{RwLock, watch};
 
 use crate::actors::bundler::BundlerMsg;
+use crate::actors::chronicle::ChronicleMsg;
 use crate::actors::clock::Clock;
 use crate::actors::disk::Disk;
 use crate::actors::ingest::IngestMsg;
@@ -55,6 +56,8 @@ pub struct SupervisorArgs {
     pub backups: Arc<RwLock<()>>,
     /// Tells watchers.
     pub watch: ActorRef<WatchMsg>,
+    /// Remembers who has worked for whom.
+    pub chronicle: ActorRef<ChronicleMsg>,
     /// Tells whoever shows jobs and workers that something has changed.
     pub changes: watch::Sender<()>,
     /// The process's clocks.
@@ -93,6 +96,7 @@ pub struct SupervisorState {
     pub(super) journal: JournalRef,
     pub(super) ingest: ActorRef<IngestMsg>,
     pub(super) watch: ActorRef<WatchMsg>,
+    pub(super) chronicle: ActorRef<ChronicleMsg>,
     changes: watch::Sender<()>,
     pub(super) clock: Clock,
     pub(super) roster: Roster,
@@ -148,6 +152,7 @@ impl Actor for JobSupervisor {
             journal: args.journal,
             ingest: args.ingest,
             watch: args.watch,
+            chronicle: args.chronicle,
             changes: args.changes,
             clock: args.clock,
             roster: Roster::reserving_after(args.reserve_after),

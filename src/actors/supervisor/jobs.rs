@@ -148,6 +148,7 @@ impl SupervisorState {
             journal: self.journal.clone(),
             supervisor: myself.clone(),
             watch: self.watch.clone(),
+            chronicle: self.chronicle.clone(),
             clock: self.clock,
         };
         let (actor, _) = JobActor::spawn_linked(None, JobActor, args, myself.get_cell()).await?;

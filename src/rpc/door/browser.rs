@@ -66,7 +66,10 @@ fn host_of(authority: &str) -> &str {
 
 /// An address, this machine's own names, a name without a dot (which nobody can register), or one that it was told.
 fn is_own(host: &str, names: &[String]) -> bool {
-    host.parse::<IpAddr>().is_ok() || !host.contains('.') || host.ends_with(".localhost") || names.iter().any(|name| name.eq_ignore_ascii_case(host))
+    host.parse::<IpAddr>().is_ok()
+        || !host.contains('.')
+        || host.ends_with(".localhost")
+        || names.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]

@@ -23,6 +23,13 @@ pub(super) async fn css() -> Response {
     asset(CSS, "text/css; charset=utf-8")
 }
 
+/// A wheel in a stream.
+const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="7" r="5" fill="none" stroke="#0b5f7a" stroke-width="1.6"/><path d="M8 1v12M2 7h12M3.8 2.8l8.4 8.4M12.2 2.8l-8.4 8.4" stroke="#0b5f7a"/><path d="M0 14q2-2 4 0t4 0 4 0 4 0" fill="none" stroke="#1769aa" stroke-width="1.6"/></svg>"##;
+
+pub(super) async fn icon() -> Response {
+    asset(ICON, "image/svg+xml")
+}
+
 pub(super) async fn js() -> Response {
     asset(JS, "text/javascript; charset=utf-8")
 }

@@ -70,7 +70,10 @@ mod tests {
     fn what_is_little_is_seen_and_the_bar_ends_where_it_ends() {
         let counts = TaskCounts { total: 1_000_000, undispatched: 999_998, running: 1, succeeded: 0, failed: 1, killed: 0 };
         let text = bar(&counts).into_string();
-        assert!(text.contains(r#"<rect class="fill-failed" x="0.000" width="0.500""#) && text.contains(r#"x="1.000" width="99.000""#), "{text}");
+        assert!(
+            text.contains(r#"<rect class="fill-failed" x="0.000" width="0.500""#) && text.contains(r#"x="1.000" width="99.000""#),
+            "{text}"
+        );
         assert_eq!(sentence(&counts), "1 failed, 1 running, 999998 not started");
         assert_eq!(sentence(&TaskCounts::default()), "no tasks yet");
     }

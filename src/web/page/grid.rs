@@ -27,11 +27,8 @@ fn rects(run: &Run) -> Vec<(u32, u32, u32, u32)> {
     let (mut at, mut rects) = (run.first, Vec::new());
     while at < run.end {
         let (x, y) = (at % COLUMNS, at / COLUMNS);
-        let (width, height) = if x == 0 && run.end - at >= COLUMNS {
-            (COLUMNS, (run.end - at) / COLUMNS)
-        } else {
-            ((COLUMNS - x).min(run.end - at), 1)
-        };
+        let (width, height) =
+            if x == 0 && run.end - at >= COLUMNS { (COLUMNS, (run.end - at) / COLUMNS) } else { ((COLUMNS - x).min(run.end - at), 1) };
         rects.push((x, y, width, height));
         at += if width == COLUMNS { width * height } else { width };
     }

@@ -14,7 +14,7 @@ use super::bar::{bar, key};
 use super::charts::charts;
 use super::grid::grid;
 use super::layout::may;
-use super::words::{age, counted, eta, short_size, short_span, time};
+use super::words::{age, command_line, counted, eta, short_size, short_span, time};
 
 /// Tasks that are listed of those that run, and of those that failed.
 const LISTED_TASKS: usize = 20;
@@ -121,7 +121,7 @@ fn facts(job: &pb::Job) -> Markup {
     html! {
         dl.facts {
             dt { "Owner" } dd { (spec.owner) }
-            dt { "Command" } dd { code { (spec.command.join(" ")) } }
+            dt { "Command" } dd { code { (command_line(&spec.command)) } }
             dt { "Input" } dd {
                 @match &spec.input {
                     Some(pb::job_spec::Input::Dataset(data)) => { (data.name) ", " (data.split) },
@@ -133,7 +133,8 @@ fn facts(job: &pb::Job) -> Markup {
                 dt { "Shared files" } dd { (spec.shared_files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ")) }
             }
             dt { "Each task" } dd {
-                (counted(u64::from(needs.cpus.max(1)), "processor"))
+                "one slot"
+                @if needs.cpus > 0 { ", " (counted(needs.cpus.into(), "processor")) }
                 @if needs.mem_bytes > 0 { ", " (short_size(needs.mem_bytes)) }
                 @if needs.gpus > 0 { ", " (counted(needs.gpus.into(), "graphics processor")) }
                 @for (name, value) in &needs.labels { ", " (name) "=" (value) }

@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 
-use crate::domain::{Caller, Error, ErrorKind};
+use crate::domain::{Caller, Error};
 use crate::engine::access;
 use crate::rpc::http::status_of;
 
@@ -18,7 +18,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// The ways from each page to the others.
-const PLACES: [(&str, &str); 5] = [("/", "Jobs"), ("/new", "New job"), ("/workers", "Workers"), ("/data", "Data"), ("/system", "System")];
+const PLACES: [(&str, &str); 6] =
+    [("/", "Jobs"), ("/new", "New job"), ("/workers", "Workers"), ("/timeline", "Timeline"), ("/data", "Data"), ("/system", "System")];
 
 /// A page before it is put together.
 pub(super) struct Page {
@@ -45,6 +46,7 @@ impl Page {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     title { (title) " · Millpond" }
                     link rel="stylesheet" href=(css);
+                    link rel="icon" type="image/svg+xml" href="/assets/icon.svg";
                     script src=(js) defer {}
                 }
                 body data-now=(format!("{:.3}", jiff::Timestamp::now())) {
@@ -112,17 +114,24 @@ pub(super) fn may(web: &Web, asker: &Asker, method: &str) -> bool {
     access::decide(method, &asker.caller, web.head.registrar.is_some()).is_ok()
 }
 
-/// What is shown where there is no page: the way to the login, or what is wrong.
-pub(super) fn refusal(web: &Web, asker: &Asker, address: &str, error: &Error) -> Response {
-    if error.kind == ErrorKind::Denied && asker.caller == Caller::Anyone && web.head.registrar.is_some() {
-        let to = form_urlencoded::Serializer::new(String::new()).append_pair("to", address).finish();
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SEE_OTHER;
-        if let Ok(to) = HeaderValue::from_str(&format!("/login?{to}")) {
-            response.headers_mut().insert(header::LOCATION, to);
-        }
-        return response;
+/// Whether whoever asks has to log in first.
+pub(super) fn is_stranger(web: &Web, asker: &Asker) -> bool {
+    asker.caller == Caller::Anyone && web.head.registrar.is_some()
+}
+
+/// The way to the login, and back.
+pub(super) fn to_login(address: &str) -> Response {
+    let to = form_urlencoded::Serializer::new(String::new()).append_pair("to", address).finish();
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    if let Ok(to) = HeaderValue::from_str(&format!("/login?{to}")) {
+        response.headers_mut().insert(header::LOCATION, to);
     }
+    response
+}
+
+/// What is shown where there is no page.
+pub(super) fn refusal(web: &Web, asker: &Asker, error: &Error) -> Response {
     let content = html! {
         h1 { "This does not work" }
         p { (error.message) }

@@ -16,6 +16,7 @@ use crate::rpc::http::error_response;
 use crate::web::asker::Asker;
 use crate::web::routes::Web;
 
+use super::layout::is_stranger;
 use super::view::View;
 
 /// Between two.
@@ -26,6 +27,9 @@ const STILL_HERE_AFTER: Duration = Duration::from_secs(15);
 
 pub(super) async fn stream(State(web): State<Web>, asker: Asker, uri: Uri) -> Response {
     let opened = async {
+        if is_stranger(&web, &asker) {
+            return Err(Error::denied("log in first"));
+        }
         let view = View::of(&uri)?;
         let place = web.live.clone().try_acquire_owned();
         let place = place.map_err(|_| Error::exhausted("too many pages are open at this head: close some"))?;

@@ -17,6 +17,7 @@ mod login;
 mod new_job;
 mod system;
 mod task;
+mod timeline;
 mod view;
 mod words;
 mod workers;
@@ -32,8 +33,9 @@ pub(super) fn routes() -> Router<Web> {
         .route("/login", get(login::get))
         .route("/new", get(new_job::get))
         .route("/assets/app.css", get(assets::css))
-        .route("/assets/app.js", get(assets::js));
-    for path in ["/", "/jobs/{id}", "/tasks/{id}", "/workers", "/data", "/system"] {
+        .route("/assets/app.js", get(assets::js))
+        .route("/assets/icon.svg", get(assets::icon));
+    for path in ["/", "/jobs/{id}", "/tasks/{id}", "/workers", "/timeline", "/data", "/system"] {
         let live = format!("/live{}", path.trim_end_matches('/'));
         routes = routes.route(path, get(view::page)).route(&live, get(live::stream));
     }

@@ -11,15 +11,18 @@ use crate::rpc::pb::dataset_service_server::DatasetService;
 use crate::web::asker::{Asker, answered};
 use crate::web::routes::Web;
 
-use super::layout::{Page, may, refusal};
+use super::layout::{Page, is_stranger, may, refusal, to_login};
 
 /// Data sets to choose from.
 const PAGE_DATASETS: i32 = 200;
 
 pub(super) async fn get(State(web): State<Web>, asker: Asker, uri: Uri) -> Response {
+    if is_stranger(&web, &asker) {
+        return to_login(uri.path());
+    }
     match content(&web, &asker).await {
         Ok(content) => Page { title: "New job".into(), place: "/new", live: None, content }.response(&web, &asker),
-        Err(error) => refusal(&web, &asker, uri.path(), &error),
+        Err(error) => refusal(&web, &asker, &error),
     }
 }
 

@@ -62,7 +62,11 @@ async fn log(web: &Web, asker: &Asker, id: &str, stream: Stream, has_ended: bool
 
 /// What a page can show of it: without the characters that steer terminals.
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace("\r\n", "\n").chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '·' } else { c }).collect()
+    String::from_utf8_lossy(bytes)
+        .replace("\r\n", "\n")
+        .chars()
+        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '·' } else { c })
+        .collect()
 }
 
 fn output(id: &str, title: &str, name: &str, log: Option<(String, bool)>) -> Markup {

@@ -9,8 +9,8 @@ use crate::domain::Error;
 use crate::web::asker::Asker;
 use crate::web::routes::Web;
 
-use super::layout::{Page, refusal};
-use super::{data, job, jobs, system, task, workers};
+use super::layout::{Page, is_stranger, refusal, to_login};
+use super::{data, job, jobs, system, task, timeline, workers};
 
 /// One of them.
 pub(super) enum View {
@@ -22,6 +22,8 @@ pub(super) enum View {
     Task(String),
     /// The machines.
     Workers,
+    /// What they have worked for.
+    Timeline,
     /// Data sets.
     Data,
     /// The head itself.
@@ -40,6 +42,7 @@ impl View {
             ["jobs", id] => Self::Job((*id).to_owned()),
             ["tasks", id] => Self::Task((*id).to_owned()),
             ["workers"] => Self::Workers,
+            ["timeline"] => Self::Timeline,
             ["data"] => Self::Data,
             ["system"] => Self::System,
             _ => return Err(Error::not_found("there is no such page")),
@@ -51,6 +54,7 @@ impl View {
             Self::Jobs(_) => "Jobs".into(),
             Self::Job(id) | Self::Task(id) => id.clone(),
             Self::Workers => "Workers".into(),
+            Self::Timeline => "Timeline".into(),
             Self::Data => "Data".into(),
             Self::System => "System".into(),
         }
@@ -60,6 +64,7 @@ impl View {
         match self {
             Self::Jobs(_) | Self::Job(_) | Self::Task(_) => "/",
             Self::Workers => "/workers",
+            Self::Timeline => "/timeline",
             Self::Data => "/data",
             Self::System => "/system",
         }
@@ -75,6 +80,7 @@ impl View {
             Self::Job(id) => job::render(web, asker, id).await,
             Self::Task(id) => task::render(web, asker, id).await,
             Self::Workers => workers::render(web, asker).await,
+            Self::Timeline => timeline::render(web, asker).await,
             Self::Data => data::render(web, asker).await,
             Self::System => system::render(web, asker).await,
         }
@@ -84,6 +90,10 @@ impl View {
 /// The page at an address.
 pub(super) async fn page(State(web): State<Web>, asker: Asker, uri: Uri) -> Response {
     let address = uri.path_and_query().map_or("/", |address| address.as_str());
+    // Nothing was refused yet that the audit had to know of.
+    if is_stranger(&web, &asker) {
+        return to_login(address);
+    }
     let made = async {
         let view = View::of(&uri)?;
         let content = view.render(&web, &asker).await?;
@@ -91,7 +101,7 @@ pub(super) async fn page(State(web): State<Web>, asker: Asker, uri: Uri) -> Resp
     };
     match made.await {
         Ok(page) => page.response(&web, &asker),
-        Err(error) => refusal(&web, &asker, address, &error),
+        Err(error) => refusal(&web, &asker, &error),
     }
 }
 
@@ -109,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_page_and_what_is_live_on_it_show_the_same() {
-        for address in ["/", "/?state=running", "/jobs/j7", "/tasks/j7.42", "/workers", "/data", "/system"] {
+        for address in ["/", "/?state=running", "/jobs/j7", "/tasks/j7.42", "/workers", "/timeline", "/data", "/system"] {
             let live = format!("/live{}", live_part(address));
             let [page, live] = [address, &live].map(|address| View::of(&address.parse().unwrap()).unwrap());
             assert_eq!((page.title(), page.place()), (live.title(), live.place()), "{address}");

@@ -42,3 +42,23 @@ pub(super) fn eta(eta: pb::Eta) -> String {
 pub(super) fn job_of(task: &str) -> &str {
     task.split('.').next().unwrap_or(task)
 }
+
+/// A command as it would be typed.
+pub(super) fn command_line(command: &[String]) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_@%+=:,./{}-".contains(c);
+    let quoted = |word: &String| {
+        if !word.is_empty() && word.chars().all(is_plain) { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    };
+    command.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_typed_as_it_is_shown() {
+        let command = ["sh", "-c", "it's $HOME", "", "{input}"].map(String::from);
+        assert_eq!(command_line(&command), "sh -c 'it'\\''s $HOME' '' {input}");
+    }
+}

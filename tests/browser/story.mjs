@@ -1,0 +1,144 @@
+// One person's afternoon with Millpond, on a wide window and on a telephone's.
+
+import { readFileSync, writeFileSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { accessible, check, fits, job, launch, millpond, open, shot, steer, until, url } from './browser.mjs';
+
+const { SPECTRA, EXAMPLE } = process.env;
+const folder = mkdtempSync(join(tmpdir(), 'millpond-pages-'));
+const browser = await launch();
+
+async function pages(context, device, paths) {
+  for (const [name, path] of paths) {
+    const page = await open(context, path);
+    await page.locator('h1').waitFor();
+    await fits(page, `${name} (${device})`);
+    await accessible(page, `${name} (${device})`);
+    await shot(page, `${device}-${name}`);
+    check(page.mistakes.length === 0, `${name} (${device}) has no mistakes ${page.mistakes.join('; ')}`);
+    await page.close();
+  }
+}
+
+// The search, from the spectra to the results.
+async function search(context, device) {
+  const page = await open(context, '/new');
+  await page.setInputFiles('#data-file', join(SPECTRA, 'spectra.mgf'));
+  await page.locator('#upload-progress', { hasText: 'is stored' }).waitFor({ timeout: 60000 });
+  await page.setInputFiles('#with-file', [join(SPECTRA, 'db.fasta'), join(EXAMPLE, 'search.sh'), join(EXAMPLE, 'psms.py')]);
+  await page.locator('#with-list li').nth(2).waitFor();
+  const digest = await page.locator('[name=dataset]').inputValue();
+  check(/^[0-9a-f]{64}$/.test(digest), 'the spectra are chosen once they are stored');
+  await page.fill('[name=split]', 'mgf:200');
+  await page.locator('[name=split]').blur();
+  await page.locator('#split-preview', { hasText: '3136 records in 16 chunks' }).waitFor();
+  await page.fill('[name=name]', `search ${device}`);
+  await page.fill('[name=retries]', '2');
+  await page.fill('[name=command]', 'sh {with:search.sh} {input} {with:db.fasta} {with:psms.py} {output}');
+  const line = await page.locator('#command-line').textContent();
+  check(line.startsWith('millpond submit ') && line.includes('--split mgf:200') && line.includes('-- sh {with:search.sh}'), 'the same in a terminal is shown');
+  await page.locator('button[type=submit]', { hasText: 'Submit' }).click();
+  await page.waitForURL(/\/jobs\/j\d+$/);
+  const id = page.url().split('/').pop();
+
+  await until('some tasks are done', () => job(id).tasks.succeeded >= 2);
+  await page.locator('.key', { hasText: 'running' }).first().waitFor();
+  const preview = await steer(page, id, 'pause', (dialog) => dialog.locator('[name=reason]').fill('coffee'));
+  check(/not started will wait/.test(preview), `a preview says what a pause will do: ${preview}`);
+  await page.locator('.notice', { hasText: `${id} is paused` }).waitFor();
+  await until('what runs has ended', () => job(id).tasks.running === 0);
+  const still = job(id).tasks;
+  await new Promise((done) => setTimeout(done, 1500));
+  check(job(id).tasks.undispatched === still.undispatched && job(id).held, 'no new task has started while it is paused');
+  await page.locator('.state', { hasText: 'paused' }).first().waitFor();
+  await page.locator('td', { hasText: 'coffee' }).waitFor();
+  await steer(page, id, 'priority', (dialog) => dialog.locator('[name=priority]').fill('7'));
+  await until('the priority has changed', () => job(id).priority === 7);
+  await steer(page, id, 'resume');
+  await until('it has ended', () => job(id).state === 'succeeded', 120);
+  await page.locator('.state', { hasText: 'succeeded' }).first().waitFor();
+
+  const [download] = await Promise.all([page.waitForEvent('download'), page.locator('a.button', { hasText: 'Download' }).click()]);
+  const mine = join(folder, `${device}.zip`);
+  await download.saveAs(mine);
+  const theirs = join(folder, `${device}-cli.zip`);
+  millpond('results', id, '-o', theirs);
+  check(readFileSync(mine).equals(readFileSync(theirs)), 'the bundle is the same as by the command line');
+  check(page.mistakes.length === 0, `no mistakes on the way ${page.mistakes.join('; ')}`);
+  await page.close();
+  return id;
+}
+
+// A job of which some tasks fail, with markup wherever a person or a task can put it.
+async function failing(context) {
+  const id = millpond('submit', '-q', '--name', '<img src=x onerror=alert(1)>', '--array', '0-19', '--', 'sh', '-c',
+    'printf "<script>alert(1)</script>\\n\\033[31mred" >&2; exit $(({index} % 5 == 3))').trim();
+  await until('it has failed', () => job(id).state === 'failed');
+  const page = await open(context, `/jobs/${id}`);
+  await page.locator('h2', { hasText: 'Why attempts failed' }).waitFor();
+  await page.locator('td a', { hasText: `${id}.3` }).first().click();
+  await page.locator('pre', { hasText: '<script>alert(1)</script>' }).waitFor();
+  check((await page.locator('main script, main img').count()) === 0, 'what a task has written, and what a job is called, is text and nothing else');
+  await page.goBack();
+  const preview = await steer(page, id, 'retry');
+  check(/4 tasks that failed will run again/.test(preview), `a preview says what a retry will do: ${preview}`);
+  await until('they have run again', () => job(id).round === 2 && job(id).state === 'failed');
+  check(page.mistakes.length === 0, `no mistakes on the way ${page.mistakes.join('; ')}`);
+  await page.close();
+  return id;
+}
+
+// A million tasks, killed from the list of jobs.
+async function million(context) {
+  const id = millpond('submit', '-q', '--name', 'a million', '--array', '1-1000000', '--', 'sleep', '0.2').trim();
+  await until('it runs', () => job(id).tasks.running > 0);
+  const page = await open(context, `/jobs/${id}`);
+  await page.locator('li', { hasText: 'a cell 100 tasks' }).waitFor();
+  await page.goto(`${url}/`);
+  const preview = await steer(page, id, 'kill', (dialog) => dialog.locator('[name=running]').selectOption('stop'));
+  check(/drops 99\d{4} tasks/.test(preview), `a preview says what a kill will do: ${preview}`);
+  await until('it is killed', () => job(id).state === 'killed');
+  await page.locator(`#row-${id} .state`, { hasText: 'killed' }).waitFor();
+  await page.close();
+}
+
+// A connection that breaks in the middle of an upload: it goes on, and what is stored is whole.
+async function broken(context) {
+  const file = join(folder, 'numbers.txt');
+  writeFileSync(file, Array.from({ length: 1500000 }, (_, n) => `${n} ${'x'.repeat(20)}\n`).join(''));
+  const page = await open(context, '/new');
+  let breaks = 0;
+  await page.route('**/v1/uploads/**', async (route) => {
+    const isData = route.request().headers()['upload-offset'] !== '*';
+    if (isData && breaks < 2) {
+      breaks += 1;
+      await route.abort('connectionreset');
+    } else await route.continue();
+  });
+  await page.setInputFiles('#data-file', file);
+  await page.locator('#upload-progress', { hasText: 'is stored' }).waitFor({ timeout: 60000 });
+  check(breaks === 2, 'an upload that breaks off goes on by itself');
+  const stored = JSON.parse(millpond('data', 'show', await page.locator('[name=dataset]').inputValue(), '--format', 'json'));
+  check(stored.len === readFileSync(file).length, 'and all of it is stored');
+  await page.close();
+}
+
+try {
+  const wide = await browser.newContext({ viewport: { width: 1200, height: 850 } });
+  const phone = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, colorScheme: 'dark' });
+  const found = await search(wide, 'wide');
+  await search(phone, 'telephone');
+  const failed = await failing(wide);
+  await million(phone);
+  await broken(wide);
+  const paths = [
+    ['jobs', '/'], ['job', `/jobs/${found}`], ['failed-job', `/jobs/${failed}`], ['task', `/tasks/${failed}.3`], ['new', '/new'],
+    ['workers', '/workers'], ['timeline', '/timeline'], ['data', '/data'], ['system', '/system'], ['login', '/login'],
+  ];
+  await pages(wide, 'wide', paths);
+  await pages(phone, 'telephone', paths);
+  console.log('PASS');
+} finally {
+  await browser.close();
+}
