@@ -225,6 +225,8 @@ fn what_is_not_understood_is_refused_and_does_nothing() {
         ("PUT", "/v1/", json_type, "{}", 404, "openapi.json"),
         ("GET", "/v1/whoami", none, "", 409, "no identities"),
         ("PUT", "/v1/quotas/ana", json_type, "{}", 400, "say what is limited"),
+        ("PUT", "/v1/quotas/ana", json_type, "{\"slots\":1,\"reason\":\"two\\nlines\"}", 400, "reason: one line"),
+        ("DELETE", "/v1/quotas/ana?reason=two%0Alines", none, "", 400, "reason: one line"),
     ] {
         let len = body.len().to_string();
         let headers = [headers, &[("content-length", &len)]].concat();

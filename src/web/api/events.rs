@@ -48,7 +48,8 @@ pub(super) async fn follow(State(web): State<Web>, asker: Asker, Id(id): Id, que
 
 /// Of the last event seen. An address stays as it is when a browser comes again, so what it says then counts more.
 fn cursor(headers: &HeaderMap, query: &Query) -> Result<u64, Error> {
-    let Some(said) = headers.get(LAST_EVENT_ID) else { return Ok(query.number("cursor")?.unwrap_or_default()) };
+    let asked = query.number("cursor")?.unwrap_or_default();
+    let Some(said) = headers.get(LAST_EVENT_ID) else { return Ok(asked) };
     let said = said.to_str().ok().and_then(|said| said.parse().ok());
     said.ok_or_else(|| Error::invalid("last-event-id: not one of ours; take it from the last event as it is"))
 }
@@ -86,6 +87,7 @@ mod tests {
         assert_eq!(cursor(&headers("9"), &Query::of("cursor=7")), Ok(9));
         assert_eq!(cursor(&HeaderMap::new(), &Query::of("cursor=7")), Ok(7));
         assert_eq!(cursor(&HeaderMap::new(), &Query::of("")), Ok(0));
+        assert!(cursor(&headers("9"), &Query::of("cursor=x")).is_err(), "it is not overlooked either");
         assert!(cursor(&headers("x"), &Query::of("")).is_err() && cursor(&HeaderMap::new(), &Query::of("cursor=-1")).is_err());
     }
 }
