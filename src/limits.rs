@@ -124,6 +124,12 @@ pub const UPLOAD_SILENCE_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 pub const QUOTAS_MAX: usize = 10_000;
 /// One gRPC message.
 pub const MESSAGE_MAX_BYTES: usize = 4 << 20;
+/// One body of JSON, by plain HTTP: more than a command and an environment of their largest take.
+pub const BODY_MAX_BYTES: usize = 1 << 20;
+/// How long such a body may take to come.
+pub const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Who is told of a job's events by plain HTTP hears at least so often that the connection stands.
+pub const EVENTS_HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 /// A result that rides in the `Finished` message; a larger one goes to `ResultService` first.
 pub const RESULT_INLINE_MAX_BYTES: usize = 256 * 1024;
 /// A result that its worker keeps in memory; a larger one is a file, read again when it is sent.

@@ -1,14 +1,12 @@
 //! `principal`: who is let in, for admins.
 
-use serde::Serialize;
-
 use super::controlled::request_id;
-use super::document::{VERSION, some};
+use super::document::{Principal, principal_state as state, role_name};
 use super::exit::{Ending, Exit, Stop};
 use super::pages::{self, Listing};
 use super::table::Column;
 use super::ui::{Format, Ui, printable};
-use super::units::{now, rfc3339, short_time};
+use super::units::short_time;
 use crate::domain::{Error, PrincipalId};
 use crate::limits::PAGE_MAX_ITEMS;
 use crate::rpc::client::Client;
@@ -47,59 +45,6 @@ pub(crate) struct RevokeArgs {
     reason: String,
 }
 
-/// One principal.
-#[derive(Serialize)]
-struct Document<'a> {
-    version: u32,
-    id: &'a str,
-    name: &'a str,
-    role: &'static str,
-    state: &'static str,
-    token: Option<&'a str>,
-    created: Option<String>,
-    expires: Option<String>,
-    revoked: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
-}
-
-impl<'a> Document<'a> {
-    fn of(principal: &'a pb::Principal, dry_run: bool) -> Self {
-        Self {
-            version: VERSION,
-            id: &principal.id,
-            name: &principal.name,
-            role: role_name(principal.role()),
-            state: state(principal),
-            token: some(&principal.token),
-            created: rfc3339(principal.created.as_ref()),
-            expires: rfc3339(principal.expires.as_ref()),
-            revoked: rfc3339(principal.revoked.as_ref()),
-            dry_run,
-        }
-    }
-}
-
-/// In a word.
-pub(crate) fn role_name(role: pb::Role) -> &'static str {
-    match role {
-        pb::Role::Unspecified => "unknown",
-        pb::Role::Reader => "reader",
-        pb::Role::Submitter => "submitter",
-        pb::Role::Worker => "worker",
-        pb::Role::Admin => "admin",
-    }
-}
-
-fn state(principal: &pb::Principal) -> &'static str {
-    let now = now().as_second();
-    match principal {
-        pb::Principal { revoked: Some(_), .. } => "revoked",
-        pb::Principal { expires: Some(expires), .. } if expires.seconds <= now => "expired",
-        _ => "let in",
-    }
-}
-
 pub(crate) async fn run(command: PrincipalCommand, client: &Client, ui: &mut Ui) -> Ending {
     match command {
         PrincipalCommand::List => list(client, ui).await,
@@ -123,7 +68,7 @@ async fn list(client: &Client, ui: &mut Ui) -> Ending {
                 let (role, state) = (role_name(principal.role()), state(principal));
                 let times = [short_time(principal.created.as_ref()), short_time(principal.expires.as_ref()), principal.token.clone()];
                 let texts = [principal.id.clone(), role.into(), principal.name.clone(), state.into()];
-                listing.item(ui, &principal.id, Document::of(principal, false), texts.into_iter().chain(times).collect())?;
+                listing.item(ui, &principal.id, Principal::of(principal, false), texts.into_iter().chain(times).collect())?;
             }
             if principals.is_empty() { Ok(()) } else { listing.end_of_page(ui) }
         },
@@ -136,7 +81,7 @@ async fn list(client: &Client, ui: &mut Ui) -> Ending {
 async fn whoami(client: &Client, ui: &mut Ui) -> Ending {
     let me = client.repeat(async || client.identities().who_am_i(pb::WhoAmIRequest {}).await).await?;
     match ui.format {
-        Format::Json | Format::Jsonl => ui.json(&Document::of(&me, false))?,
+        Format::Json | Format::Jsonl => ui.json(&Principal::of(&me, false))?,
         Format::Id => ui.line(&me.id)?,
         Format::Table => {
             let until = short_time(me.expires.as_ref());
@@ -182,7 +127,7 @@ async fn revoke(args: RevokeArgs, client: &Client, ui: &mut Ui) -> Ending {
         };
         match revoked {
             Ok(revoked) => match ui.format {
-                Format::Json | Format::Jsonl => ui.json(&Document::of(&revoked, args.dry_run))?,
+                Format::Json | Format::Jsonl => ui.json(&Principal::of(&revoked, args.dry_run))?,
                 Format::Id => ui.line(&revoked.id)?,
                 Format::Table => {
                     let done = if args.dry_run { "would be let in no more" } else { "is let in no more" };

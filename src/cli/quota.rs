@@ -1,9 +1,7 @@
 //! `quota`: what owners may have at once.
 
-use serde::Serialize;
-
 use super::controlled::request_id;
-use super::document::VERSION;
+use super::document::Quota;
 use super::exit::{Ending, Exit};
 use super::pages::{self, Listing};
 use super::table::Column;
@@ -77,41 +75,6 @@ struct Whose {
     reason: String,
 }
 
-/// One owner's.
-#[derive(Serialize)]
-struct Document<'a> {
-    version: u32,
-    owner: &'a str,
-    /// Its own, and not that of everybody.
-    own: bool,
-    quota: Amounts,
-    used: Option<Amounts>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
-}
-
-#[derive(Serialize)]
-struct Amounts {
-    slots: Option<u32>,
-    jobs: Option<u32>,
-    tasks: Option<u64>,
-    stored_bytes: Option<u64>,
-}
-
-impl Amounts {
-    fn of(quota: pb::Quota) -> Self {
-        let pb::Quota { jobs, tasks, stored_bytes, slots } = quota;
-        Self { slots, jobs, tasks, stored_bytes }
-    }
-}
-
-impl<'a> Document<'a> {
-    fn of(owner: &'a pb::OwnerQuota, dry_run: bool) -> Self {
-        let quota = Amounts::of(owner.quota.unwrap_or_default());
-        Self { version: VERSION, owner: &owner.owner, own: owner.is_own, quota, used: owner.used.map(Amounts::of), dry_run }
-    }
-}
-
 pub(crate) async fn run(args: QuotaArgs, client: &Client, ui: &mut Ui) -> Ending {
     match args.command {
         None | Some(QuotaCommand::List) => list(client, ui).await,
@@ -136,7 +99,7 @@ async fn set(whose: Whose, quota: Option<pb::Quota>, client: &Client, ui: &mut U
         client.repeat(async || client.cluster().set_quota(request.clone()).await).await?
     };
     match ui.format {
-        Format::Json | Format::Jsonl => ui.json(&Document::of(&done, dry_run))?,
+        Format::Json | Format::Jsonl => ui.json(&Quota::of(&done, dry_run))?,
         Format::Id => ui.line(&done.owner)?,
         Format::Table => {
             let owner = if done.owner == crate::domain::EVERYBODY { "everybody without a quota of its own" } else { &done.owner };
@@ -161,7 +124,7 @@ async fn list(client: &Client, ui: &mut Ui) -> Ending {
         },
         |owners| {
             for owner in &owners {
-                listing.item(ui, &owner.owner, Document::of(owner, false), row(owner))?;
+                listing.item(ui, &owner.owner, Quota::of(owner, false), row(owner))?;
             }
             if owners.is_empty() { Ok(()) } else { listing.end_of_page(ui) }
         },

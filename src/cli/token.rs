@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::controlled::request_id;
-use super::document::{VERSION, some};
+use super::document::{Token, role_name, token_state as state};
 use super::exit::{Ending, Exit};
 use super::pages::{self, Listing};
-use super::principal::role_name;
 use super::table::Column;
 use super::ui::{Format, Ui, printable};
-use super::units::{now, parse_duration, rfc3339, short_time, wire_duration};
+use super::units::{parse_duration, short_time, wire_duration};
 use crate::domain::{Digest, Error, Role};
 use crate::limits::PAGE_MAX_ITEMS;
 use crate::pki::{JoinToken, new_secret};
@@ -80,54 +77,6 @@ pub(crate) struct RevokeArgs {
     reason: String,
 }
 
-/// One token of `token list`; of `create` with the text that is shown once.
-#[derive(Serialize)]
-struct Document<'a> {
-    version: u32,
-    id: &'a str,
-    role: &'static str,
-    name: Option<&'a str>,
-    state: &'static str,
-    used: u32,
-    uses: u32,
-    created: Option<String>,
-    by: Option<&'a str>,
-    expires: Option<String>,
-    revoked: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
-}
-
-impl<'a> Document<'a> {
-    fn of(token: &'a pb::Token, text: Option<String>) -> Self {
-        Self {
-            version: VERSION,
-            id: &token.id,
-            role: role_name(token.role()),
-            name: some(&token.name),
-            state: state(token),
-            used: token.used,
-            uses: token.uses,
-            created: rfc3339(token.created.as_ref()),
-            by: some(&token.by),
-            expires: rfc3339(token.expires.as_ref()),
-            revoked: rfc3339(token.revoked.as_ref()),
-            token: text,
-        }
-    }
-}
-
-/// In a word; by this machine's clock, where it is about time.
-fn state(token: &pb::Token) -> &'static str {
-    let now = now().as_second();
-    match token {
-        pb::Token { revoked: Some(_), .. } => "revoked",
-        pb::Token { expires: Some(expires), .. } if expires.seconds <= now => "expired",
-        pb::Token { used, uses, .. } if used >= uses => "used up",
-        _ => "usable",
-    }
-}
-
 pub(crate) async fn run(command: TokenCommand, client: &Client, ui: &mut Ui) -> Ending {
     match command {
         TokenCommand::Create(args) => create(args, client, ui).await,
@@ -153,7 +102,7 @@ async fn create(args: CreateArgs, client: &Client, ui: &mut Ui) -> Ending {
     let head = args.address.unwrap_or_else(|| client.url().to_owned());
     let token = JoinToken { head, fingerprint, id: made.id.parse()?, secret };
     match ui.format {
-        Format::Json | Format::Jsonl => ui.json(&Document::of(&made, Some(token.to_string())))?,
+        Format::Json | Format::Jsonl => ui.json(&Token::of(&made, Some(token.to_string())))?,
         Format::Id | Format::Table => ui.line(&token)?,
     }
     ui.flush()?;
@@ -188,7 +137,7 @@ async fn list(client: &Client, ui: &mut Ui) -> Ending {
             let (role, state, expires) = (role_name(token.role()), state(token), short_time(token.expires.as_ref()));
             let texts = [token.id.clone(), role.into(), token.name.clone(), state.into()];
             let rest = [token.used.to_string(), token.uses.to_string(), expires, token.by.clone()];
-            listing.item(ui, &token.id, Document::of(token, None), texts.into_iter().chain(rest).collect())?;
+            listing.item(ui, &token.id, Token::of(token, None), texts.into_iter().chain(rest).collect())?;
         }
         if tokens.is_empty() { Ok(()) } else { listing.end_of_page(ui) }
     })
@@ -204,7 +153,7 @@ async fn revoke(args: RevokeArgs, client: &Client, ui: &mut Ui) -> Ending {
         let request = pb::RevokeTokenRequest { id, request_id: request_id(), reason: args.reason.clone() };
         match client.repeat(async || client.identities().revoke_token(request.clone()).await).await {
             Ok(token) => match ui.format {
-                Format::Json | Format::Jsonl => ui.json(&Document::of(&token, None))?,
+                Format::Json | Format::Jsonl => ui.json(&Token::of(&token, None))?,
                 Format::Id => ui.line(&token.id)?,
                 Format::Table => ui.line(format_args!("{} lets nobody join any more; {} came by it and stay", token.id, token.used))?,
             },

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::controlled::request_id;
-use super::document::{self, sandbox_profile, worker_state};
+use super::document::{self, sandbox_profile, used_and_left, worker_state};
 use super::exit::{Ending, Exit};
 use super::pages::{self, Listing};
 use super::table::Column;
@@ -122,18 +122,6 @@ fn row(worker: &pb::Worker) -> Vec<String> {
     let state = worker_state(worker.state()).to_owned();
     let numbers = [worker.slots.to_string(), worker.free.to_string(), worker.tasks.len().to_string()];
     [worker.id.clone(), worker.host.clone(), state].into_iter().chain(numbers).collect()
-}
-
-/// What its tasks take of a worker, and what they leave.
-pub(crate) fn used_and_left(worker: &pb::Worker) -> (pb::Resources, pb::Resources) {
-    let (total, used) = (worker.total.clone().unwrap_or_default(), worker.used.clone().unwrap_or_default());
-    let left = pb::Resources {
-        cpus: total.cpus.saturating_sub(used.cpus),
-        mem_bytes: total.mem_bytes.saturating_sub(used.mem_bytes),
-        gpus: total.gpus.saturating_sub(used.gpus),
-        labels: total.labels,
-    };
-    (used, left)
 }
 
 /// `8 in all, 3 used, 5 free`.

@@ -1,6 +1,7 @@
 //! Which role may call which method: one table, and what is not in it nobody may.
 //!
-//! Methods go by their gRPC path; HTTP routes, as `GET /path`, stand in a table of their own. Whoever writes a service asks for the [`Access`],
+//! Methods go by their gRPC path. HTTP routes, as `GET /path`, are either a method in other words, and count as that ([`ALIASES`]), or stand in a
+//! table of their own. Whoever writes a service asks for the [`Access`],
 //! and compares the owner with [`Access::covers`] where it is `Own`: there is no other place that knows who may do what.
 
 use crate::domain::{Caller, Error, Principal, Role};
@@ -109,12 +110,51 @@ pub const METHODS: &[Row] = &[
 pub const ROUTES: &[Row] = &[
     read("GET /v1/jobs/{id}/bundle", READS_OWN),
     change("PUT /v1/uploads/{id}", CHANGES_OWN),
+    read("GET /v1/openapi.json", EVERYBODY),
     open(change("POST /v1/session", [No, No, No, No])),
     change("DELETE /v1/session", HIMSELF),
 ];
 
-/// What is known of a method; none for one that is in no table.
+/// Every HTTP route that is a method in other words. One that also can say what it would come to counts as the method that does it.
+pub const ALIASES: &[(&str, &str)] = &[
+    ("GET /v1/jobs", "/millpond.v1.JobService/ListJobs"),
+    ("POST /v1/jobs", "/millpond.v1.JobService/SubmitJob"),
+    ("GET /v1/jobs/{id}", "/millpond.v1.JobService/GetJob"),
+    ("DELETE /v1/jobs/{id}", "/millpond.v1.JobService/DeleteJob"),
+    ("POST /v1/jobs/{id}/pause", "/millpond.v1.JobService/PauseJob"),
+    ("POST /v1/jobs/{id}/resume", "/millpond.v1.JobService/ResumeJob"),
+    ("POST /v1/jobs/{id}/kill", "/millpond.v1.JobService/KillJob"),
+    ("POST /v1/jobs/{id}/retry", "/millpond.v1.JobService/RetryJob"),
+    ("POST /v1/jobs/{id}/priority", "/millpond.v1.JobService/SetJobPriority"),
+    ("POST /v1/jobs/{id}/limit", "/millpond.v1.JobService/SetJobLimit"),
+    ("GET /v1/jobs/{id}/tasks", "/millpond.v1.JobService/ListTasks"),
+    ("GET /v1/jobs/{id}/events", "/millpond.v1.JobService/WatchJob"),
+    ("GET /v1/explain/{id}", "/millpond.v1.JobService/ExplainJob"),
+    ("GET /v1/tasks/{id}/stdout", "/millpond.v1.JobService/GetTaskLog"),
+    ("GET /v1/tasks/{id}/stderr", "/millpond.v1.JobService/GetTaskLog"),
+    ("GET /v1/datasets", "/millpond.v1.DatasetService/ListDatasets"),
+    ("GET /v1/datasets/{digest}", "/millpond.v1.DatasetService/GetDataset"),
+    ("DELETE /v1/datasets/{digest}", "/millpond.v1.DatasetService/DeleteDataset"),
+    ("GET /v1/workers", "/millpond.v1.ClusterService/ListWorkers"),
+    ("GET /v1/workers/{id}", "/millpond.v1.ClusterService/GetWorker"),
+    ("POST /v1/workers/{id}/drain", "/millpond.v1.ClusterService/DrainWorker"),
+    ("POST /v1/workers/{id}/resume", "/millpond.v1.ClusterService/ResumeWorker"),
+    ("GET /v1/cluster", "/millpond.v1.ClusterService/GetCluster"),
+    ("GET /v1/scale", "/millpond.v1.ClusterService/GetScale"),
+    ("GET /v1/quotas", "/millpond.v1.ClusterService/ListQuotas"),
+    ("PUT /v1/quotas/{owner}", "/millpond.v1.ClusterService/SetQuota"),
+    ("DELETE /v1/quotas/{owner}", "/millpond.v1.ClusterService/SetQuota"),
+    ("GET /v1/whoami", "/millpond.v1.IdentityService/WhoAmI"),
+    ("GET /v1/tokens", "/millpond.v1.IdentityService/ListTokens"),
+    ("DELETE /v1/tokens/{id}", "/millpond.v1.IdentityService/RevokeToken"),
+    ("GET /v1/principals", "/millpond.v1.IdentityService/ListPrincipals"),
+    ("DELETE /v1/principals/{id}", "/millpond.v1.IdentityService/RevokePrincipal"),
+    ("GET /v1/audit", "/millpond.v1.AuditService/ReadAudit"),
+];
+
+/// What is known of a method, or of what is one in other words; none for one that is in no table.
 pub fn row(method: &str) -> Option<&'static Row> {
+    let method = ALIASES.iter().find(|(route, _)| *route == method).map_or(method, |(_, method)| method);
     METHODS.iter().chain(ROUTES).find(|row| row.method == method)
 }
 
@@ -238,6 +278,7 @@ mod tests {
         AuditService/ReadAudit a--a
         GET /v1/jobs/{id}/bundle ao-a
         PUT /v1/uploads/{id} -o-a
+        GET /v1/openapi.json aaaa
         POST /v1/session ----
         DELETE /v1/session oooo";
 
@@ -269,6 +310,23 @@ mod tests {
         }
         assert_eq!(ours.next(), None, "a method that is not written out here");
         assert_eq!([short("/millpond.v1.JobService/KillJob"), short("PUT /v1/uploads/{id}")], ["KillJob", "PUT /v1/uploads/{id}"]);
+    }
+
+    #[test]
+    fn a_route_that_is_a_method_in_other_words_is_for_whom_the_method_is() {
+        for (at, (route, method)) in ALIASES.iter().enumerate() {
+            assert!(METHODS.iter().any(|row| row.method == *method), "{method}");
+            assert!(ROUTES.iter().all(|row| row.method != *route), "{route}");
+            assert!(ALIASES[..at].iter().all(|(other, _)| other != route), "{route}");
+            let verb = route.split(' ').next().unwrap();
+            assert_eq!(row(route).unwrap().is_change, verb != "GET", "{route}: what changes something is no GET");
+            for role in Role::ALL {
+                assert_eq!(of(route, role), of(method, role), "{route} {role}");
+                assert_eq!(decide(route, &known(role), true).ok(), decide(method, &known(role), true).ok(), "{route} {role}");
+            }
+            assert_eq!(decide(route, &Caller::Anyone, true).unwrap_err().kind, ErrorKind::Denied, "{route}");
+            assert_eq!(decide(route, &Caller::Anyone, false), Ok(Access::All), "{route}");
+        }
     }
 
     #[test]

@@ -78,9 +78,14 @@ impl ErrorText {
 
 /// `{"version":1,"error":{"kind":"NotFound","message":…}}` with the status that fits.
 pub fn error_response(error: &Error) -> Response<Body> {
+    error_response_as(status_of(error.kind), error)
+}
+
+/// The same with another status, where HTTP has one that says more.
+pub fn error_response_as(status: StatusCode, error: &Error) -> Response<Body> {
     let page = ErrorPage { version: 1, error: ErrorText::of(error) };
     let mut response = Response::new(serde_json::to_vec(&page).unwrap_or_default().into());
-    *response.status_mut() = status_of(error.kind);
+    *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -22,6 +22,7 @@ pub mod server;
 pub mod services;
 pub mod status;
 pub mod tls;
+pub(crate) mod units;
 mod upload_call;
 
 #[expect(missing_docs, clippy::all, reason = "generated; the documentation is in proto/")]

@@ -1,13 +1,14 @@
 //! `GET /v1/jobs/{id}/bundle`: the bundle as it is now, or, by `If-Match` or `If-Range`, as it was when a download began.
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio_stream::StreamExt;
 
+use super::api::Id;
 use super::routes::Web;
 use crate::bundle::archive_file_name;
 use crate::domain::{Error, JobId};
@@ -17,7 +18,7 @@ use crate::rpc::services::{Who, send_pieces};
 /// One read from the disk, and one write to the socket.
 const PIECE_BYTES: usize = 512 * 1024;
 
-pub(super) async fn get(State(web): State<Web>, Path(id): Path<String>, request: Request) -> Response {
+pub(super) async fn get(State(web): State<Web>, Id(id): Id, request: Request) -> Response {
     answer(&web, &id, &request.into_parts().0).await.unwrap_or_else(|error| error_response(&error))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here touches the store or an actor's insides. What is here is also there by gRPC, with one implementation beneath.
 
+mod api;
 mod asker;
 mod bundle;
 mod page;

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
 
 use crate::actors::Head;
 use crate::limits::LIVE_PAGES_MAX;
-use crate::rpc::http::BUNDLE_ROUTE;
-use crate::rpc::http_upload::UPLOAD_ROUTE;
 use crate::rpc::services::{Audits, Clusters, Datasets, Identities, Jobs, Leases, Transfers, Uploads};
 
-use super::{bundle, page, session, upload};
+use super::{api, page};
 
 /// What a handler needs.
 #[derive(Clone)]
@@ -49,9 +46,5 @@ impl Web {
 /// The pages of a head.
 pub fn routes(head: Head, transfers: Transfers, uploads: Uploads) -> Router {
     let web = Web::new(head, transfers, uploads);
-    let routes = Router::new()
-        .route(BUNDLE_ROUTE, get(bundle::get))
-        .route(UPLOAD_ROUTE, put(upload::put))
-        .route("/v1/session", post(session::log_in).delete(session::log_out));
-    routes.merge(page::routes()).with_state(web)
+    api::router(&web).merge(page::routes()).with_state(web)
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::api::Id;
 use super::routes::Web;
 use crate::domain::{Digest, Error};
 use crate::limits::{PIECE_MAX_BYTES, UPLOAD_SILENCE_MAX};
@@ -30,9 +31,12 @@ const STILL_HERE_AFTER: Duration = Duration::from_secs(10);
 /// So long what still comes after a refusal is read and dropped: a connection that is closed over unread bytes takes the refusal with it.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// What its query may hold, as `UploadAsk` reads it.
+pub(super) const WORDS: &[&str] = &["name", "unpack", "len", "digest", "end_digest"];
+
 type Answers = mpsc::Receiver<Result<Answer, Error>>;
 
-pub(super) async fn put(State(web): State<Web>, Path(id): Path<String>, request: Request) -> Response {
+pub(super) async fn put(State(web): State<Web>, Id(id): Id, request: Request) -> Response {
     answer(&web, &id, request).await.unwrap_or_else(|error| error_response(&error))
 }
 

@@ -31,6 +31,7 @@ mod head_restart;
 mod hostile;
 mod identities;
 mod job_file;
+mod json;
 mod kill;
 mod kills;
 mod million;

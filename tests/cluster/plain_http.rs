@@ -10,41 +10,45 @@ use super::process::until;
 use super::uploads::partial;
 
 /// An answer of HTTP/1.1.
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     /// Names in small letters.
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    fn json(&self) -> serde_json::Value {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// Of an upload, in order.
-    fn lines(&self) -> Vec<serde_json::Value> {
+    pub fn lines(&self) -> Vec<serde_json::Value> {
         self.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect()
     }
 }
 
-fn socket(url: &str) -> TcpStream {
+pub fn socket(url: &str) -> TcpStream {
     let socket = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     socket
 }
 
 /// Asks, on a connection of its own, and reads the answer to its end.
-fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     ask_with(url, method, path, headers, b"")
 }
 
 /// The same, with a body; its headers are the caller's.
-fn ask_with(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub fn ask_with(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut socket = socket(url);
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     write!(socket, "{method} {path} HTTP/1.1\r\nhost: head\r\nconnection: close\r\n{headers}\r\n").unwrap();

@@ -23,6 +23,7 @@ use crate::rpc::status::to_status;
 use super::jobs::{check_request_id, page_size, page_token};
 use super::quotas;
 use super::scale;
+use super::steering::check_words;
 use super::who::{About, Who};
 
 macro_rules! method {
@@ -123,8 +124,11 @@ impl Clusters {
     }
 
     async fn drain(&self, who: &Who, about: About, drain: bool) -> Result<Response<pb::Worker>, Status> {
-        let id = about.what.clone();
-        let drained = async { self.head.drain(worker_id(&id)?, drain).await };
+        let (id, request_id) = (about.what.clone(), about.request_id.clone());
+        let drained = async {
+            check_request_id(&request_id)?;
+            self.head.drain(worker_id(&id)?, drain).await
+        };
         let status = who.changes(&self.head, about, drained).await.map_err(|error| to_status(&error))?;
         Ok(Response::new(self.message(who, &status).await))
     }
@@ -171,9 +175,10 @@ impl ClusterService for Clusters {
         let pb::SetQuotaRequest { owner, quota, request_id, reason } = request.into_inner();
         let quota = quota.map(quota_from_pb);
         let what = quota.map_or_else(|| format!("{owner}: none of its own"), |quota| format!("{owner}: {quota}"));
-        let about = About { what, request_id: request_id.clone(), reason };
+        let about = About { what, request_id: request_id.clone(), reason: reason.clone() };
         let set = async {
             check_request_id(&request_id)?;
+            check_words(&reason, "")?;
             self.head.set_quota(owner.clone(), quota).await?;
             quotas::of(&self.head, &owner).await
         };

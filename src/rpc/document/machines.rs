@@ -2,11 +2,28 @@
 
 use serde::Serialize;
 
-use super::{VERSION, some};
-use crate::cli::units::rfc3339;
-use crate::cli::worker::used_and_left;
+use super::{VERSION, rfc3339, some};
 use crate::engine::scale::Demand;
 use crate::rpc::pb;
+
+/// The head, and what it has.
+#[derive(Serialize)]
+pub(crate) struct Cluster<'a> {
+    version: u32,
+    /// The version of its program.
+    head: &'a str,
+    epoch: u64,
+    workers: u32,
+    slots: u32,
+    started: Option<String>,
+}
+
+impl<'a> Cluster<'a> {
+    pub(crate) fn of(cluster: &'a pb::Cluster) -> Self {
+        let pb::Cluster { version: head, epoch, workers, slots, started } = cluster;
+        Self { version: VERSION, head, epoch: *epoch, workers: *workers, slots: *slots, started: rfc3339(started.as_ref()) }
+    }
+}
 
 /// One worker.
 #[derive(Serialize)]
@@ -139,6 +156,19 @@ impl Scale {
         }
     }
 }
+
+/// What its tasks take of a worker, and what they leave.
+pub(crate) fn used_and_left(worker: &pb::Worker) -> (pb::Resources, pb::Resources) {
+    let (total, used) = (worker.total.clone().unwrap_or_default(), worker.used.clone().unwrap_or_default());
+    let left = pb::Resources {
+        cpus: total.cpus.saturating_sub(used.cpus),
+        mem_bytes: total.mem_bytes.saturating_sub(used.mem_bytes),
+        gpus: total.gpus.saturating_sub(used.gpus),
+        labels: total.labels,
+    };
+    (used, left)
+}
+
 /// As in `worker list`.
 pub(crate) fn worker_state(state: pb::WorkerState) -> &'static str {
     match state {

@@ -1,0 +1,39 @@
+//! Why a route does not do what it is asked for.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::domain::Error;
+use crate::rpc::http::{error_response, error_response_as};
+
+/// What a handler gives.
+pub(in crate::web) type Answer = Result<Response, Refusal>;
+
+/// An error, with a status where the one of its kind says too little.
+#[derive(Debug)]
+pub(in crate::web) struct Refusal {
+    error: Error,
+    status: Option<StatusCode>,
+}
+
+impl Refusal {
+    /// With a status of HTTP's own.
+    pub(super) fn with(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { error: Error::invalid(message), status: Some(status) }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { error, status: None }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self.status {
+            None => error_response(&self.error),
+            Some(status) => error_response_as(status, &self.error),
+        }
+    }
+}
