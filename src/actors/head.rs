@@ -31,6 +31,7 @@ use super::disk::Disk;
 use super::ingest::{DatasetEntry, IngestMsg};
 use super::job::{JobSnapshot, VerbAnswer};
 use super::journal::JournalRef;
+use super::preview::Preview;
 use super::proxy::ProxyMsg;
 use super::registrar::Registrar;
 use super::supervisor::{DatasetUsers, JobStatus, Submission, SupervisorMsg, WorkerStatus, deletable};
@@ -86,6 +87,13 @@ impl Head {
     pub async fn default_rule(&self, name: &str) -> Result<SplitRule, Error> {
         let (_, slots) = self.slots().await?;
         Ok(SplitRule::for_name(name, slots.max(1).saturating_mul(4)))
+    }
+
+    /// What a data set would be split into.
+    pub async fn preview_split(&self, digest: Digest, rule: SplitRule) -> Result<Preview, Error> {
+        let path = self.datasets.path(digest);
+        let looked = tokio::task::spawn_blocking(move || Preview::of(&path, &rule)).await;
+        looked.map_err(|error| Error::internal(format!("the look at the data set broke off: {error}")))?
     }
 
     /// Who has worked for whom, lately.

@@ -29,6 +29,7 @@ pub mod journal;
 mod new_folder;
 mod outgoing;
 pub mod prepare;
+pub mod preview;
 pub mod proxy;
 pub mod read_ahead;
 pub mod registrar;

@@ -234,6 +234,13 @@ impl Dataset {
     }
 }
 
+impl DatasetStore {
+    /// Where a content lies, if it is there.
+    pub fn path(&self, digest: Digest) -> PathBuf {
+        path_of(&self.root, digest)
+    }
+}
+
 /// Where a content lies.
 pub(super) fn path_of(root: &Path, digest: Digest) -> PathBuf {
     let [first, ..] = digest.0;

@@ -9,59 +9,6 @@ pub(crate) use crate::rpc::document::{
 
 use super::config::Settings;
 use super::layer::Layer;
-use super::preview::Preview;
-
-/// What `split --dry-run` shows.
-#[derive(Serialize)]
-pub(crate) struct Split<'a> {
-    version: u32,
-    file: &'a str,
-    packing: Option<&'a str>,
-    split: &'a str,
-    bytes: u64,
-    records: u64,
-    chunks: u32,
-    header_bytes: u64,
-    chunk_bytes: ChunkBytes,
-    first: Vec<FirstChunk<'a>>,
-}
-
-/// With the header.
-#[derive(Serialize)]
-struct ChunkBytes {
-    min: u64,
-    median: u64,
-    max: u64,
-}
-
-#[derive(Serialize)]
-struct FirstChunk<'a> {
-    chunk: usize,
-    records: u64,
-    bytes: u64,
-    line: &'a str,
-}
-
-impl<'a> Split<'a> {
-    pub(crate) fn of(file: &'a str, split: &'a str, preview: &'a Preview) -> Self {
-        let [min, median, max] = preview.sizes;
-        let first = preview.first.iter().enumerate();
-        let first =
-            first.map(|(chunk, it)| FirstChunk { chunk, records: it.chunk.records, bytes: it.chunk.header + it.chunk.len, line: &it.line });
-        Self {
-            version: VERSION,
-            file,
-            packing: preview.packing.as_deref(),
-            split,
-            bytes: preview.bytes,
-            records: preview.summary.records,
-            chunks: preview.summary.chunks,
-            header_bytes: preview.summary.header_len,
-            chunk_bytes: ChunkBytes { min, median, max },
-            first: first.collect(),
-        }
-    }
-}
 
 /// The options of a job that is not submitted: of `submit --dry-run`, or of a template. Every single value is a text.
 #[derive(Serialize)]

@@ -33,7 +33,6 @@ mod new_file;
 mod pages;
 mod pause;
 mod peers;
-mod preview;
 mod principal;
 mod priority;
 mod progress;

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use super::config::Surroundings;
-use super::document;
 use super::exit::{Ending, Exit};
 use super::job_options::{SPLIT_HELP, Source};
-use super::preview::Preview;
 use super::table::{Column, Table};
 use super::ui::{Format, Ui, printable};
 use super::units::short_size;
+use crate::actors::preview::Preview;
 use crate::archive::tar_name;
 use crate::domain::{Error, SplitRule};
+use crate::rpc::convert::preview_to_pb;
+use crate::rpc::document::Split;
 
 const COLUMNS: &[Column] = &[("CHUNK", true), ("RECORDS", true), ("SIZE", true), ("FIRST RECORD", false)];
 /// Chunks per slot when no rule is stated: as the head does it, taking this machine's processors for its slots.
@@ -42,7 +43,7 @@ pub(crate) async fn run(args: SplitArgs, around: &Surroundings, ui: &mut Ui) -> 
     let (text, work) = (rule.to_string(), tokio::task::spawn_blocking(move || Preview::of(&path, &rule)));
     let preview = work.await.map_err(|error| Error::internal(format!("splitting stopped: {error}")))??;
     match ui.format {
-        Format::Json | Format::Jsonl => ui.json(&document::Split::of(&name, &text, &preview))?,
+        Format::Json | Format::Jsonl => ui.json(&Split::of(&preview_to_pb(name, text, &preview)))?,
         Format::Id => ui.line(preview.summary.chunks)?,
         Format::Table => table(&name, &text, &preview, ui)?,
     }

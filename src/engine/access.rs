@@ -78,6 +78,7 @@ pub const METHODS: &[Row] = &[
     read("/millpond.v1.DatasetService/GetDataset", READS_OWN),
     read("/millpond.v1.DatasetService/ListDatasets", READS_OWN),
     change("/millpond.v1.DatasetService/DeleteDataset", CHANGES_OWN),
+    read("/millpond.v1.DatasetService/PreviewSplit", READS_OWN),
     read("/millpond.v1.DatasetService/ReadDataset", [All, Own, Own, All]),
     read("/millpond.v1.ClusterService/GetCluster", [All, All, No, All]),
     read("/millpond.v1.ClusterService/GetScale", [All, All, No, All]),
@@ -111,6 +112,10 @@ pub const ROUTES: &[Row] = &[
     read("GET /v1/jobs/{id}/bundle", READS_OWN),
     change("PUT /v1/uploads/{id}", CHANGES_OWN),
     read("GET /v1/openapi.json", EVERYBODY),
+    open(read("GET /login", EVERYBODY)),
+    open(read("GET /assets/app.css", EVERYBODY)),
+    open(read("GET /assets/app.js", EVERYBODY)),
+    open(read("GET /assets/icon.svg", EVERYBODY)),
     open(change("POST /v1/session", [No, No, No, No])),
     change("DELETE /v1/session", HIMSELF),
 ];
@@ -135,6 +140,7 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("GET /v1/datasets", "/millpond.v1.DatasetService/ListDatasets"),
     ("GET /v1/datasets/{digest}", "/millpond.v1.DatasetService/GetDataset"),
     ("DELETE /v1/datasets/{digest}", "/millpond.v1.DatasetService/DeleteDataset"),
+    ("GET /v1/datasets/{digest}/split", "/millpond.v1.DatasetService/PreviewSplit"),
     ("GET /v1/workers", "/millpond.v1.ClusterService/ListWorkers"),
     ("GET /v1/workers/{id}", "/millpond.v1.ClusterService/GetWorker"),
     ("POST /v1/workers/{id}/drain", "/millpond.v1.ClusterService/DrainWorker"),
@@ -150,6 +156,21 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("GET /v1/principals", "/millpond.v1.IdentityService/ListPrincipals"),
     ("DELETE /v1/principals/{id}", "/millpond.v1.IdentityService/RevokePrincipal"),
     ("GET /v1/audit", "/millpond.v1.AuditService/ReadAudit"),
+    ("GET /", "/millpond.v1.JobService/ListJobs"),
+    ("GET /live", "/millpond.v1.JobService/ListJobs"),
+    ("GET /jobs/{id}", "/millpond.v1.JobService/GetJob"),
+    ("GET /live/jobs/{id}", "/millpond.v1.JobService/GetJob"),
+    ("GET /tasks/{id}", "/millpond.v1.JobService/ListTasks"),
+    ("GET /live/tasks/{id}", "/millpond.v1.JobService/ListTasks"),
+    ("GET /workers", "/millpond.v1.ClusterService/ListWorkers"),
+    ("GET /live/workers", "/millpond.v1.ClusterService/ListWorkers"),
+    ("GET /timeline", "/millpond.v1.ClusterService/ListWorkers"),
+    ("GET /live/timeline", "/millpond.v1.ClusterService/ListWorkers"),
+    ("GET /data", "/millpond.v1.DatasetService/ListDatasets"),
+    ("GET /live/data", "/millpond.v1.DatasetService/ListDatasets"),
+    ("GET /system", "/millpond.v1.ClusterService/GetCluster"),
+    ("GET /live/system", "/millpond.v1.ClusterService/GetCluster"),
+    ("GET /new", "/millpond.v1.DatasetService/ListDatasets"),
 ];
 
 /// What is known of a method, or of what is one in other words; none for one that is in no table.
@@ -255,6 +276,7 @@ mod tests {
         DatasetService/GetDataset ao-a
         DatasetService/ListDatasets ao-a
         DatasetService/DeleteDataset -o-a
+        DatasetService/PreviewSplit ao-a
         DatasetService/ReadDataset aooa
         ClusterService/GetCluster aa-a
         ClusterService/GetScale aa-a
@@ -279,6 +301,10 @@ mod tests {
         GET /v1/jobs/{id}/bundle ao-a
         PUT /v1/uploads/{id} -o-a
         GET /v1/openapi.json aaaa
+        GET /login aaaa
+        GET /assets/app.css aaaa
+        GET /assets/app.js aaaa
+        GET /assets/icon.svg aaaa
         POST /v1/session ----
         DELETE /v1/session oooo";
 
@@ -305,7 +331,7 @@ mod tests {
                 }
             }
             let without = decide(row.method, &Caller::Anyone, true);
-            let is_door = ["IdentityService/Enroll", "POST /v1/session"].contains(&method);
+            let is_door = ["IdentityService/Enroll", "POST /v1/session", "GET /login"].contains(&method) || method.contains("/assets/");
             assert_eq!(without.is_ok(), is_door, "{method} without credentials");
         }
         assert_eq!(ours.next(), None, "a method that is not written out here");

@@ -7,6 +7,7 @@ mod batches;
 pub mod client;
 pub mod convert;
 pub mod data_client;
+pub(crate) mod document;
 pub mod door;
 pub mod download;
 pub mod enroll;

@@ -9,8 +9,9 @@ use http::request::Parts;
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
+use crate::actors::Head;
 use crate::domain::{Caller, Error};
-use crate::rpc::services::CameFrom;
+use crate::rpc::services::{CameFrom, Who};
 use crate::rpc::status::from_status;
 
 /// See the module.
@@ -30,6 +31,16 @@ impl Asker {
             extensions.insert(from);
         }
         tonic::Request::from_parts(MetadataMap::new(), extensions, message)
+    }
+}
+
+impl Asker {
+    /// Who he is to a route that is no method.
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub async fn who(&self, head: &Head, route: &'static str) -> Result<Who, Error> {
+        Who::asks(self.asks(()).extensions(), head, route).await
     }
 }
 

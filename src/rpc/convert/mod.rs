@@ -18,6 +18,7 @@ mod job;
 mod job_filter;
 mod lease;
 mod outcome;
+mod preview;
 mod quota;
 mod resources;
 mod result;
@@ -36,6 +37,7 @@ pub use job::{change_from_pb, counts_from_pb, counts_to_pb, hold_from_pb, kill_m
 pub use job_filter::filter_from_pb;
 pub use lease::{lease_from_pb, lease_to_pb};
 pub use outcome::{outcome_from_pb, outcome_to_pb};
+pub use preview::preview_to_pb;
 pub use quota::{quota_from_pb, quota_to_pb};
 pub use resources::{resources_from_pb, resources_to_pb};
 pub use result::{check_packed, info_from_pb, info_to_pb, receipt_from_pb, receipt_to_pb, upload_header_from_pb, upload_header_to_pb};

@@ -6,6 +6,7 @@ mod identity;
 mod job;
 mod machines;
 mod quota;
+mod split;
 mod task;
 
 pub(crate) use control::{Controlled, Event, Explanation};
@@ -14,6 +15,7 @@ pub(crate) use identity::{Principal, Token, principal_state, role_name, token_st
 pub(crate) use job::{Job, job_state};
 pub(crate) use machines::{Cluster, Scale, Worker, sandbox_profile, used_and_left, worker_state};
 pub(crate) use quota::Quota;
+pub(crate) use split::Split;
 pub(crate) use task::{Task, task_state};
 
 use super::units::{rfc3339, some};

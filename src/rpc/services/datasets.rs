@@ -1,6 +1,7 @@
 //! `DatasetService`.
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -12,7 +13,7 @@ use crate::domain::deletion::DeletionRequest;
 use crate::domain::{Digest, Error, ErrorKind, Role};
 use crate::engine::access::Access;
 use crate::limits::{NAME_MAX_BYTES, PIECE_BYTES};
-use crate::rpc::convert::time_to_pb;
+use crate::rpc::convert::{preview_to_pb, time_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::dataset_service_server::DatasetService;
 use crate::rpc::status::to_status;
@@ -36,6 +37,8 @@ pub struct Datasets {
     head: Head,
     uploads: Uploads,
     leases: Leases,
+    /// One at a time: each reads all of a data set.
+    previews: Semaphore,
 }
 
 pub(super) fn message((digest, record): DatasetEntry) -> pb::Dataset {
@@ -52,7 +55,7 @@ pub(super) fn message((digest, record): DatasetEntry) -> pb::Dataset {
 impl Datasets {
     /// The service of a head.
     pub fn new(head: Head, uploads: Uploads, leases: Leases) -> Self {
-        Self { head, uploads, leases }
+        Self { head, uploads, leases, previews: Semaphore::new(1) }
     }
 
     async fn upload(&self, who: &Who, mut requests: Streaming<pb::UploadDatasetRequest>) -> Result<pb::Dataset, Status> {
@@ -271,6 +274,22 @@ impl DatasetService for Datasets {
             Ok(pb::ListDatasetsResponse { datasets, next_page_token })
         };
         list.await.map(Response::new).map_err(|error: Error| to_status(&error))
+    }
+
+    async fn preview_split(&self, request: Request<pb::PreviewSplitRequest>) -> Result<Response<pb::SplitPreview>, Status> {
+        let who = Who::of(&request, &self.head, method!("PreviewSplit")).await?;
+        let pb::PreviewSplitRequest { digest, split } = request.into_inner();
+        let look = async {
+            let digest = digest.parse()?;
+            who.reaches_dataset(&self.head, digest).await?;
+            let name = self.head.dataset(digest).await?.1.name;
+            let rule = if split.is_empty() { self.head.default_rule(&name).await? } else { split.parse()? };
+            let turn = self.previews.acquire().await;
+            let preview = self.head.preview_split(digest, rule.clone()).await?;
+            drop(turn);
+            Ok(preview_to_pb(name, rule.to_string(), &preview))
+        };
+        look.await.map(Response::new).map_err(|error: Error| to_status(&error))
     }
 
     type ReadDatasetStream = PieceStream<pb::ReadDatasetResponse>;

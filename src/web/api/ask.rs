@@ -109,7 +109,7 @@ impl Query {
 }
 
 /// A body of JSON.
-pub(super) struct Sent<T>(pub T);
+pub(in crate::web) struct Sent<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
     type Rejection = Refusal;

@@ -4,7 +4,7 @@ use axum::extract::State;
 
 use super::ask::{Id, Query, json, listing, request_id};
 use super::refusal::Answer;
-use crate::rpc::document::Dataset;
+use crate::rpc::document::{Dataset, Split};
 use crate::rpc::pb;
 use crate::rpc::pb::dataset_service_server::DatasetService;
 use crate::web::asker::{Asker, answered};
@@ -26,4 +26,11 @@ pub(super) async fn delete(State(web): State<Web>, asker: Asker, Id(digest): Id,
     let (request_id, unused) = (request_id(query.get("request_id").map(str::to_owned)), query.flag("unused")?);
     let request = pb::DeleteDatasetRequest { digest, request_id, unused };
     json(&Dataset::of(&answered(web.datasets.delete_dataset(asker.asks(request)).await)?))
+}
+
+pub(super) const SPLIT_WORDS: &[&str] = &["split"];
+
+pub(super) async fn split(State(web): State<Web>, asker: Asker, Id(digest): Id, query: Query) -> Answer {
+    let request = pb::PreviewSplitRequest { digest, split: query.text("split") };
+    json(&Split::of(&answered(web.datasets.preview_split(asker.asks(request)).await)?))
 }

@@ -23,5 +23,6 @@ mod submission;
 mod values;
 mod verbs;
 
-pub(super) use ask::Id;
+pub(super) use ask::{Id, Sent};
+pub(super) use refusal::Answer;
 pub(super) use routes::router;

@@ -11,7 +11,7 @@ use http::Method;
 use super::gate::{Gate, enter, leave, not_allowed, nothing_there};
 use super::{audit, datasets, events, identities, jobs, logs, machines, openapi, quotas, verbs};
 use crate::web::routes::Web;
-use crate::web::{bundle, upload};
+use crate::web::{bundle, session, upload};
 
 /// One of them.
 pub(super) struct Route {
@@ -61,6 +61,7 @@ pub(super) fn routes() -> Vec<Route> {
         route("GET /v1/datasets", PAGE, datasets::list),
         route("GET /v1/datasets/{digest}", NONE, datasets::show),
         route("DELETE /v1/datasets/{digest}", datasets::DELETE_WORDS, datasets::delete),
+        route("GET /v1/datasets/{digest}/split", datasets::SPLIT_WORDS, datasets::split),
         route("GET /v1/workers", PAGE, machines::list),
         route("GET /v1/workers/{id}", NONE, machines::show),
         route("POST /v1/workers/{id}/drain", NONE, machines::drain),
@@ -70,6 +71,8 @@ pub(super) fn routes() -> Vec<Route> {
         route("GET /v1/quotas", PAGE, quotas::list),
         route("PUT /v1/quotas/{owner}", NONE, quotas::put),
         route("DELETE /v1/quotas/{owner}", quotas::DELETE_WORDS, quotas::delete),
+        route("POST /v1/session", NONE, session::log_in),
+        route("DELETE /v1/session", NONE, session::log_out),
         route("GET /v1/whoami", NONE, identities::whoami),
         route("GET /v1/tokens", PAGE, identities::tokens),
         route("DELETE /v1/tokens/{id}", identities::REVOKE_WORDS, identities::revoke_token),

@@ -7,12 +7,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, Uri, header};
+use http::{HeaderValue, StatusCode, Uri, header};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::domain::Error;
-use crate::rpc::http::error_response;
+use crate::rpc::http::{error_response, error_response_as};
 use crate::web::asker::Asker;
 use crate::web::routes::Web;
 
@@ -26,10 +26,10 @@ const RENDER_EVERY: Duration = Duration::from_secs(1);
 const STILL_HERE_AFTER: Duration = Duration::from_secs(15);
 
 pub(super) async fn stream(State(web): State<Web>, asker: Asker, uri: Uri) -> Response {
+    if is_stranger(&web, &asker) {
+        return error_response_as(StatusCode::UNAUTHORIZED, &Error::denied("log in first"));
+    }
     let opened = async {
-        if is_stranger(&web, &asker) {
-            return Err(Error::denied("log in first"));
-        }
         let view = View::of(&uri)?;
         let place = web.live.clone().try_acquire_owned();
         let place = place.map_err(|_| Error::exhausted("too many pages are open at this head: close some"))?;

@@ -21,28 +21,31 @@ const SHOWN_CHARS: usize = 60;
 
 /// What splitting a file would make.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Preview {
+pub struct Preview {
     /// How it is compressed: `gzip`, `zip`…
-    pub(crate) packing: Option<String>,
+    pub packing: Option<String>,
     /// Its length, plain, in bytes.
-    pub(crate) bytes: u64,
-    pub(crate) summary: Summary,
+    pub bytes: u64,
+    /// How many chunks and records, and what is repeated.
+    pub summary: Summary,
     /// What a task gets in bytes, with the header: least, median, most.
-    pub(crate) sizes: [u64; 3],
+    pub sizes: [u64; 3],
     /// The first chunks.
-    pub(crate) first: Vec<FirstRecord>,
+    pub first: Vec<FirstRecord>,
 }
 
 /// A chunk, and what its first record begins with: a line, or a file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FirstRecord {
-    pub(crate) chunk: Chunk,
-    pub(crate) line: String,
+pub struct FirstRecord {
+    /// Where it lies.
+    pub chunk: Chunk,
+    /// Shortened.
+    pub line: String,
 }
 
 impl Preview {
     /// Reads a file, more than once. The errors are those that a job would end with, and `NotFound`.
-    pub(crate) fn of(path: &Path, rule: &SplitRule) -> Result<Self, Error> {
+    pub fn of(path: &Path, rule: &SplitRule) -> Result<Self, Error> {
         let mut input = Input::open(path)?;
         let mut splitter = Splitter::new(rule.clone(), input.bytes);
         let (mut chunks, mut first, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
