@@ -46,7 +46,7 @@ pub(super) fn grid(job: &JobSnapshot) -> Markup {
     let lines = cells.div_ceil(COLUMNS).max(1);
     let of = if grid.per_cell == 1 { "a cell a task".into() } else { format!("a cell {} tasks", grid.per_cell) };
     let looks = [Look::Done, Look::Running, Look::Waiting, Look::Part, Look::Failed, Look::Dropped];
-    let columns = COLUMNS.min(cells.max(20));
+    let columns = COLUMNS.min(cells.max(50));
     html! {
         h2 { "Tasks" }
         svg.grid viewBox={ "0 0 " (columns) " " (lines) } role="img" aria-label={ "all tasks in their order, " (of) } {
