@@ -42,7 +42,9 @@ pub(super) async fn enter(State(gate): State<Gate>, request: Request, next: Next
 
 impl Gate {
     async fn lets_in(&self, head: &Parts, has_body: bool) -> Result<(), Refusal> {
-        Who::asks(&head.extensions, &self.head, self.route).await?;
+        let is_nobody = matches!(head.extensions.get::<Caller>(), None | Some(Caller::Anyone));
+        let asked = Who::asks(&head.extensions, &self.head, self.route).await;
+        asked.map_err(|error| if is_nobody && self.head.registrar.is_some() { Refusal::of_nobody(error) } else { error.into() })?;
         check_words(&Query::of(head.uri.query().unwrap_or_default()), self.words)?;
         let takes_body = [Method::POST, Method::PUT].contains(&head.method);
         if has_body && !takes_body {
@@ -67,15 +69,9 @@ fn check_words(query: &Query, known: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says to those who have shown nothing that they have to, and has no browser guess what an answer is, or keep it.
-pub(super) async fn leave(State(has_identities): State<bool>, request: Request, next: Next) -> Response {
-    let is_nobody = matches!(request.extensions().get::<Caller>(), None | Some(Caller::Anyone));
+/// Has no browser guess what an answer is, or keep it.
+pub(super) async fn leave(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    if response.status() == StatusCode::FORBIDDEN && is_nobody && has_identities {
-        *response.status_mut() = StatusCode::UNAUTHORIZED;
-        // No scheme that is registered stands for a certificate in the handshake.
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Certificate realm=\"millpond\""));
-    }
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(header::ETAG) && !headers.contains_key(header::CACHE_CONTROL) {

@@ -1,7 +1,7 @@
 //! Why a route does not do what it is asked for.
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 
 use crate::domain::Error;
 use crate::rpc::http::{error_response, error_response_as};
@@ -17,6 +17,11 @@ pub(in crate::web) struct Refusal {
 }
 
 impl Refusal {
+    /// Of one who has shown nothing: he could be let in if he did.
+    pub(super) fn of_nobody(error: Error) -> Self {
+        Self { error, status: Some(StatusCode::UNAUTHORIZED) }
+    }
+
     /// With a status of HTTP's own.
     pub(super) fn with(status: StatusCode, message: impl Into<String>) -> Self {
         Self { error: Error::invalid(message), status: Some(status) }
@@ -31,9 +36,12 @@ impl From<Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        match self.status {
-            None => error_response(&self.error),
-            Some(status) => error_response_as(status, &self.error),
+        let Some(status) = self.status else { return error_response(&self.error) };
+        let mut response = error_response_as(status, &self.error);
+        if status == StatusCode::UNAUTHORIZED {
+            // No scheme that is registered stands for a certificate in the handshake.
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Certificate realm=\"millpond\""));
         }
+        response
     }
 }

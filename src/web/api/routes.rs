@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::handler::Handler;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, any, on};
 use http::Method;
 
@@ -98,8 +98,7 @@ pub(in crate::web) fn router(web: &Web) -> Router<Web> {
         let verbs = verbs.join(", ");
         router = router.route(path, handlers.fallback(async move |verb: Method| not_allowed(&verb, &verbs)));
     }
-    let has_identities = web.head.registrar.is_some();
-    router.route("/v1/", any(nothing_there)).route("/v1/{*rest}", any(nothing_there)).layer(from_fn_with_state(has_identities, leave))
+    router.route("/v1/", any(nothing_there)).route("/v1/{*rest}", any(nothing_there)).layer(from_fn(leave))
 }
 
 #[cfg(test)]
