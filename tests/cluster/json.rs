@@ -235,6 +235,8 @@ fn what_is_not_understood_is_refused_and_does_nothing() {
         assert_eq!((refused.status, refused.header("content-type")), (status, "application/json"), "{verb} {path} {body}: {message}");
         assert!(message.contains(says), "{verb} {path} {body}: {message}");
     }
+    let long = send(&cluster, "POST", &kill, &json!({ "request_id": "x".repeat(256) }));
+    assert_eq!((long.status, long.json()["error"]["message"].as_str()), (400, Some("request_id: 256 bytes, at most 255 are allowed")));
     let wrong = ask(&cluster.url, "PATCH", &format!("/v1/jobs/{job}"), &[]);
     let mut allowed: Vec<&str> = wrong.header("allow").split(',').map(str::trim).collect();
     allowed.sort_unstable();

@@ -114,6 +114,7 @@ impl Jobs {
 
     /// Which job is told what.
     async fn wish(&self, who: &Who, asked: Asked) -> Result<(JobId, Wish), Error> {
+        check_request_id(&about(&asked).request_id)?;
         let (job, wish) = wish(asked, wall_now())?;
         who.reaches_job(&self.head, job).await?;
         let wish = Wish { by: who.name(wish.by), ..wish };
