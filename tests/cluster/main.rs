@@ -29,6 +29,7 @@ mod ground;
 mod head_restart;
 mod hostile;
 mod identities;
+mod image;
 mod job_file;
 mod kill;
 mod kills;
