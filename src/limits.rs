@@ -37,6 +37,8 @@ pub const SANDBOX_GAPS_MAX: usize = 16;
 pub const CONTAINER_PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may take to look for an image, to list or to remove containers, to let one stand still.
 pub const CONTAINER_CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Processes of the worker's own user, where tasks in images are his: what the kernel has at most.
+pub const CONTAINER_USER_PROCESSES_MAX: u64 = 4 << 20;
 /// How long an image may take to come.
 pub const IMAGE_PULL_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// The end of what a container program says that is looked at, and repeated.

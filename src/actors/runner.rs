@@ -344,7 +344,8 @@ impl Runner {
     /// What the exit code means where it may be the container program's own. Then the image may be gone: the next task looks for it.
     fn judge(&self, outcome: Outcome, order: &Order) -> Outcome {
         let (Some(image), Some(containers)) = (&order.info.spec.image, self.setup.images.containers()) else { return outcome };
-        let outcome = containers.verdict(outcome, image, self.folders.stderr());
+        let command = order.info.spec.command.first().map_or("", String::as_str);
+        let outcome = containers.verdict(outcome, image, command, self.folders.stderr());
         if matches!(outcome, Outcome::SpawnFailed { .. }) {
             self.setup.images.forget(image);
         }

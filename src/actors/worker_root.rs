@@ -119,7 +119,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     let (key, cache_dir) = (key(&dir)?, dir.join("cache"));
     // Before slots: what an earlier start has left may write to their folders.
     let images = Arc::new(Images::new(Containers::find(options.containers, &options.sandbox, &dir, &key, &host())?));
-    let total = options.equipment.total().clone().with_containers(images.containers().is_some());
+    let equipment = options.equipment.clone().with_containers(images.containers().is_some());
     let stores = Stores::new(Cache::new(&cache_dir, options.cache_bytes, port.clone())?, port.clone(), images.clone());
     let (slots, launcher) = (options.slots, options.launcher.clone());
     let places = Places { dir: &dir, slots: &slots_dir, cache: &cache_dir, launcher: &launcher };
@@ -141,7 +141,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
         key,
         host: host(),
         slots,
-        total,
+        total: equipment.total().clone(),
         confines: Some(confines),
         epoch_seen: epoch,
         dial: Dial { start: count_start(&dir.join("starts"))?, number: 0 },
@@ -150,7 +150,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     };
     Ok(WorkerArgs {
         hello,
-        table: SlotTable::new(slots, options.equipment.clone(), options.allowance, epoch),
+        table: SlotTable::new(slots, equipment, options.allowance, epoch),
         make_runners: Box::new(make_runners),
         stores,
         port,

@@ -27,7 +27,7 @@ struct Daemon(Child);
 
 impl Daemon {
     fn starts(cluster: &Cluster) -> Self {
-        let child = cluster.command("sh").arg(cluster.path("bin/docker")).arg("serve").spawn().unwrap();
+        let child = cluster.command(&cluster.text_path("bin/docker")).arg("serve").spawn().unwrap();
         until("the daemon serves", || cluster.path("containers/door").exists());
         Self(child)
     }
@@ -93,7 +93,8 @@ fn an_image_waits_for_a_worker_that_runs_it_is_fetched_once_and_the_task_finds_a
     let job = cluster.submit(&["-f", &file, &input]);
     cluster.ends(&job, 0);
     assert_eq!(cluster.bundle(&job).text("000000/stdout").trim(), "4");
-    cluster.millpond(&["submit", "--image", "-v=/:/x", "--array", "1", "--", "true"]).refused(2, &["image"]);
+    cluster.millpond(&["submit", "--image", "-v=/:/x", "--array", "1", "--", "true"]).refused(2, &["unexpected argument"]);
+    cluster.millpond(&["submit", "--image=-v=/:/x", "--array", "1", "--", "true"]).refused(2, &["image `-v=/:/x`"]);
 }
 
 #[test]
@@ -110,7 +111,7 @@ fn what_goes_wrong_with_an_image_fails_its_task_with_the_reason_and_nothing_else
         says.iter().for_each(|word| assert!(reason.contains(word), "`{word}` is missing in: {reason}"));
     };
     fails("missing/tool:1", &["true"], &["image missing/tool:1 can't be pulled on ", "by podman", "name unknown"]);
-    fails("debian:12", &["nope"], &["podman could not run it in debian:12", "not found in $PATH"]);
+    fails("debian:12", &["nope"], &["podman could not run `nope` in debian:12", "not found in $PATH"]);
     // The command's own exit codes stay its own.
     for code in ["1", "125", "127"] {
         let job = cluster.submit_array("1", &["--image", "debian:12"], &format!("exit {code}"));
@@ -272,6 +273,157 @@ fn a_container_program_that_was_asked_for_and_is_unwell_is_a_reason_not_to_start
     assert!(!cluster.worker(number).ends().success());
     let log = cluster.tail("worker-1.log");
     assert!(log.contains("--containers podman: podman does not answer: Error: it is unwell"), "{log}");
-    let number = cluster.add_worker(1, NO_SANDBOX);
-    assert!(cluster.show_worker(number)["labels"]["millpond.containers"].is_null(), "and otherwise none is offered");
+    // Otherwise none is offered; the head has not met the first one.
+    cluster.push_worker(&url, 1, NO_SANDBOX);
+    cluster.worker_is_connected(1);
+    assert!(cluster.show_worker(1)["labels"]["millpond.containers"].is_null());
+}
+
+const IMAGE: &str = "localhost/pond/busybox:1";
+
+/// Podman on the ground of a test, with an image of one static program; why that can't be had, otherwise.
+struct Podman {
+    env: Vec<(String, String)>,
+}
+
+impl Podman {
+    fn settles(cluster: &Cluster) -> Result<Self, String> {
+        if Command::new("podman").arg("--version").stdout(Stdio::null()).status().is_err() {
+            return Err("podman is not installed".to_owned());
+        }
+        let path = |name: &str| cluster.text_path(name);
+        let storage = format!("[storage]\ndriver = \"vfs\"\nrunroot = \"{}\"\ngraphroot = \"{}\"\n", path("run"), path("graph"));
+        cluster.write("storage.conf", storage);
+        let env = [("CONTAINERS_CONF", path("containers.conf")), ("CONTAINERS_STORAGE_CONF", path("storage.conf"))];
+        let podman = Self { env: env.map(|(name, value)| (name.to_owned(), value)).into() };
+        let pack = "set -e; mkdir -p root/bin root/tmp; chmod 1777 root/tmp; cp /bin/busybox root/bin/; \
+                    for name in sh cat id sleep wc true; do ln -s busybox root/bin/$name; done; tar -C root -cf root.tar .";
+        let packed = cluster.command("sh").args(["-c", pack]).output().unwrap();
+        if !packed.status.success() {
+            return Err(format!("there is no /bin/busybox: install busybox-static: {}", String::from_utf8_lossy(&packed.stderr)));
+        }
+        let mut why = String::new();
+        for runtime in ["crun", "runc"] {
+            let limits = "default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]";
+            let engine = format!(
+                "runtime = \"{runtime}\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"none\"\ntmp_dir = \"{}\"",
+                path("libpod")
+            );
+            cluster.write("containers.conf", format!("[containers]\n{limits}\n[engine]\n{engine}\n"));
+            let tried = podman.says(cluster, &["import", "root.tar", IMAGE]);
+            let tried = tried.and_then(|_| podman.says(cluster, &["run", "--rm", "--init", "--network", "host", IMAGE, "true"]));
+            match tried {
+                Ok(_) => return Ok(podman),
+                Err(said) => why = format!("{why}; by {runtime}: {}", said.trim()),
+            }
+        }
+        Err(format!("podman can't run a container here{why}"))
+    }
+
+    fn says(&self, cluster: &Cluster, args: &[&str]) -> Result<String, String> {
+        let output = cluster.command("podman").args(args).envs(self.env.iter().cloned()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// Workers that start from now on find it.
+    fn is_at_hand(&self, cluster: &mut Cluster) {
+        let set = self.env.iter().map(|(name, value)| format!("{name}={value}"));
+        cluster.started_by = ["env".to_owned()].into_iter().chain(set).collect();
+    }
+
+    /// Containers that there are, dead ones too.
+    fn containers(&self, cluster: &Cluster) -> usize {
+        self.says(cluster, &["ps", "--all", "--quiet"]).unwrap().lines().count()
+    }
+}
+
+/// The process of this command line, wherever it is.
+fn process_of(line: &str) -> Option<u32> {
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let is_it = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|found| found == line.replace(' ', "\0").as_bytes());
+    pids.into_iter().find(is_it)
+}
+
+/// A job that sleeps in a container for so many seconds, a number of its own; its process.
+fn sleeper(cluster: &Cluster, seconds: &str, options: &[&str]) -> (String, u32) {
+    let job = cluster.submit(&[&["--array", "1", "--image", IMAGE, "--grace", "300ms"], options, &["--", "sleep", seconds]].concat());
+    let line = format!("sleep {seconds}\0");
+    until("it sleeps", || process_of(&line).is_some());
+    (job, process_of(&line).unwrap())
+}
+
+#[test]
+fn podman_itself_runs_tasks_and_leaves_nothing_of_them() {
+    let mut cluster = Cluster::start(&[]);
+    let podman = match Podman::settles(&cluster) {
+        Ok(podman) => podman,
+        Err(why) => return println!("skipped: {why}"),
+    };
+    podman.is_at_hand(&mut cluster);
+    let kind = if is_root() { "basic" } else { "none" };
+    cluster.add_worker(1, &["--sandbox", kind, "--containers", "podman"]);
+    assert_eq!(cluster.show_worker(1)["labels"]["millpond.containers"], "yes", "{}", cluster.logs());
+
+    let (input, shared) = (cluster.write("in.txt", "a\nb\n"), cluster.write("ref.txt", "shared\n"));
+    let shell = "cat {input} {with:ref.txt}; echo $COLOUR; id -u; echo file > {output}/file; cat >&2 /etc/hostname; echo x > $HOME/x";
+    let options = ["--split", "lines:1", "--image", IMAGE, "--env", "COLOUR=red green", "--with", &shared];
+    let job = cluster.submit(&[&options[..], &[&input, "--", "sh", "-c", shell]].concat());
+    cluster.ends(&job, 0);
+    let bundle = cluster.bundle(&job);
+    assert!(bundle.text("000001/stdout").starts_with("b\nshared\nred green\n"), "{}", bundle.text("000001/stdout"));
+    assert_eq!(bundle.text("000000/file"), "file\n");
+    let job = cluster.submit(&["--split", "lines:2", "--image", IMAGE, &input, "--", "wc", "-l"]);
+    cluster.ends(&job, 0);
+    assert_eq!(cluster.bundle(&job).text("000000/stdout").trim(), "2");
+
+    for (image, command, says) in
+        [(IMAGE, "nope", "podman could not run `nope` in"), ("localhost/pond/missing:1", "true", "can't be pulled on ")]
+    {
+        let job = cluster.submit(&["--array", "1", "--image", image, "--", command]);
+        cluster.ends(&job, 10);
+        let reason = reason(&cluster, &job);
+        println!("{reason}");
+        assert!(reason.contains(says), "{reason}");
+    }
+    let job = cluster.submit_array("1", &["--image", IMAGE], "exit 127");
+    cluster.ends(&job, 10);
+    assert_eq!(cluster.tasks(&job)[0]["exit_code"], 127);
+    assert_eq!(podman.containers(&cluster), 0);
+
+    let (job, pid) = sleeper(&cluster, "70001", &[]);
+    cluster.ok(&["pause", &job, "--running", "freeze"]);
+    until("it stands still", || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T ")));
+    cluster.ok(&["resume", &job]);
+    until("it goes on", || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") S ")));
+    cluster.ok(&["kill", &job, "--running", "stop"]);
+    cluster.ends(&job, 11);
+    assert!(!is_alive(pid));
+    assert_eq!(podman.containers(&cluster), 0);
+
+    let (job, pid) = sleeper(&cluster, "70002", &["--timeout", "1s"]);
+    cluster.ends(&job, 10);
+    assert!(!is_alive(pid));
+    assert_eq!(podman.containers(&cluster), 0);
+
+    let (job, pid) = sleeper(&cluster, "70003", &[]);
+    cluster.ok(&["kill", &job]);
+    cluster.worker(1).dies();
+    until("it is gone", || !is_alive(pid));
+    until("and its container", || podman.containers(&cluster) == 0);
+    cluster.worker_starts_again(1, &[]);
+    cluster.ends(&job, 11);
+
+    // Launcher and worker at once: the next start removes what podman keeps of it.
+    let (job, pid) = sleeper(&cluster, "70004", &[]);
+    cluster.ok(&["kill", &job]);
+    let launchers = cluster.worker(1).descendants().into_iter().filter(|(_, line)| line.contains("__launcher"));
+    let launchers: Vec<u32> = launchers.map(|(pid, _)| pid).collect();
+    cluster.worker(1).stops();
+    launchers.into_iter().for_each(|launcher| super::process::signal(launcher, rustix::process::Signal::KILL));
+    cluster.worker(1).dies();
+    cluster.worker_starts_again(1, &[]);
+    until("it is gone", || !is_alive(pid));
+    until("and its container", || podman.containers(&cluster) == 0);
+    cluster.ends(&job, 11);
 }

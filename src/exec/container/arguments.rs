@@ -19,6 +19,10 @@ const GPU: &str = "nvidia.com/gpu";
 pub(super) struct Confined {
     /// Processes and threads.
     pub processes: u64,
+    /// The same of its user, who may have others where he is the worker's own.
+    pub user_processes: u64,
+    /// Files that a process may have open.
+    pub open_files: u64,
     /// The largest file, in bytes.
     pub file_bytes: Option<u64>,
     /// Memory of a task that asks for none, in bytes.
@@ -105,6 +109,10 @@ impl Run<'_> {
         }
         let Some(confined) = self.confined else { return };
         told.say(["--cap-drop", "all", "--security-opt", "no-new-privileges", "--ulimit", "core=0:0"]);
+        // As soon as one is said the container program's own defaults are gone, and those that are left are beyond what some machines allow.
+        for (limit, max) in [("nofile", confined.open_files), ("nproc", confined.user_processes)] {
+            told.say(["--ulimit", &format!("{limit}={max}:{max}")]);
+        }
         told.say(["--pids-limit", &confined.processes.to_string()]);
         if let Some(bytes) = confined.file_bytes {
             told.say(["--ulimit", &format!("fsize={bytes}:{bytes}")]);
@@ -204,11 +212,11 @@ mod tests {
         let weak = Program { limits: Limits::default(), init: false, ..full.clone() };
         let told = text(run(&weak, &command, &needs));
         assert!(!told.contains("--memory") && !told.contains("--cpus") && !told.contains("--init"), "{told}");
-        let confined = Confined { processes: 64, file_bytes: Some(8), mem_bytes: Some(5) };
+        let confined = Confined { processes: 64, user_processes: 70, open_files: 9, file_bytes: Some(8), mem_bytes: Some(5) };
         let nothing = Resources::default();
         let told = text(Run { confined: Some(&confined), net: false, gpus: &[0, 3], stdin: true, ..run(&full, &command, &nothing) });
         let says = "--device nvidia.com/gpu=0 --device nvidia.com/gpu=3 --memory 5b --cap-drop all --security-opt no-new-privileges --ulimit \
-                    core=0:0 --pids-limit 64 --ulimit fsize=8:8 debian:12 true";
+                    core=0:0 --ulimit nofile=9:9 --ulimit nproc=70:70 --pids-limit 64 --ulimit fsize=8:8 debian:12 true";
         assert!(told.ends_with(says) && told.contains("--network none") && told.contains("--interactive"), "{told}");
         assert!(
             text(Run { confined: Some(&confined), ..run(&full, &command, &needs) }).contains("--memory 1073741824b"),

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use rustix::process::{getegid, geteuid};
+use rustix::process::{Resource, getegid, geteuid, getrlimit};
 
 use super::super::protocol::Start;
 use super::super::sandbox::SandboxOptions;
@@ -14,10 +14,10 @@ use super::arguments::{self, Confined, Run};
 use super::call::{GiveUp, Said, call, last_line};
 use super::options::ContainerChoice;
 use super::program::{Kind, Program};
-use super::verdict::{OWN_CODES, own_words};
+use super::verdict::{is_own, own_words};
 use crate::domain::wire::Lease;
 use crate::domain::{Error, Image, Outcome, Resources, Sandbox};
-use crate::limits::{CONTAINER_CALL_TIMEOUT, CONTAINER_SAID_MAX_BYTES, IMAGE_PULL_TIMEOUT};
+use crate::limits::{self, CONTAINER_CALL_TIMEOUT, CONTAINER_SAID_MAX_BYTES, IMAGE_PULL_TIMEOUT};
 
 /// The container program, and what all containers of this worker have in common.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct Containers {
     /// The worker's.
     key: String,
     host: String,
+    dir: PathBuf,
     net: bool,
     confined: Option<Confined>,
 }
@@ -81,12 +82,9 @@ impl Containers {
                 program,
                 key: key.to_owned(),
                 host: host.to_owned(),
+                dir: dir.to_owned(),
                 net: sandbox.sandbox != Sandbox::Strict || sandbox.net,
-                confined: (!is_open).then_some(Confined {
-                    processes: sandbox.processes,
-                    file_bytes: sandbox.file_bytes,
-                    mem_bytes: sandbox.mem_bytes,
-                }),
+                confined: (!is_open).then(|| confined(sandbox)),
             };
             containers.remove_leftovers().map(|()| containers)
         });
@@ -203,7 +201,8 @@ impl Containers {
             args: run.arguments(),
             // The container program's own, as its launcher has it: a job's variables are none of it.
             env: Vec::new(),
-            cwd: PathBuf::from("/"),
+            // Where no task can put anything.
+            cwd: self.dir.clone(),
             owner: attempt.owner,
             grip: Some(arguments::grip(self.program.kind, &name)),
             ..start
@@ -228,15 +227,31 @@ impl Containers {
     }
 
     /// What an attempt came to, where the container program has failed itself, by its exit code and what is in `stderr`; otherwise as it was.
-    pub fn verdict(&self, outcome: Outcome, image: &Image, stderr: &Path) -> Outcome {
+    pub fn verdict(&self, outcome: Outcome, image: &Image, command: &str, stderr: &Path) -> Outcome {
         let Outcome::Exited { code } = outcome else { return outcome };
-        if !OWN_CODES.contains(&code) {
+        if !is_own(code) {
             return outcome;
         }
         match own_words(self.program.kind, code, &end_of(stderr)) {
-            Some(said) => Outcome::SpawnFailed { reason: format!("{} could not run it in {image}: {said}", self.program.kind.name()) },
+            Some(said) => {
+                Outcome::SpawnFailed { reason: format!("{} could not run `{command}` in {image}: {said}", self.program.kind.name()) }
+            }
             None => outcome,
         }
+    }
+}
+
+/// A sandbox's limits, as far as this process may give them.
+fn confined(sandbox: &SandboxOptions) -> Confined {
+    let may = |resource| getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    // Those of the worker's own user are not only tasks.
+    let user_processes = if geteuid().is_root() { sandbox.processes } else { limits::CONTAINER_USER_PROCESSES_MAX };
+    Confined {
+        processes: sandbox.processes,
+        user_processes: user_processes.min(may(Resource::Nproc)),
+        open_files: limits::TASK_OPEN_FILES_MAX.min(may(Resource::Nofile)),
+        file_bytes: sandbox.file_bytes,
+        mem_bytes: sandbox.mem_bytes,
     }
 }
 
