@@ -8,6 +8,8 @@ pub const JOB_TASKS_MAX: u32 = 10_000_000;
 pub const COMMAND_MAX_BYTES: usize = 128 * 1024;
 /// A name of a job, an owner, a data set, a shared file, a label.
 pub const NAME_MAX_BYTES: usize = 255;
+/// The name of an image: a registry's 255, a tag's 128, a digest's 135.
+pub const IMAGE_MAX_BYTES: usize = 520;
 /// Shared files of one job.
 pub const SHARED_FILES_MAX: usize = 64;
 /// Jobs that are not final.
@@ -31,6 +33,16 @@ pub const TASK_TMP_MAX_BYTES: u64 = 1 << 30;
 pub const TASK_MEM_MIN_BYTES: u64 = 64 << 20;
 /// What a worker says of what its sandbox does not keep.
 pub const SANDBOX_GAPS_MAX: usize = 16;
+/// How long a container program may take to say that it is there.
+pub const CONTAINER_PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take to look for an image, to list or to remove containers, to let one stand still.
+pub const CONTAINER_CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Processes of the worker's own user, where tasks in images are his: what the kernel has at most.
+pub const CONTAINER_USER_PROCESSES_MAX: u64 = 4 << 20;
+/// How long an image may take to come.
+pub const IMAGE_PULL_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// The end of what a container program says that is looked at, and repeated.
+pub const CONTAINER_SAID_MAX_BYTES: usize = 4096;
 /// Workers attached at once.
 pub const WORKERS_MAX: usize = 10_000;
 

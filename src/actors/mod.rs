@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! head:   HeadRoot ─ Journal · JobSupervisor ─ JobActor per job, WorkerProxy per session · Ingest · Bundler · Watch · Chronicle · DiskGuard
-//! worker: WorkerRoot ─ WorkerActor ─ Runner per slot · Cache          (the Link to the head is in rpc/)
+//! worker: WorkerRoot ─ WorkerActor ─ Runner per slot · Cache · Images          (the Link to the head is in rpc/)
 //! ```
 //! Invariant: nothing here knows gRPC or HTTP: sessions are channels of domain messages. Nothing here decides what a machine could.
 //!
@@ -20,12 +20,14 @@ pub mod disk;
 pub mod handover;
 pub mod head;
 pub mod head_root;
+mod images;
 pub mod ingest;
 pub mod inspection;
 pub mod intake;
 pub mod job;
 pub mod job_store;
 pub mod journal;
+mod launchers;
 mod new_folder;
 mod outgoing;
 pub mod prepare;

@@ -1,4 +1,4 @@
-//! What a task needs before its process can start: its chunk and the shared files, at hand and pinned.
+//! What a task needs before its process can start: its chunk and the shared files, at hand and pinned; its image.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::limits::NAME_MAX_BYTES;
 
 use super::cache::{Cache, Piece, Pinned};
 use super::data_port::{DataPort, TransferError};
+use super::images::Images;
 use super::read_ahead::ReadAhead;
 
 /// What one task needs, at hand.
@@ -41,17 +42,18 @@ pub enum ChunkInput {
 pub struct Stores {
     cache: Arc<Cache>,
     read_ahead: Arc<ReadAhead>,
+    images: Arc<Images>,
 }
 
 impl Stores {
     /// Nothing is read yet; files are kept in a cache.
-    pub fn new(cache: Arc<Cache>, port: Arc<dyn DataPort>) -> Self {
-        Self { cache, read_ahead: Arc::new(ReadAhead::new(port)) }
+    pub fn new(cache: Arc<Cache>, port: Arc<dyn DataPort>, images: Arc<Images>) -> Self {
+        Self { cache, read_ahead: Arc::new(ReadAhead::new(port)), images }
     }
 
     /// A task's inputs, if they are here, and nothing has to be waited for.
     pub fn here(&self, info: &JobInfo, lease: &Lease, chunk: Option<&Chunk>) -> Option<Inputs> {
-        if !info.spec.with.is_empty() {
+        if !info.spec.with.is_empty() || info.spec.image.as_ref().is_some_and(|image| !self.images.is_here(image)) {
             return None;
         }
         let Some((wanted, chunk)) = Wanted::of(info, lease).zip(chunk) else { return Some(Inputs::default()) };
@@ -62,6 +64,10 @@ impl Stores {
     /// Gets a task's inputs. Of the job's other chunks those that follow may be read as well.
     pub async fn get(self, info: Arc<JobInfo>, lease: Lease, chunk: Option<Chunk>, others: Vec<Chunk>) -> Result<Inputs, TransferError> {
         let mut inputs = Inputs::default();
+        // First of all: while it comes, which may take minutes, nothing is pinned.
+        if let Some(image) = &info.spec.image {
+            self.images.get(image).await?;
+        }
         if let Some((wanted, chunk)) = Wanted::of(&info, &lease).zip(chunk) {
             inputs.input = Some(if wanted.is_small(&chunk) {
                 let bytes = self.read_ahead.get(wanted.digest, &chunk, &others).await?;

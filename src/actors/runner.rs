@@ -11,13 +11,15 @@ use ractor::ActorRef;
 
 use crate::bundle::{self, Left, PackError, Press};
 use crate::domain::wire::{JobInfo, Lease};
-use crate::domain::{EntryKind, Error, ErrorKind, Outcome, Packed, Timing};
-use crate::exec::{self, Found, Launcher, Placeholders, Programs, SlotFolders, SlotSandbox, Start, Stopper, TaskVariables};
+use crate::domain::{EntryKind, Error, ErrorKind, Image, Outcome, Packed, Timing};
+use crate::exec::{self, Attempt, Found, Placeholders, Programs, SlotFolders, SlotSandbox, Start, Stopper, TaskVariables};
 use crate::limits;
 
 use super::cache::Pinned;
 use super::clock::wall_now;
 use super::handover::{Handover, MachineFault};
+use super::images::Images;
+use super::launchers::{Launchers, Place};
 use super::prepare::{ChunkInput, Inputs};
 use super::result_box::{KeptBytes, KeptResult, ResultWriter};
 use super::worker::WorkerMsg;
@@ -112,6 +114,10 @@ pub struct RunnerSetup {
     pub slots_dir: PathBuf,
     /// Results that wait.
     pub results_dir: PathBuf,
+    /// Inputs that tasks read.
+    pub cache_dir: PathBuf,
+    /// What tasks that want an image are run by.
+    pub images: Arc<Images>,
     /// In all slots.
     pub launcher_deaths: Arc<Mutex<LauncherDeaths>>,
     /// Where attempts end, and the next ones are.
@@ -126,8 +132,19 @@ pub fn spawn(slot: usize, setup: RunnerSetup, sandbox: SlotSandbox) -> Result<mp
     let (orders, inbox) = mpsc::channel();
     let programs = Programs::new(folders.work().to_owned());
     let inherited = sandbox.env(exec::inherited_env(std::env::vars_os()), folders.work());
-    let mut runner =
-        Runner { slot, setup, sandbox, folders, inherited, programs, press: Press::default(), launcher: None, in_doubt: false };
+    let launchers = Launchers::new(sandbox.is_confined(), inherited.clone());
+    let mut runner = Runner {
+        slot,
+        setup,
+        sandbox,
+        folders,
+        inherited,
+        programs,
+        press: Press::default(),
+        launchers,
+        left_container: None,
+        in_doubt: false,
+    };
     std::thread::Builder::new()
         .name(format!("slot-{slot}"))
         .spawn(move || inbox.iter().for_each(|order| runner.work_on(order)))
@@ -144,7 +161,9 @@ struct Runner {
     inherited: Vec<(String, String)>,
     programs: Programs,
     press: Press,
-    launcher: Option<Launcher>,
+    launchers: Launchers,
+    /// A container that could not be removed: it may still write to the slot's folders.
+    left_container: Option<String>,
     /// This machine failed the last attempt: the next one begins only if the folders can be used.
     in_doubt: bool,
 }
@@ -178,6 +197,10 @@ impl Runner {
 
     /// Whether a task can be started here, in folders that are empty: tasks of other slots could have written to them since the last one.
     fn is_fit(&mut self) -> Result<(), MachineFault> {
+        if let (Some(name), Some(containers)) = (&self.left_container, self.setup.images.containers()) {
+            containers.remove(name)?;
+            self.left_container = None;
+        }
         if !self.in_doubt && self.folders.look() == Found::NOTHING {
             return Ok(());
         }
@@ -209,7 +232,7 @@ impl Runner {
             }
             Err(error) => Outcome::SpawnFailed { reason: error.message },
         };
-        Ok((outcome, Timing { started, ended: wall_now() }))
+        Ok((self.judge(outcome, order), Timing { started, ended: wall_now() }))
     }
 
     /// What comes of an attempt that has left this.
@@ -268,16 +291,13 @@ impl Runner {
             needs: &spec.needs,
             gpus: order.gpus.as_deref(),
         };
-        let env = exec::task_env(&self.inherited, &spec.env, &own);
-        let mut argv = spec.command.iter().map(|arg| exec::expand(arg, &placeholders));
-        let name = argv.next().ok_or_else(|| Error::invalid("the command is empty"))?;
-        let path = env.iter().chain(&self.inherited).find(|(key, _)| key == "PATH").map_or("", |(_, value)| value.as_str());
+        let argv: Vec<String> = spec.command.iter().map(|arg| exec::expand(arg, &placeholders)).collect();
         let has_bytes = !matches!(&inputs.input, None | Some(ChunkInput::Kept(Pinned { is_folder: true, .. })));
         let stdin = if exec::uses_input(&spec.command) || !has_bytes { None } else { input.as_ref().map(PathBuf::from) };
-        Ok(Start {
-            program: self.programs.find(&name, path)?,
-            args: argv.collect(),
-            env,
+        let start = Start {
+            program: PathBuf::new(),
+            args: Vec::new(),
+            env: Vec::new(),
             cwd: self.folders.work().to_owned(),
             stdin,
             stdout: self.folders.stdout().to_owned(),
@@ -286,19 +306,58 @@ impl Runner {
             grace_ms: spec.grace.as_millis() as u64,
             stdout_max_bytes: limits::STDOUT_MAX_BYTES,
             stderr_max_bytes: limits::STDERR_MAX_BYTES,
-        })
+            owner: None,
+            grip: None,
+        };
+        match &spec.image {
+            Some(image) => self.in_image(order, image, &argv, &exec::task_env(&[], &spec.env, &own), start),
+            None => self.in_place(argv, exec::task_env(&self.inherited, &spec.env, &own), start),
+        }
+    }
+
+    /// By a program of this machine.
+    fn in_place(&mut self, argv: Vec<String>, env: Vec<(String, String)>, start: Start) -> Result<Start, Error> {
+        let mut argv = argv.into_iter();
+        let name = argv.next().ok_or_else(|| Error::invalid("the command is empty"))?;
+        let path = env.iter().chain(&self.inherited).find(|(key, _)| key == "PATH").map_or("", |(_, value)| value.as_str());
+        Ok(Start { program: self.programs.find(&name, path)?, args: argv.collect(), env, ..start })
+    }
+
+    /// By a program of the image.
+    fn in_image(&self, order: &Order, image: &Image, argv: &[String], env: &[(String, String)], start: Start) -> Result<Start, Error> {
+        let missing = || Error::unavailable("this worker has no podman or docker");
+        let containers = self.setup.images.containers().ok_or_else(missing)?;
+        let attempt = Attempt {
+            lease: &order.lease,
+            image,
+            command: argv,
+            env,
+            writable: [self.folders.work(), self.folders.out()],
+            readable: [self.folders.input(), &self.setup.cache_dir],
+            owner: self.sandbox.owner(),
+            needs: &order.info.spec.needs,
+            gpus: order.gpus.as_deref().unwrap_or_default(),
+        };
+        containers.wrap(&attempt, start)
+    }
+
+    /// What the exit code means where it may be the container program's own. Then the image may be gone: the next task looks for it.
+    fn judge(&self, outcome: Outcome, order: &Order) -> Outcome {
+        let (Some(image), Some(containers)) = (&order.info.spec.image, self.setup.images.containers()) else { return outcome };
+        let command = order.info.spec.command.first().map_or("", String::as_str);
+        let outcome = containers.verdict(outcome, image, command, self.folders.stderr());
+        if matches!(outcome, Outcome::SpawnFailed { .. }) {
+            self.setup.images.forget(image);
+        }
+        outcome
     }
 
     /// Runs the process by the slot's launcher, which is started when there is none. A launcher that died took its task with it; one that
     /// does not answer is killed, for a task may have stopped it.
     fn run(&mut self, start: &Start, order: &Order) -> Result<Outcome, MachineFault> {
-        if self.launcher.is_none() {
-            match Launcher::spawn(&self.setup.launcher, &self.sandbox.launcher_args(), self.folders.slot(), &self.inherited) {
-                Ok(launcher) => self.launcher = Some(launcher),
-                Err(error) => return Err(error.context("a launcher can't be started").message),
-            }
-        }
-        let Some(launcher) = &mut self.launcher else { return Ok(Outcome::Lost) };
+        let container = order.info.spec.image.as_ref().and(self.setup.images.containers());
+        let place = Place { launcher: &self.setup.launcher, sandbox: &self.sandbox, dir: self.folders.slot() };
+        let launcher = self.launchers.get(container.is_some(), place)?;
         order.stop.arm(launcher.stopper());
         let began = Instant::now();
         let patience = start.timeout_ms.map(|limit| Duration::from_millis(limit.saturating_add(start.grace_ms)) + LAUNCHER_SLACK);
@@ -309,16 +368,18 @@ impl Runner {
             Ok(ended) => {
                 if ended.leftover > 0 {
                     // Processes that can't be killed stay with this launcher; the next task gets a clean one.
-                    self.launcher = None;
+                    self.launchers.give_up(container.is_some());
                     self.folders.abandon_input();
+                    self.left_container = container.map(|containers| containers.name(&order.lease));
                 }
                 ended.fault().map_or_else(|| Ok(ended.outcome()), |fault| Err(fault.to_owned()))
             }
             Err(died) => {
                 tracing::error!(slot = self.slot, %died, "the slot's launcher died: its task is lost");
-                self.launcher = None;
+                self.launchers.give_up(container.is_some());
                 self.folders.abandon_input();
                 exec::adopt_and_kill_orphans(&[]);
+                self.left_container = container.map(|containers| containers.name(&order.lease));
                 let mut deaths = self.setup.launcher_deaths.lock().unwrap_or_else(PoisonError::into_inner);
                 if !deaths.are_too_many(&order.lease) {
                     return Ok(Outcome::Lost);

@@ -13,7 +13,7 @@ use crate::domain::wire::{Dial, Hello};
 use crate::domain::{Epoch, Error, Instant};
 use crate::engine::SlotTable;
 use crate::engine::slot_table::{Allowance, Equipment};
-use crate::exec::{self, Places, SandboxOptions, Sandboxes};
+use crate::exec::{self, ContainerChoice, Containers, Places, SandboxOptions, Sandboxes};
 use crate::limits;
 use crate::store::FolderLock;
 
@@ -21,6 +21,7 @@ use super::cache::Cache;
 use super::clock::Clock;
 use super::data_port::DataPort;
 use super::handover::Handover;
+use super::images::Images;
 use super::prepare::Stores;
 use super::runner::{self, RunnerSetup};
 use super::small_file;
@@ -43,6 +44,8 @@ pub struct WorkerOptions {
     pub launcher: PathBuf,
     /// What its tasks are kept from.
     pub sandbox: SandboxOptions,
+    /// What runs images.
+    pub containers: ContainerChoice,
 }
 
 /// A running worker, without its link to the head.
@@ -113,9 +116,13 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     make_own_dir(&results_dir)?;
     let slots_dir = dir.join("slots");
     make_dir(&slots_dir)?;
-    let stores = Stores::new(Cache::new(&dir.join("cache"), options.cache_bytes, port.clone())?, port.clone());
+    let (key, cache_dir) = (key(&dir)?, dir.join("cache"));
+    // Before slots: what an earlier start has left may write to their folders.
+    let images = Arc::new(Images::new(Containers::find(options.containers, &options.sandbox, &dir, &key, &host())?));
+    let equipment = options.equipment.clone().with_containers(images.containers().is_some());
+    let stores = Stores::new(Cache::new(&cache_dir, options.cache_bytes, port.clone())?, port.clone(), images.clone());
     let (slots, launcher) = (options.slots, options.launcher.clone());
-    let places = Places { dir: &dir, slots: &slots_dir, cache: &dir.join("cache"), launcher: &launcher };
+    let places = Places { dir: &dir, slots: &slots_dir, cache: &cache_dir, launcher: &launcher };
     let sandboxes = Sandboxes::prepare(&options.sandbox, places, slots)?;
     let confines = sandboxes.confines().clone();
     tracing::info!(sandbox = %confines.sandbox, "what tasks are confined by");
@@ -124,16 +131,17 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     let handover = Arc::new(Handover::new(clock));
     let shared = handover.clone();
     let make_runners = move |worker: ActorRef<WorkerMsg>| {
-        let setup = RunnerSetup { launcher, slots_dir, results_dir, launcher_deaths: Arc::default(), handover: shared, worker };
+        let launcher_deaths = Arc::default();
+        let setup = RunnerSetup { launcher, slots_dir, results_dir, cache_dir, images, launcher_deaths, handover: shared, worker };
         let slots = sandboxes.into_slots().into_iter().enumerate();
         slots.map(|(slot, sandbox)| runner::spawn(slot, setup.clone(), sandbox)).collect()
     };
-    let (key, epoch) = (key(&dir)?, Epoch(number(&epoch_file)?));
+    let epoch = Epoch(number(&epoch_file)?);
     let hello = Hello {
         key,
         host: host(),
         slots,
-        total: options.equipment.total().clone(),
+        total: equipment.total().clone(),
         confines: Some(confines),
         epoch_seen: epoch,
         dial: Dial { start: count_start(&dir.join("starts"))?, number: 0 },
@@ -142,7 +150,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     };
     Ok(WorkerArgs {
         hello,
-        table: SlotTable::new(slots, options.equipment.clone(), options.allowance, epoch),
+        table: SlotTable::new(slots, equipment, options.allowance, epoch),
         make_runners: Box::new(make_runners),
         stores,
         port,

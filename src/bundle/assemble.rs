@@ -202,6 +202,7 @@ mod tests {
             retries: 1,
             merge,
             policy: Policy::default(),
+            image: None,
         }
     }
 

@@ -109,8 +109,12 @@ impl<W: Write> ManifestWriter<W> {
         lines.key("input", &input)?;
         lines.key("command", &spec.command)?;
         lines.key("env", &spec.env.iter().map(|(key, value)| (key, value)).collect::<BTreeMap<_, _>>())?;
+        if let Some(image) = &spec.image {
+            lines.key("image", image.as_str())?;
+        }
         lines.key("with", &shared.collect::<Vec<_>>())?;
-        lines.key::<Resources>("needs", &spec.needs)?;
+        // The label for images follows from the image.
+        lines.key::<Resources>("needs", &spec.needs.clone().with_containers(false))?;
         lines.key("timeout_seconds", &spec.timeout.map(seconds))?;
         lines.key("grace_seconds", &seconds(spec.grace))?;
         lines.key("retries", &spec.retries)?;

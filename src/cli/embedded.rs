@@ -28,6 +28,8 @@ pub struct EmbeddedOptions {
     pub cache_bytes: u64,
     /// Where the head listens; none: on loopback, at a port of the system's choice.
     pub listen: Option<SocketAddr>,
+    /// Whether to look for what runs images, which takes a moment.
+    pub containers: bool,
 }
 
 /// A running embedded cluster. It ends with [`EmbeddedCluster::stop`], not by being dropped.

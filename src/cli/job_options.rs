@@ -12,7 +12,7 @@ use super::exit::Stop;
 use super::progress::Progress;
 use super::units::{parse_duration, parse_keep, parse_pair, parse_size, wire_duration, wire_keep};
 use crate::archive::tar_name;
-use crate::domain::{ArrayRange, Error, Keep, MaxFailed, Packing, Record, SplitRule};
+use crate::domain::{ArrayRange, Error, Image, Keep, MaxFailed, Packing, Record, SplitRule};
 use crate::exec;
 use crate::limits::SHARED_FILES_MAX;
 use crate::rpc::client::Client;
@@ -72,6 +72,9 @@ pub(crate) struct JobOptions {
     /// An environment variable of every task; repeatable
     #[arg(long, value_name = "K=V", value_parser = parse_pair, help_heading = "Job")]
     env: Vec<(String, String)>,
+    /// Run the tasks in this image, as debian:12 or ghcr.io/lab/tool:1.4, on workers that have podman or docker
+    #[arg(long, value_name = "IMAGE", help_heading = "Job")]
+    image: Option<Image>,
     /// Join the standard outputs into one entry of the bundle
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Job")]
     merge: Option<Merge>,
@@ -189,6 +192,7 @@ impl JobOptions {
             max_failed: self.max_failed.map(|max| max.to_string()).unwrap_or_default(),
             keep: self.keep.and_then(wire_keep),
             keep_forever: self.keep == Some(Keep::Forever),
+            image: self.image.map(|image| image.to_string()).unwrap_or_default(),
         };
         pb::SubmitJobRequest {
             request_id: self.request_id.map_or_else(request_id, |id| id.to_string()),
@@ -205,6 +209,11 @@ impl CheckedJob {
     /// Its name and its owner.
     pub(crate) fn name_and_owner(&self) -> (&str, &str) {
         self.request.spec.as_ref().map_or(("", ""), |spec| (&spec.name, &spec.owner))
+    }
+
+    /// Whether its tasks run in an image.
+    pub(crate) fn has_image(&self) -> bool {
+        self.request.spec.as_ref().is_some_and(|spec| !spec.image.is_empty())
     }
 
     /// Uploads what the head does not have yet; after it the job can be submitted.

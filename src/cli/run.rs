@@ -85,7 +85,11 @@ pub(crate) async fn run(args: RunArgs, world: &mut World<'_>, ui: &mut Ui) -> En
         let slots = slots.unwrap_or(world.around.cores);
         let dir = world.around.state_dir()?;
         let cache_bytes = cache.unwrap_or(WORKER_CACHE_MAX_BYTES);
-        let options = EmbeddedOptions { dir: dir.clone(), slots, workers: 1, cache_bytes, listen: None };
+        let containers = match &plan {
+            Plan::New(job) => job.has_image(),
+            Plan::Resume(_) => true,
+        };
+        let options = EmbeddedOptions { dir: dir.clone(), slots, workers: 1, cache_bytes, listen: None, containers };
         let cluster = world.starter.start(options).await.map_err(|error| busy(error, &dir))?;
         return with_cluster(cluster, plan, output, &mut world.signals, ui).await;
     };

@@ -58,6 +58,7 @@ fn facts(job: &pb::Job) -> Vec<(&'static str, String)> {
         ),
         ("input", spec.input.as_ref().map(input).unwrap_or_default()),
         ("command", spec.command.join(" ")),
+        ("image", spec.image),
         ("with", spec.shared_files.iter().map(|file| format!("{} ({})", file.name, short_size(file.len))).collect::<Vec<_>>().join(", ")),
         ("created", short_time(job.created.as_ref())),
         ("started", short_time(job.started.as_ref())),

@@ -33,7 +33,8 @@ pub(crate) async fn run(args: UpArgs, world: &mut World<'_>, ui: &mut Ui) -> End
     let dir = args.dir.map_or_else(|| world.around.state_dir(), Ok)?;
     let slots = args.slots.unwrap_or(world.around.cores);
     world.signals.catch()?;
-    let options = EmbeddedOptions { dir, slots, workers: args.workers, cache_bytes: args.cache, listen: Some(args.listen) };
+    let options =
+        EmbeddedOptions { dir, slots, workers: args.workers, cache_bytes: args.cache, listen: Some(args.listen), containers: true };
     let cluster = world.starter.start(options).await?;
     let url = cluster.url();
     // The cluster must be stopped even if nobody reads the line.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::domain::{Error, Keep, Resources, Sandbox, short_size};
+use crate::domain::{CONTAINERS_LABEL, Error, Keep, Resources, Sandbox, short_size};
 use crate::engine::slot_table::Equipment;
-use crate::exec::{SandboxOptions, UidRange};
+use crate::exec::{ContainerChoice, SandboxOptions, UidRange};
 use crate::limits::{REATTACH_WINDOW, TASK_MEM_MIN_BYTES, TASK_PROCESSES_MAX, WORKER_GPUS_MAX, WORKER_SLOTS_MAX};
 
 /// The daemon that owns jobs: splits data sets, holds tasks until a worker has a free slot, keeps results.
@@ -187,6 +187,10 @@ pub struct WorkerArgs {
     /// A variable of the worker's environment that tasks in a sandbox get too; may be repeated
     #[arg(long = "task-env", value_name = "NAME")]
     pub task_env: Vec<String>,
+    /// What runs tasks that want an image (submit --image): podman, docker, none, or auto, the first of them that answers, where tasks are in no
+    /// sandbox. The container program has the rights of the worker's user: in a sandbox it has to be named to be used
+    #[arg(long, value_name = "PROGRAM", default_value_t = ContainerChoice::Auto)]
+    pub containers: ContainerChoice,
 }
 
 /// The command lines of the daemons.
@@ -237,6 +241,9 @@ fn size(text: &str) -> Result<u64, String> {
 
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("write it as KEY=VALUE")?;
+    if key == CONTAINERS_LABEL {
+        return Err(format!("{CONTAINERS_LABEL} is said by itself, where --containers has found a program"));
+    }
     Ok((key.to_owned(), value.to_owned()))
 }
 

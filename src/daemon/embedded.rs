@@ -8,7 +8,7 @@ use crate::cli::{BoxFuture, ClusterStarter, EmbeddedCluster, EmbeddedOptions};
 use crate::domain::{Error, Keep, Resources};
 use crate::engine::Watermarks;
 use crate::engine::slot_table::{Allowance, Equipment};
-use crate::exec::SandboxOptions;
+use crate::exec::{ContainerChoice, SandboxOptions};
 use crate::limits::{REATTACH_WINDOW, RESERVE_AFTER, UPLOAD_SILENCE_MAX};
 
 use super::args::{cpus, memory_bytes};
@@ -57,8 +57,9 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
         let (allowance, launcher) = (Allowance::default(), process::launcher_binary());
         // A person's own commands on his own machine.
         let sandbox = SandboxOptions::none();
+        let containers = if options.containers { ContainerChoice::Auto } else { ContainerChoice::Off };
         let (slots, cache_bytes) = (options.slots, options.cache_bytes);
-        let worker = WorkerOptions { dir, slots, equipment, allowance, cache_bytes, launcher, sandbox };
+        let worker = WorkerOptions { dir, slots, equipment, allowance, cache_bytes, launcher, sandbox, containers };
         workers.push(Working::start(Reached::plain(&head.url)?, worker).await?);
     }
     Ok(Cluster { head, workers })

@@ -37,8 +37,9 @@ async fn run(args: WorkerArgs) -> Result<(), Error> {
     let equipment = args.equipment();
     let allowance = Allowance { result_bytes: args.keep_results, alone: args.alone_for, idle: args.idle_exit, ..Allowance::default() };
     let slots = args.slots.unwrap_or_else(cpus);
-    let (launcher, sandbox) = (process::launcher_binary(), args.sandbox());
-    let options = WorkerOptions { dir: args.dir, slots, equipment, allowance, cache_bytes: args.cache, launcher, sandbox };
+    let (launcher, sandbox, containers) = (process::launcher_binary(), args.sandbox(), args.containers);
+    let (dir, cache_bytes) = (args.dir, args.cache);
+    let options = WorkerOptions { dir, slots, equipment, allowance, cache_bytes, launcher, sandbox, containers };
     let reached = Reached::by(args.head, args.join, &options.dir).await?;
     let worker = Working::start(reached, options).await?;
     tokio::select! {

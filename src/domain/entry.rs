@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::deletion::Deletion;
 use super::identity::IdentityEntry;
 use super::ids::{Attempt, Digest, JobId, TaskNo, WorkerId};
+use super::image::Image;
 use super::job::{JobSpec, JobState};
 use super::outcome::TaskEnd;
 use super::policy::Policy;
@@ -79,13 +80,18 @@ pub enum Entry {
         /// What he may have at once.
         quota: Option<Quota>,
     },
+    /// A job was accepted whose tasks run in an image; its policy and the image beside it.
+    JobAcceptedWithImage(Box<Submitted>, Box<Policy>, Image),
 }
 
 impl Entry {
     /// A job was accepted.
     pub fn accepted(mut submitted: Submitted) -> Self {
-        let policy = std::mem::take(&mut submitted.spec.policy);
-        Self::JobAccepted(Box::new(submitted), Box::new(policy))
+        let policy = Box::new(std::mem::take(&mut submitted.spec.policy));
+        match submitted.spec.image.take() {
+            None => Self::JobAccepted(Box::new(submitted), policy),
+            Some(image) => Self::JobAcceptedWithImage(Box::new(submitted), policy, image),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::ids::{Digest, TaskNo};
+use super::image::Image;
 use super::policy::Policy;
 use super::resources::Resources;
 use super::split_rule::SplitRule;
@@ -127,6 +128,9 @@ pub struct JobSpec {
     /// What becomes of failures. Beyond the bytes of version 1, so it is journalled and kept in parts of its own.
     #[serde(skip)]
     pub policy: Policy,
+    /// What its tasks run in; none: the worker's own system. Then its needs have the label for it. Beyond the bytes of version 1, too.
+    #[serde(skip)]
+    pub image: Option<Image>,
 }
 
 impl JobSpec {

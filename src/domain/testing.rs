@@ -18,6 +18,7 @@ pub(crate) fn job_spec() -> JobSpec {
         retries: 0,
         merge: Merge::None,
         policy: Policy::default(),
+        image: None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::deletion::{Deleted, Deletion};
 use crate::domain::entry::Entry;
 use crate::domain::identity::{Admitted, Token};
 use crate::domain::verb::Said;
-use crate::domain::{Attempt, Digest, IndexSet, JobId, JobSpec, Quota, Quotas, TaskNo, WallTime, WorkerId, WorkerInfo};
+use crate::domain::{Attempt, Digest, Image, IndexSet, JobId, JobSpec, Quota, Quotas, TaskNo, WallTime, WorkerId, WorkerInfo};
 
 use crate::limits;
 
@@ -108,6 +108,8 @@ pub enum LedgerPart {
     DatasetOwners(Digest, Vec<String>),
     /// What an owner may have at once.
     Quota(String, Quota),
+    /// What a job's tasks run in; behind the job, before its first specification.
+    Image(JobId, Image),
 }
 
 /// Tasks of a job by what came of them.
@@ -156,6 +158,7 @@ fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
     if terms != Terms::default() {
         parts.push(LedgerPart::Terms(job.id, Box::new(terms)));
     }
+    parts.extend(job.spec.image.iter().map(|image| LedgerPart::Image(job.id, image.clone())));
     if !job.said.is_empty() {
         parts.push(LedgerPart::Said(job.id, job.said.to_vec()));
     }
@@ -176,6 +179,11 @@ impl Ledger {
             Entry::JobAccepted(submitted, policy) => {
                 let mut submitted = submitted.as_ref().clone();
                 submitted.spec.policy = policy.as_ref().clone();
+                self.put_job(JobRecord::new(submitted));
+            }
+            Entry::JobAcceptedWithImage(submitted, policy, image) => {
+                let mut submitted = submitted.as_ref().clone();
+                (submitted.spec.policy, submitted.spec.image) = (policy.as_ref().clone(), Some(image.clone()));
                 self.put_job(JobRecord::new(submitted));
             }
             Entry::Job(id, entry) => {
@@ -312,10 +320,16 @@ impl Ledger {
                     job.put_terms(*terms);
                 }
             }
+            LedgerPart::Image(job, image) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    Arc::make_mut(&mut job.spec).image = Some(image);
+                }
+            }
             LedgerPart::FirstSpec(job, spec) => {
                 if let Some(job) = self.jobs.get_mut(&job) {
-                    // That part has no policy; no retry changes it.
-                    job.first_spec = Some(Arc::new(JobSpec { policy: job.spec.policy.clone(), ..*spec }));
+                    // That part has no policy and no image; no retry changes them.
+                    let (policy, image) = (job.spec.policy.clone(), job.spec.image.clone());
+                    job.first_spec = Some(Arc::new(JobSpec { policy, image, ..*spec }));
                 }
             }
             LedgerPart::Losses(job, losses) => {
@@ -402,7 +416,8 @@ mod tests {
                     | LedgerPart::Token(_)
                     | LedgerPart::Principal(_)
                     | LedgerPart::DatasetOwners(..)
-                    | LedgerPart::Quota(..) => 0,
+                    | LedgerPart::Quota(..)
+                    | LedgerPart::Image(..) => 0,
                 };
                 assert!(tasks <= TASKS_PER_PART, "{tasks}");
                 read.put(part);
@@ -410,6 +425,28 @@ mod tests {
             assert!(read == ledger, "{count}");
             assert_eq!(parts == 2, count == 10, "{parts}");
         }
+    }
+
+    #[test]
+    fn an_image_comes_back_from_the_entry_and_the_parts_also_behind_a_retry() {
+        let mut begun = submitted(1);
+        begun.spec.image = "debian:12".parse().ok();
+        let mut ledger = Ledger::default();
+        ledger.apply(&Entry::accepted(begun));
+        ledger.jobs.values_mut().for_each(|job| job.first_spec = Some(job.spec.clone()));
+        let mut read = Ledger::default();
+        for mut part in ledger.parts() {
+            // Their bytes know no image.
+            match &mut part {
+                LedgerPart::Job(job) => Arc::make_mut(&mut job.spec).image = None,
+                LedgerPart::FirstSpec(_, spec) => spec.image = None,
+                _ => {}
+            }
+            read.put(part);
+        }
+        let has_it = |spec: &JobSpec| spec.image.as_ref().is_some_and(|image| image.as_str() == "debian:12");
+        let job = read.jobs.get(&JobId(1)).unwrap();
+        assert!(has_it(&job.spec) && has_it(job.as_submitted()));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Gid, OFlags, Uid, fchown};
 
 use super::protocol::Start;
 
@@ -24,8 +24,8 @@ struct Output {
 impl Capture {
     /// Creates or empties both files; an error is one line.
     pub fn open(start: &Start) -> Result<Self, String> {
-        let stdout = Output::open("standard output", &start.stdout, start.stdout_max_bytes)?;
-        let stderr = Output::open("standard error", &start.stderr, start.stderr_max_bytes)?;
+        let stdout = Output::open("standard output", &start.stdout, start.stdout_max_bytes, start.owner)?;
+        let stderr = Output::open("standard error", &start.stderr, start.stderr_max_bytes, start.owner)?;
         Ok(Self { outputs: [stdout, stderr] })
     }
 
@@ -48,13 +48,24 @@ impl Capture {
 impl Output {
     /// Not through a symbolic link: the name stands in a folder that tasks can write to. Not appending: some programs seek in their output.
     /// Cut only if there is something: even to cut off nothing changes the file, and some file systems then bring it to the disk when it is closed.
-    fn open(what: &'static str, path: &Path, max_bytes: u64) -> Result<Self, String> {
+    fn open(what: &'static str, path: &Path, max_bytes: u64, owner: Option<u32>) -> Result<Self, String> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32);
         let opened = options.open(path).and_then(|file| if file.metadata()?.len() > 0 { file.set_len(0).map(|()| file) } else { Ok(file) });
+        let opened = opened.and_then(|file| give(&file, owner).map(|()| file));
         let file = opened.map_err(|error| format!("{what} {}: {}", path.display(), plain(&error)))?;
         Ok(Self { what, file, max_bytes })
     }
+}
+
+/// A file that nobody else has a name for, to the slot's user, where the launcher has another one.
+fn give(file: &File, owner: Option<u32>) -> io::Result<()> {
+    let Some(owner) = owner else { return Ok(()) };
+    let meta = file.metadata()?;
+    if !meta.is_file() || meta.nlink() != 1 {
+        return Err(io::Error::other("it is no file of this task alone"));
+    }
+    Ok(fchown(file, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?)
 }
 
 /// Standard input for a process; an error is one line.

@@ -135,6 +135,11 @@ impl SlotFolders {
         self.out.path()
     }
 
+    /// Where a task's chunk is, if that is small.
+    pub fn input(&self) -> &Path {
+        self.input_folder.path()
+    }
+
     /// Where a task's standard output goes.
     pub fn stdout(&self) -> &Path {
         &self.stdout

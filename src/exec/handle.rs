@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::launcher::LAUNCHER_ARG;
 use super::line::{Line, Stopper};
-use super::orphans::{reap_launcher, spawn_launcher};
+use super::orphans::{reap_known, spawn_known};
 use super::protocol::{Answer, End, Ended, Frames, Request, Start, encode};
 use super::tree::ended_within;
 use crate::domain::Error;
@@ -77,7 +77,7 @@ impl Launcher {
     /// Starts any command that speaks the protocol.
     pub(super) fn start(mut command: Command) -> io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = spawn_launcher(&mut command)?;
+        let mut child = spawn_known(&mut command)?;
         let parts = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
         match (parts, child.stdin.take(), child.stdout.take()) {
             (Ok(pidfd), Some(requests), Some(answers)) => {
@@ -86,8 +86,7 @@ impl Launcher {
             }
             (pidfd, ..) => {
                 // Its input is closed by now, so it ends by itself; this makes sure.
-                let _ = child.kill();
-                reap_launcher(&mut child);
+                let _ = child.kill().and_then(|()| reap_known(&mut child));
                 Err(pidfd.err().map_or_else(|| io::Error::other("no pipes"), io::Error::from))
             }
         }
@@ -166,7 +165,8 @@ impl Launcher {
         self.line.hang_up();
         self.line.kill_launcher();
         ended_within(&self.line.pidfd, EXIT_TIMEOUT);
-        reap_launcher(&mut self.child);
+        // It fails only if somebody else has reaped it.
+        let _ = reap_known(&mut self.child);
     }
 }
 

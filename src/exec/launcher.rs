@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,9 +15,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, getpgid, kill_process, pidfd_open};
 
 use super::capture::Capture;
+use super::container::Grip;
 use super::machine::{Happened, Status, Step, TaskMachine};
 use super::orphans::become_subreaper;
-use super::protocol::{Answer, Ended, Frames, Request, Start, encode};
+use super::protocol::{Answer, End, Ended, Frames, Request, Start, encode};
 use super::sandbox::confinement::{Confined, enter};
 use super::spawn::Spawner;
 use super::{signals, tree};
@@ -28,6 +30,8 @@ pub const LAUNCHER_ARG: &str = "__launcher";
 
 /// How often the size of the outputs is checked, and ended orphans are reaped, while a task runs.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// From here on an exit code may be the container program's own, or tell of a signal: a container may be left.
+const CONTAINER_FAULT_CODE: i32 = 125;
 /// One read from the input: more than most tasks need to be told.
 const READ_BYTES: usize = 4 * 1024;
 
@@ -89,6 +93,8 @@ struct Running {
     capture: Capture,
     machine: TaskMachine,
     frozen: Frozen,
+    /// The program and what it is called with, for what signals don't reach.
+    grip: Option<(PathBuf, Grip)>,
 }
 
 /// How much of a task stands still.
@@ -131,6 +137,7 @@ impl Desk {
 
     /// Runs one task to its end. On an error the task and all below it are gone as well.
     fn run(&mut self, seq: u64, start: &Start) -> Result<(), Error> {
+        let grip = start.grip.as_ref().map(|grip| (start.program.clone(), grip.clone()));
         let (main, capture) = match self.spawner.spawn(start) {
             Ok(spawned) => spawned,
             Err(end) => return self.answer(seq, Ended::without_process(end, false)),
@@ -139,14 +146,16 @@ impl Desk {
         let machine = TaskMachine::started(self.now(), timeout, Duration::from_millis(start.grace_ms));
         let watched = pidfd_open(main, PidfdFlags::empty())
             .map_err(|error| Error::internal(format!("process {main:?} can't be watched: {error}")))
-            .map(|pidfd| Running { seq, main, pidfd, capture, machine, frozen: Frozen::Not })
+            .map(|pidfd| Running { seq, main, pidfd, capture, machine, frozen: Frozen::Not, grip })
             .and_then(|running| self.watch(running));
         let mut cleared = tree::clear(main, limits::KILL_TIMEOUT, || self.confined.kill_all());
         if !self.confined.empty_private() {
             // Then this launcher, with which the folders go, is not used again.
             cleared.leftover = cleared.leftover.saturating_add(1);
         }
-        self.answer(seq, watched?.told(cleared))
+        let told = watched.map(|running| running.told(cleared));
+        let told = release(start, told);
+        self.answer(seq, told?)
     }
 
     /// Until the task is to be cleared away. An error means that the worker is gone, or makes no sense.
@@ -224,11 +233,17 @@ impl Running {
     }
 
     fn freeze(&mut self) {
-        self.frozen = if tree::freeze(limits::FREEZE_TIMEOUT) { Frozen::Whole } else { Frozen::InPart };
+        // First what is not below: the client that is stopped says nothing to it.
+        let is_held = self.grip.as_ref().is_none_or(|(program, grip)| grip.freeze(program, true));
+        self.frozen = if tree::freeze(limits::FREEZE_TIMEOUT) && is_held { Frozen::Whole } else { Frozen::InPart };
     }
 
     fn thaw(&mut self) {
         tree::thaw();
+        if let Some((program, grip)) = &self.grip {
+            // It fails if it has ended, or never stood still.
+            grip.freeze(program, false);
+        }
         self.frozen = Frozen::Not;
     }
 
@@ -242,6 +257,17 @@ impl Running {
     }
 }
 
+/// Removes the container of a task that did not end by itself, or may have left it; also when the worker is gone. All below this process is dead by now.
+fn release(start: &Start, told: Result<Ended, Error>) -> Result<Ended, Error> {
+    let Some(grip) = &start.grip else { return told };
+    let is_over =
+        |ended: &Ended| matches!(ended.end, End::Exited { code: ..CONTAINER_FAULT_CODE }) && !ended.stopped && ended.leftover == 0;
+    if told.as_ref().is_ok_and(is_over) || grip.remove(&start.program) {
+        return told;
+    }
+    told.map(|ended| Ended { leftover: ended.leftover.saturating_add(1), ..ended })
+}
+
 fn status(status: WaitStatus) -> Option<Status> {
     let exited = status.exit_status().map(Status::Exited);
     exited.or_else(|| status.terminating_signal().map(Status::Signalled))
@@ -252,7 +278,6 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::super::protocol::End;
     use super::super::testing::{Slot, script};
     use super::*;
 

@@ -8,12 +8,15 @@
 //! Invariant: only launchers wait for just any child, for every process that lost its parent below a launcher becomes that launcher's
 //! child. A worker is a subreaper too, for what a killed launcher leaves, but waits only for processes it names.
 //!
+//! A task that runs in an image is the client of a container program ([`container`]).
+//!
 //! What tasks are kept from stands in [`sandbox`]: a launcher enters it once, at its start.
 //!
 //! Deliberately absent: what a result is made of, caches. Nothing here knows the store, blobs, bundles or actors.
 
 mod capture;
 pub mod command;
+mod container;
 pub mod environment;
 pub mod folders;
 pub mod handle;
@@ -34,6 +37,7 @@ mod tree;
 mod watched;
 
 pub use command::{Placeholders, check, check_takes_files, expand, uses_input};
+pub use container::{Attempt, ContainerChoice, Containers, GiveUp};
 pub use environment::{TaskVariables, check_env, inherited_env, task_env};
 pub use folders::{Found, SlotFolders};
 pub use handle::{Launcher, LauncherDied};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ use super::tree;
 use crate::domain::Error;
 use crate::limits;
 
-/// The launchers of this process. Held while one is started, so that it can't be taken for an orphan before it is known.
+/// The launchers of this process, and calls of a container program. Held while one is started, so that it can't be taken for an orphan before it
+/// is known.
 static LAUNCHERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 /// What was found and done.
@@ -68,20 +69,21 @@ fn orphans(except: &[u32]) -> Vec<Pid> {
     orphans
 }
 
-/// Starts a launcher and notes it.
-pub(super) fn spawn_launcher(command: &mut Command) -> io::Result<Child> {
+/// Starts a child that somebody waits for, and notes it.
+pub(super) fn spawn_known(command: &mut Command) -> io::Result<Child> {
     let mut launchers = launchers();
     let child = command.spawn()?;
     launchers.insert(child.id());
     Ok(child)
 }
 
-/// Reaps a launcher that has ended and forgets it, in one step: its number may be given to the next one at once.
-pub(super) fn reap_launcher(child: &mut Child) {
+/// Reaps a child that has ended, or is about to, and forgets it, in one step: its number may be given to the next one at once.
+pub(super) fn reap_known(child: &mut Child) -> io::Result<ExitStatus> {
     let mut launchers = launchers();
     // It fails only if somebody else has reaped it.
-    let _ = child.wait();
+    let status = child.wait();
     launchers.remove(&child.id());
+    status
 }
 
 fn launchers() -> MutexGuard<'static, BTreeSet<u32>> {

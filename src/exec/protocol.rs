@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::container::Grip;
 use crate::codec;
 use crate::domain::{Error, Outcome};
 use crate::limits::LAUNCHER_FRAME_MAX_BYTES;
@@ -42,10 +43,15 @@ pub struct Start {
     pub stdout_max_bytes: u64,
     /// Above it the task is killed.
     pub stderr_max_bytes: u64,
+    /// To whom its standard output and error belong; none: to the launcher's user.
+    pub owner: Option<u32>,
+    /// For a program whose container the launcher's signals don't reach, or that leaves one.
+    pub grip: Option<Grip>,
 }
 
 /// From worker to launcher. `seq` says which Start is meant, so that a late Stop can't hit the next task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are starts, and there is one at a time")]
 pub(super) enum Request<'s> {
     /// Run this. Allowed only while nothing runs.
     Start { seq: u64, start: Cow<'s, Start> },
@@ -191,7 +197,9 @@ mod tests {
         let limits = (any::<Option<u64>>(), any::<u64>(), any::<u64>(), any::<u64>());
         let paths = prop::collection::vec("\\PC{0,20}", 4);
         let texts = (prop::collection::vec(".*", 0..4), prop::collection::vec((".*", ".*"), 0..4));
-        (paths, texts, limits).prop_map(|(paths, (args, env), limits)| Start {
+        let grip = prop::collection::vec(".*", 0..3).prop_map(|pause| Grip { remove: vec![pause.clone()], pause, ..Grip::default() });
+        let who = (any::<Option<u32>>(), prop::option::of(grip));
+        (paths, texts, limits, who).prop_map(|(paths, (args, env), limits, (owner, grip))| Start {
             program: paths[0].clone().into(),
             args,
             env,
@@ -203,6 +211,8 @@ mod tests {
             grace_ms: limits.1,
             stdout_max_bytes: limits.2,
             stderr_max_bytes: limits.3,
+            owner,
+            grip,
         })
     }
 

@@ -52,6 +52,8 @@ impl Slot {
             grace_ms: 50,
             stdout_max_bytes: MIB,
             stderr_max_bytes: MIB,
+            owner: None,
+            grip: None,
         }
     }
 

@@ -30,6 +30,7 @@ mod ground;
 mod head_restart;
 mod hostile;
 mod identities;
+mod image;
 mod job_file;
 mod json;
 mod kill;

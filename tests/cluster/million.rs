@@ -37,6 +37,7 @@ fn spec(total: u32, command: &[&str]) -> JobSpec {
         retries: 0,
         merge: Merge::None,
         policy: Policy::default(),
+        image: None,
     }
 }
 

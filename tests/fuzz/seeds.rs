@@ -27,6 +27,7 @@ pub fn spec() -> JobSpec {
         retries: 3,
         merge: Merge::None,
         policy: Policy::default(),
+        image: None,
     }
 }
 

@@ -68,6 +68,7 @@ fn submitted(job: u64, input: Input) -> Submitted {
         retries: 2,
         merge: Merge::Concat,
         policy: Policy::default(),
+        image: None,
     };
     Submitted {
         job: JobId(job),
@@ -94,6 +95,7 @@ fn entry_file(entry: &Entry) -> &'static str {
         Entry::DatasetAdded { .. } => "entry-dataset-added",
         Entry::JobSubmitted(_) => "entry-job-submitted",
         Entry::JobAccepted(..) => "entry-job-accepted",
+        Entry::JobAcceptedWithImage(..) => "entry-job-accepted-with-image",
         Entry::Job(_, entry) => match entry {
             JobEntry::Split { .. } => "entry-job-split",
             JobEntry::Controlled { verb: Verb::Retry { .. }, .. } => "entry-job-retried",
@@ -277,6 +279,10 @@ fn entries() -> Vec<Entry> {
         submitted.spec.policy = policy;
         entries.push(Entry::accepted(submitted));
     }
+    let mut in_image = submitted(5, Input::Array("1-3".parse().unwrap()));
+    in_image.spec.image = Some("ghcr.io/lab/tool:1.4".parse().unwrap());
+    in_image.spec.needs = in_image.spec.needs.with_containers(true);
+    entries.push(Entry::accepted(in_image));
     entries.extend(identities());
     entries.extend((1..).zip(verbs).map(controlled));
     entries.extend(states.map(|state| job(JobEntry::Ended { state, reason: "why".into(), at })));
@@ -291,7 +297,7 @@ fn entries_of_every_kind() {
         // As a batch holds them.
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
-    assert_eq!(names.len(), 31, "an entry of every kind");
+    assert_eq!(names.len(), 32, "an entry of every kind");
 }
 
 /// The kinds of record that came after version 1's first files.
@@ -371,6 +377,7 @@ fn parts_of_a_snapshot_of_every_kind() {
     let revoked = Admitted { revoked: Some(at), ..admitted(Role::Submitter, Some(TokenId::from_random(7))) };
     same("part-principal", &LedgerPart::Principal(Box::new(revoked)));
     same("part-dataset-owners", &LedgerPart::DatasetOwners(Digest([0xab; 32]), vec!["ana".into(), "ada".into()]));
+    same("part-image", &LedgerPart::Image(JobId(300), "ghcr.io/lab/tool:1.4".parse().unwrap()));
     same("part-quota", &LedgerPart::Quota("*".into(), quota()));
 }
 

@@ -89,6 +89,7 @@ pub fn a_job(number: u64, count: u32, rng: &mut Rng) -> Submitted {
         retries: rng.below(3) as u32,
         merge: Merge::None,
         policy: Policy { retry_delay: Duration::from_millis(rng.below(3) * 700), max_failed, ..Policy::default() },
+        image: None,
     };
     let max_running = rng.percent(20).then(|| rng.between(1, 3) as u32);
     Submitted { job: JobId(number), spec, request_id: String::new(), priority: 0, max_running, held: rng.percent(10), at: WallTime(0) }

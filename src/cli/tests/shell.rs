@@ -57,7 +57,7 @@ pub struct Embedded {
 
 impl ClusterStarter for Embedded {
     fn start(&self, options: EmbeddedOptions) -> BoxFuture<Result<Box<dyn EmbeddedCluster>, Error>> {
-        let EmbeddedOptions { dir, slots, workers, cache_bytes: _, listen } = options;
+        let EmbeddedOptions { dir, slots, workers, cache_bytes: _, listen, containers: _ } = options;
         self.log.lock().unwrap().push(format!("start {} {slots} {workers} {listen:?}", dir.display()));
         let cluster = Self { url: self.url.clone(), log: self.log.clone() };
         Box::pin(async { Ok(Box::new(cluster) as Box<dyn EmbeddedCluster>) })

@@ -91,6 +91,11 @@ fn waits() -> Vec<Case> {
             needing(job(), Resources { gpus: 1, ..Resources::default() }),
             "j7 is waiting: 100 not started: each needs 1 gpu; the most any worker has is none",
         ),
+        case(
+            needing(job(), Resources::default().with_containers(true)),
+            "j7 is waiting: 100 not started: each runs in an image, and no worker has podman or docker: install one of them on a worker's machine \
+             and start millpond-worker again (with --containers podman or docker, where tasks are in a sandbox)",
+        ),
         case(limited, "j7 is at its limit of 3 tasks at once: 5 tasks running, 95 not started"),
         case(
             JobView { limbo: 100, wanted: 0, ..job() },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Roster, Seat};
-use crate::domain::{JobId, Resources, WorkerId, short_size};
+use crate::domain::{CONTAINERS_LABEL, JobId, Resources, WorkerId, short_size};
 
 /// A worker that is kept free for a job whose tasks have waited long for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub struct Reservation {
 /// Workers that are named, each with what it lacks.
 const NAMED_MAX: usize = 3;
 
+/// Why tasks that run in an image have no worker.
+const NO_CONTAINERS: &str = "runs in an image, and no worker has podman or docker: install one of them on a worker's machine and start \
+                             millpond-worker again (with --containers podman or docker, where tasks are in a sandbox)";
+
 /// The amounts, and how people say them.
 fn amounts(of: &Resources) -> [(u64, String); 3] {
     let some = |count: u32, what: &str| (u64::from(count), format!("{count} {what}{}", if count == 1 { "" } else { "s" }));
@@ -29,7 +33,11 @@ fn amounts(of: &Resources) -> [(u64, String); 3] {
 fn lacks(needs: &Resources, have: &Resources) -> Vec<String> {
     let amounts = amounts(needs).into_iter().zip(amounts(have)).filter(|(need, have)| need.0 > have.0).map(|(need, _)| need.1);
     let labels = needs.labels.iter().filter(|(name, value)| have.labels.get(*name) != Some(value));
-    amounts.chain(labels.map(|(name, value)| format!("label {name}={value}"))).collect()
+    let said = |(name, value): (&String, &String)| match name.as_str() {
+        CONTAINERS_LABEL => "podman or docker".to_owned(),
+        _ => format!("label {name}={value}"),
+    };
+    amounts.chain(labels.map(said)).collect()
 }
 
 /// Amounts of `needs` that none of these has, each with the most that one has.
@@ -61,7 +69,10 @@ impl Roster {
         let mut short = beyond_all(needs, &totals, "the most any worker has is");
         let carried = |name: &String, value: &String| totals.iter().any(|(_, total)| total.labels.get(name) == Some(value));
         let labels = needs.labels.iter().filter(|(name, value)| !carried(name, value));
-        short.extend(labels.map(|(name, value)| format!("needs label {name}={value}; no worker carries it")));
+        short.extend(labels.map(|(name, value)| match name.as_str() {
+            CONTAINERS_LABEL => NO_CONTAINERS.to_owned(),
+            _ => format!("needs label {name}={value}; no worker carries it"),
+        }));
         if !short.is_empty() {
             return Some(short.join("; "));
         }

@@ -31,6 +31,12 @@ impl Equipment {
         Self { total: Resources { gpus: gpus.len() as u32, ..total }, gpus, held: BTreeMap::new(), taken: Tally::default() }
     }
 
+    /// The same, where images are run; or not.
+    #[must_use]
+    pub fn with_containers(self, has: bool) -> Self {
+        Self { total: self.total.with_containers(has), ..self }
+    }
+
     /// What there is, taken or not.
     pub fn total(&self) -> &Resources {
         &self.total

@@ -17,5 +17,7 @@ mod reach;
 mod sandboxes;
 mod uids;
 
+pub(super) use reach::program as program_in_path;
+
 pub use options::{SandboxOptions, UidRange};
 pub use sandboxes::{Places, Sandboxes, SlotSandbox};

@@ -43,7 +43,7 @@ pub(super) fn clean(inherited: Vec<(String, String)>, named: &[String], home: &P
 }
 
 /// Whether a program of this name is in the PATH of this process.
-pub(super) fn program(name: &str) -> Option<PathBuf> {
+pub(in crate::exec) fn program(name: &str) -> Option<PathBuf> {
     let path_env = std::env::var_os("PATH");
     // A service may be started without the usual folders.
     let folders = path_env.iter().flat_map(std::env::split_paths).chain(["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from));

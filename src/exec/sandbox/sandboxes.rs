@@ -56,6 +56,11 @@ impl SlotSandbox {
         self.uid.as_ref().map(|uid| uid.uid)
     }
 
+    /// Whether there is a sandbox at all.
+    pub fn is_confined(&self) -> bool {
+        self.settings.is_some()
+    }
+
     /// What its launcher is told, in its arguments.
     pub fn launcher_args(&self) -> Vec<&str> {
         self.settings.iter().map(String::as_str).collect()

@@ -9,9 +9,9 @@ use proptest::sample::Index;
 
 use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
 use crate::domain::{
-    ArrayRange, Attempt, Chunk, Confines, Cut, Digest, EntryKind, Epoch, FenceId, Input, Instant, JobId, JobSpec, Keep, MaxFailed, Merge,
-    Outcome, Packed, Pattern, Policy, Record, Resources, ResultEntry, ResultRef, Room, Sandbox, SessionId, SharedFile, SplitRule, TaskNo,
-    Timing, WallTime, WorkerId,
+    ArrayRange, Attempt, Chunk, Confines, Cut, Digest, EntryKind, Epoch, FenceId, Image, Input, Instant, JobId, JobSpec, Keep, MaxFailed,
+    Merge, Outcome, Packed, Pattern, Policy, Record, Resources, ResultEntry, ResultRef, Room, Sandbox, SessionId, SharedFile, SplitRule,
+    TaskNo, Timing, WallTime, WorkerId,
 };
 
 const NAME: &str = "[a-zé][a-z0-9 ._=é-]{0,20}";
@@ -161,11 +161,14 @@ pub fn spec() -> impl Strategy<Value = JobSpec> {
             let max_failed = max.map(|max| if max % 2 == 0 { MaxFailed::Count(max) } else { MaxFailed::Percent(max as u8) });
             Policy { retry_on, retry_delay, max_failed, keep }
         });
-    (NAME, TEXT, input(), command, env, with, resources(), times, (0u32..=1000, policy), merge).prop_map(
-        |(name, owner, input, (program, arguments), env, with, needs, (timeout, grace), (retries, policy), merge)| {
+    let image =
+        prop::option::of("[a-z0-9]{2}/[a-z0-9]{1,9}:[a-z0-9][a-z0-9._-]{0,9}".prop_filter_map("a name", |text| text.parse::<Image>().ok()));
+    (NAME, TEXT, input(), command, env, with, (resources(), image), times, (0u32..=1000, policy), merge).prop_map(
+        |(name, owner, input, (program, arguments), env, with, (needs, image), (timeout, grace), (retries, policy), merge)| {
             let placeholders = with.keys().map(|name| format!("--ref={{with:{name}}}"));
             let command = std::iter::once(program).chain(arguments).chain(placeholders.collect::<Vec<_>>()).collect();
-            JobSpec { name, owner, input, command, env, with: shared(with), needs, timeout, grace, retries, merge, policy }
+            let needs = needs.with_containers(image.is_some());
+            JobSpec { name, owner, input, command, env, with: shared(with), needs, timeout, grace, retries, merge, policy, image }
         },
     )
 }

@@ -8,7 +8,7 @@ use super::input::{input_from_pb, input_to_pb};
 use super::resources::{resources_from_pb, resources_to_pb};
 use super::shared_file::{shared_files_from_pb, shared_files_to_pb};
 use super::time::{duration_from_pb, duration_to_pb};
-use crate::domain::{Error, JobSpec, Keep, Merge, Policy, SplitRule};
+use crate::domain::{Error, Image, JobSpec, Keep, Merge, Policy, SplitRule};
 use crate::limits::{self, DEFAULT_GRACE, NAME_MAX_BYTES};
 use crate::rpc::pb;
 
@@ -21,7 +21,8 @@ pub fn spec_to_pb(spec: &JobSpec) -> pb::JobSpec {
         command: spec.command.clone(),
         env: env_to_pb(&spec.env),
         shared_files: shared_files_to_pb(&spec.with),
-        needs: Some(resources_to_pb(&spec.needs)),
+        // The label for images follows from the image.
+        needs: Some(resources_to_pb(&spec.needs.clone().with_containers(false))),
         timeout: spec.timeout.map(duration_to_pb),
         grace: Some(duration_to_pb(spec.grace)),
         retries: spec.retries,
@@ -34,6 +35,7 @@ pub fn spec_to_pb(spec: &JobSpec) -> pb::JobSpec {
             Some(Keep::Forever) | None => None,
         },
         keep_forever: spec.policy.keep == Some(Keep::Forever),
+        image: spec.image.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
@@ -49,6 +51,7 @@ pub fn spec_from_pb(spec: pb::JobSpec, resolve: impl FnOnce(&str) -> SplitRule) 
     line("owner", &spec.owner, NAME_MAX_BYTES)?;
     let with = shared_files_from_pb(spec.shared_files)?;
     check_command(&spec.command, &with)?;
+    let image = image_from_pb(&spec.image)?;
     Ok(JobSpec {
         name: spec.name,
         owner: spec.owner,
@@ -56,7 +59,7 @@ pub fn spec_from_pb(spec: pb::JobSpec, resolve: impl FnOnce(&str) -> SplitRule) 
         command: spec.command,
         env: env_from_pb(spec.env)?,
         with,
-        needs: resources_from_pb(spec.needs.unwrap_or_default()).within("needs")?,
+        needs: resources_from_pb(spec.needs.unwrap_or_default()).within("needs")?.with_containers(image.is_some()),
         timeout: timeout_from_pb(spec.timeout)?,
         grace: grace_from_pb(spec.grace)?,
         retries: between("retries", spec.retries, 0..=limits::RETRIES_MAX)?,
@@ -65,6 +68,7 @@ pub fn spec_from_pb(spec: pb::JobSpec, resolve: impl FnOnce(&str) -> SplitRule) 
             keep: keep_from_pb(spec.keep, spec.keep_forever)?,
             ..policy_from_pb(spec.retry_on, spec.retry_delay, &spec.max_failed)?
         },
+        image,
     })
 }
 
@@ -101,6 +105,11 @@ fn policy_from_pb(retry_on: Vec<i32>, delay: Option<prost_types::Duration>, max_
     Ok(Policy { retry_on, retry_delay, max_failed, keep: None })
 }
 
+fn image_from_pb(image: &str) -> Result<Option<Image>, Error> {
+    let image = Some(image).filter(|text| !text.is_empty()).map(str::parse).transpose();
+    image.map_err(|error: Error| refuse("image", error.message))
+}
+
 fn keep_from_pb(keep: Option<prost_types::Duration>, forever: bool) -> Result<Option<Keep>, Error> {
     match (keep, forever) {
         (Some(_), true) => Err(refuse("keep_forever", "not beside keep: set one of them")),
@@ -131,6 +140,7 @@ mod tests {
 
     use super::super::samples;
     use super::*;
+    use crate::domain::CONTAINERS_LABEL;
 
     proptest! {
         #[test]
@@ -163,6 +173,16 @@ mod tests {
         let spec = read(spec()).unwrap();
         assert_eq!((spec.timeout, spec.grace, spec.retries, spec.merge), (None, DEFAULT_GRACE, 0, Merge::None));
         assert!(spec.owner.is_empty() && spec.with.is_empty() && spec.env.is_empty());
+        assert!(spec.image.is_none() && !spec.needs.has_containers());
+    }
+
+    #[test]
+    fn a_job_with_an_image_needs_a_worker_that_runs_images_and_no_other_does() {
+        let label = pb::Resources { labels: [(CONTAINERS_LABEL.into(), "yes".into())].into(), ..Default::default() };
+        let with = read(pb::JobSpec { image: "debian:12".into(), ..spec() }).unwrap();
+        assert!(with.needs.has_containers());
+        assert!(spec_to_pb(&with).needs.unwrap().labels.is_empty(), "it is no label of the submitter's");
+        assert!(!read(pb::JobSpec { needs: Some(label), ..spec() }).unwrap().needs.has_containers());
     }
 
     #[test]
@@ -187,6 +207,10 @@ mod tests {
             (|s| s.retry_on = vec![1; 257], "retry_on: 257 items, at most 256 are allowed"),
             (|s| s.retry_delay = span(3601), "retry_delay: 3601s is not allowed: at most 3600 s"),
             (|s| s.max_failed = "many".into(), "max_failed: `many`: write it as 5 or 10%"),
+            (
+                |s| s.image = "-v=/:/x".into(),
+                "image: image `-v=/:/x`: write it as a registry names it: debian:12, ghcr.io/lab/tool:1.4 or NAME@sha256:DIGEST",
+            ),
             (|s| s.merge = 2, "merge: 2 is unknown; none is 0, concat is 1"),
             (
                 |s| s.needs = Some(pb::Resources { labels: [(String::new(), String::new())].into(), ..Default::default() }),

@@ -35,6 +35,7 @@ pub(super) struct Submission {
     max_failed: Option<Failed>,
     keep: Option<KeepFor>,
     merge: Option<Merge>,
+    image: Option<String>,
     priority: Option<i32>,
     max_running: Option<u32>,
     hold: Option<bool>,
@@ -101,6 +102,7 @@ impl Submission {
             max_failed: self.max_failed.map(|Failed(max)| max.to_string()).unwrap_or_default(),
             keep: keep.and_then(wire_keep),
             keep_forever: keep == Some(Keep::Forever),
+            image: self.image.unwrap_or_default(),
         };
         Ok(pb::SubmitJobRequest {
             request_id: request_id(self.request_id),

@@ -389,7 +389,7 @@ function specOf(form) {
   const value = (name) => form.elements[name].value.trim();
   const spec = { command: words(value("command")) };
   if (!spec.command.length) throw new Error("a command is needed");
-  for (const name of ["name", "mem", "timeout", "keep", "max_failed"]) if (value(name)) spec[name] = value(name);
+  for (const name of ["name", "mem", "timeout", "keep", "max_failed", "image"]) if (value(name)) spec[name] = value(name);
   for (const name of ["cpus", "gpus", "retries", "priority", "max_running"]) if (value(name)) spec[name] = Number(value(name));
   if (value("merge")) spec.merge = value("merge");
   if (form.elements.hold.checked) spec.hold = true;
@@ -408,7 +408,7 @@ function commandLine(form) {
   const spec = specOf(form);
   const line = ["millpond", "submit"];
   const option = (name, value) => value !== undefined && line.push(`--${name}`, quoted(String(value)));
-  for (const name of ["name", "split", "array", "cpus", "mem", "gpus", "timeout", "retries", "keep", "merge", "priority"]) option(name, spec[name]);
+  for (const name of ["name", "split", "array", "cpus", "mem", "gpus", "timeout", "retries", "keep", "image", "merge", "priority"]) option(name, spec[name]);
   option("max-running", spec.max_running);
   option("max-failed", spec.max_failed);
   if (spec.hold) line.push("--hold");

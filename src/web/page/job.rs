@@ -140,6 +140,7 @@ fn facts(job: &pb::Job) -> Markup {
                 @for (name, value) in &needs.labels { ", " (name) "=" (value) }
                 @if let Some(timeout) = &spec.timeout { ", at most " (short_span(timeout.seconds as f64)) }
             }
+            @if !spec.image.is_empty() { dt { "Image" } dd { code { (spec.image) } } }
             dt { "Priority" } dd { (job.priority) @if job.max_running > 0 { ", at most " (job.max_running) " at once" } }
             dt { "Submitted" } dd { (time(job.created.as_ref())) " (" (age(job.created.as_ref(), " ago")) ")" }
             @if job.started.is_some() { dt { "Started" } dd { (time(job.started.as_ref())) } }

@@ -93,6 +93,7 @@ fn options() -> Markup {
             (number("max_running", "At most so many tasks at once"))
             (number("cpus", "Processors of each task"))
             (text("mem", "Memory of each task", "2G"))
+            (text("image", "Container image of each task", "debian:12"))
             (number("gpus", "Graphics processors of each task"))
             (text("timeout", "Time limit of each task", "30m"))
             (number("retries", "Further tries of a task that failed"))
