@@ -224,10 +224,11 @@ impl Head {
         let files_stay = self.kept_files.clone().read_owned().await;
         let ledger = self.journal.read(Ledger::clone).await?;
         let (data_dir, epoch, gauge) = (self.data_dir.clone(), self.epoch, self.disk.measure().await?);
+        let audit = self.registrar.as_ref().map(|registrar| registrar.audit().clone());
         let stop = CancellationToken::new();
         let _goes = stop.clone().drop_guard();
         let made = tokio::task::spawn_blocking(move || {
-            let made = backup(Source { data_dir: &data_dir, ledger, epoch, gauge }, &to, &stop);
+            let made = backup(Source { data_dir: &data_dir, ledger, epoch, gauge, audit }, &to, &stop);
             drop((permit, files_stay));
             made
         });
