@@ -19,7 +19,8 @@ use crate::engine::explain::Explanation;
 use crate::engine::ledger::DatasetRecord;
 use crate::engine::scale::Load;
 use crate::engine::usage::{StoredRoom, Usage};
-use crate::engine::{JobFilter, Ledger};
+use crate::engine::{Census, JobFilter, Ledger, Meters};
+use crate::store;
 
 use super::ask::ask;
 use super::backup::{BackedUp, Source, backup};
@@ -70,6 +71,8 @@ pub struct Head {
     pub(super) turns: Turns,
     /// Whom it lets in; none on a head that was not told (`millpond-head init`), which lets in everybody.
     pub registrar: Option<Registrar>,
+    /// What it counts of itself.
+    pub meters: Arc<Meters>,
 }
 
 impl Head {
@@ -202,6 +205,21 @@ impl Head {
     /// What the jobs run and would run now.
     pub async fn loads(&self) -> Result<Vec<Load>, Error> {
         ask(&self.supervisor, SupervisorMsg::Loads).await
+    }
+
+    /// How many jobs there are, and tasks that are open.
+    pub async fn census(&self) -> Result<Census, Error> {
+        ask(&self.supervisor, SupervisorMsg::Census).await
+    }
+
+    /// How many data sets are stored, and their bytes.
+    pub async fn stored(&self) -> Result<(u64, u64), Error> {
+        self.journal.read(|ledger| (ledger.datasets.len() as u64, ledger.datasets.values().map(|dataset| dataset.len).sum())).await
+    }
+
+    /// What the journal takes on the disk, in bytes. Reads the disk.
+    pub fn journal_bytes(&self) -> Result<u64, Error> {
+        store::bytes_of(&self.data_dir)
     }
 
     /// Lets a worker finish and leave, or, false, take tasks again.

@@ -106,11 +106,29 @@ pub const METHODS: &[Row] = &[
 ];
 
 /// Every HTTP route that is no method.
-pub const ROUTES: &[Row] = &[read("GET /v1/jobs/{id}/bundle", READS_OWN), change("PUT /v1/uploads/{id}", CHANGES_OWN)];
+pub const ROUTES: &[Row] = &[
+    read("GET /v1/jobs/{id}/bundle", READS_OWN),
+    change("PUT /v1/uploads/{id}", CHANGES_OWN),
+    // What is in it is of all jobs together.
+    read("GET /metrics", [All, No, No, All]),
+];
 
 /// What is known of a method; none for one that is in no table.
 pub fn row(method: &str) -> Option<&'static Row> {
     METHODS.iter().chain(ROUTES).find(|row| row.method == method)
+}
+
+/// Where in the two tables, one behind the other, stands what a request is for: a method by its path, a route by its pattern.
+pub fn place(verb: &str, path: &str) -> Option<usize> {
+    let is_part = |(pattern, part): (&str, &str)| pattern == part || pattern.starts_with('{') && !part.is_empty();
+    let is_route = |row: &Row| {
+        row.method.split_once(' ').is_some_and(|(of, pattern)| {
+            let is_verb = of == verb || (of, verb) == ("GET", "HEAD");
+            is_verb && pattern.split('/').count() == path.split('/').count() && pattern.split('/').zip(path.split('/')).all(is_part)
+        })
+    };
+    let method = METHODS.iter().position(|row| row.method == path);
+    method.or_else(|| ROUTES.iter().position(is_route).map(|at| METHODS.len() + at))
 }
 
 /// What a role may reach of a method.
@@ -232,7 +250,8 @@ mod tests {
         IdentityService/RevokePrincipal ---a
         AuditService/ReadAudit a--a
         GET /v1/jobs/{id}/bundle ao-a
-        PUT /v1/uploads/{id} -o-a";
+        PUT /v1/uploads/{id} -o-a
+        GET /metrics a--a";
 
     #[test]
     fn every_cell_is_as_it_is_written_out_here() {
@@ -261,6 +280,20 @@ mod tests {
         }
         assert_eq!(ours.next(), None, "a method that is not written out here");
         assert_eq!([short("/millpond.v1.JobService/KillJob"), short("PUT /v1/uploads/{id}")], ["KillJob", "PUT /v1/uploads/{id}"]);
+    }
+
+    #[test]
+    fn a_request_is_known_by_its_path_and_a_route_by_its_pattern() {
+        let shown = |verb: &str, path: &str| place(verb, path).map(|at| METHODS.iter().chain(ROUTES).nth(at).unwrap().method);
+        for row in METHODS {
+            assert_eq!(shown("POST", row.method), Some(row.method));
+        }
+        assert_eq!(shown("GET", "/metrics"), Some("GET /metrics"));
+        assert_eq!(shown("HEAD", "/v1/jobs/j7/bundle"), Some("GET /v1/jobs/{id}/bundle"));
+        assert_eq!(shown("PUT", "/v1/uploads/5"), Some("PUT /v1/uploads/{id}"));
+        for (verb, path) in [("PUT", "/metrics"), ("GET", "/v1/jobs//bundle"), ("GET", "/v1/jobs/j7/bundle/"), ("GET", "/"), ("GET", "")] {
+            assert_eq!(shown(verb, path), None, "{verb} {path}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::rpc::http::BUNDLE_ROUTE;
 use crate::rpc::http_upload::UPLOAD_ROUTE;
 use crate::rpc::services::{Transfers, Uploads};
 
-use super::{bundle, upload};
+use super::{bundle, metrics, upload};
 
 /// What a handler needs.
 #[derive(Clone)]
@@ -21,5 +21,9 @@ pub(super) struct Web {
 /// The pages of a head.
 pub fn routes(head: Head, transfers: Transfers, uploads: Uploads) -> Router {
     let web = Web { head, transfers, uploads };
-    Router::new().route(BUNDLE_ROUTE, get(bundle::get)).route(UPLOAD_ROUTE, put(upload::put)).with_state(web)
+    Router::new()
+        .route(BUNDLE_ROUTE, get(bundle::get))
+        .route(UPLOAD_ROUTE, put(upload::put))
+        .route("/metrics", get(metrics::get))
+        .with_state(web)
 }

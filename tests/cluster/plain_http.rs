@@ -10,15 +10,15 @@ use super::process::until;
 use super::uploads::partial;
 
 /// An answer of HTTP/1.1.
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     /// Names in small letters.
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
@@ -39,7 +39,7 @@ fn socket(url: &str) -> TcpStream {
 }
 
 /// Asks, on a connection of its own, and reads the answer to its end.
-fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     ask_with(url, method, path, headers, b"")
 }
 
