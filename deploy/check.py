@@ -3,10 +3,12 @@
     check.py kubernetes FILE…      each document against the schema of its kind; and none runs as root
     check.py terraform FILE…       the syntax; and each variable that is used is declared
     check.py dockerfile FILE       each stage that is used exists, what is copied exists, no last stage runs as root
+    check.py figures PAGE BOARD…   a scrape is read as Prometheus reads it; and each figure that a board, or another file, names is in it
     check.py metadata PORT CLOUD   a stand-in for a cloud's metadata address: the notice comes with the third look
 """
 
 import http.server
+import json
 import os
 import re
 import sys
@@ -84,6 +86,30 @@ def dockerfile(files):
     print(f"images and their users: {last}")
 
 
+def figures(files):
+    from prometheus_client.parser import text_string_to_metric_families
+
+    page, *named_in = files
+    families = list(text_string_to_metric_families(open(page).read()))
+    served = {sample.name for family in families for sample in family.samples}
+    if len(families) < 20 or any(not family.documentation or family.type == "unknown" for family in families):
+        fail(f"{page}: not the figures of a head: {sorted(served)}")
+    count = 0
+    for file in named_in:
+        text = open(file).read()
+        if file.endswith(".json"):
+            board = json.loads(text)
+            targets = [target for panel in board["panels"] for target in panel["targets"]]
+            ids = [panel["id"] for panel in board["panels"]]
+            if len(targets) < 15 or len(ids) != len(set(ids)) or not board["uid"]:
+                fail(f"{file}: no board")
+            count += len(targets)
+        named = set(re.findall(r"\b(?:millpond|process)_[a-z_]+\b", text))
+        if not named or named - served:
+            fail(f"{file}: names figures that no head serves: {sorted(named - served)}")
+    print(f"{len(families)} figures, {count} queries")
+
+
 def metadata(arguments):
     port, cloud = int(arguments[0]), arguments[1]
     looks = 0
@@ -118,7 +144,7 @@ def metadata(arguments):
     server.serve_forever()
 
 
-parts = {"kubernetes": kubernetes, "terraform": terraform, "dockerfile": dockerfile, "metadata": metadata}
+parts = {"kubernetes": kubernetes, "terraform": terraform, "dockerfile": dockerfile, "figures": figures, "metadata": metadata}
 if len(sys.argv) < 3 or sys.argv[1] not in parts:
     fail(f"name a part, {', '.join(parts)}, and its arguments")
 parts[sys.argv[1]](sys.argv[2:])

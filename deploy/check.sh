@@ -42,7 +42,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check \
-    dockerfile-parse==2.0.1 kubernetes-validate==1.37.0 python-hcl2==8.1.4 PyYAML==6.0.4
+    dockerfile-parse==2.0.1 kubernetes-validate==1.37.0 prometheus_client==0.22.1 python-hcl2==8.1.4 PyYAML==6.0.4
 check() { "$work/venv/bin/python" deploy/check.py "$@"; }
 
 part scripts
@@ -90,6 +90,19 @@ check terraform deploy/terraform/*.tf
 if command -v terraform >/dev/null; then
     terraform fmt -check -diff deploy/terraform >&2
 fi
+
+part figures
+# Those of a real head; the board, and what scales by one of them, must name no other.
+"$programs/millpond-head" --listen 127.0.0.1:0 --data-dir "$work/head" > "$work/head.url" 2> "$work/head.log" &
+head=$!
+started+=("$head")
+until [ -s "$work/head.url" ]; do
+    kill -0 "$head" || fail "the head: $(cat "$work/head.log")"
+    sleep 0.05
+done
+curl --silent --show-error --fail "$(sed 's/^listening on //' "$work/head.url")/metrics" > "$work/figures"
+kill "$head"
+check figures "$work/figures" deploy/grafana/millpond.json deploy/kubernetes/scale.yaml
 
 part the notice of a spot machine
 # Its worker is a process that says what it is asked; systemctl is a stand-in that passes the signal on.

@@ -2,12 +2,14 @@
 //!
 //! What the backup holds is what was durable at one moment: the ledger of that moment, and what it refers to. Data sets and results never
 //! change once the ledger knows them, so they are copied while the head goes on. A job that goes on meanwhile goes on in the head only: in
-//! the backup it stands as it stood, and what ended since runs again if a head is started there.
+//! the backup it stands as it stood, and what ended since runs again if a head is started there. The audit is copied last, up to a later
+//! moment: it knows of changes that the backup has not.
 
 use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{self, AuditLog};
 use crate::blobs::{self, StoredResults};
 use crate::domain::{DiskRoom, Epoch, Error, IndexSet, ResultRef, TaskNo, short_size};
 use crate::engine::{DiskGauge, JobRecord, Ledger};
@@ -37,6 +39,8 @@ pub struct Source<'a> {
     pub epoch: Epoch,
     /// The disk of the data folder.
     pub gauge: DiskGauge,
+    /// What was changed and by whom, if that is written down.
+    pub audit: Option<AuditLog>,
 }
 
 /// Fills `to`, an empty folder. `Exhausted` if its disk has no room; what is there then is no data folder, and can be removed.
@@ -54,7 +58,8 @@ pub fn backup(mut source: Source<'_>, to: &Path, stop: &CancellationToken) -> Re
     done.jobs = jobs.len() as u64;
     done.datasets = source.ledger.datasets.len() as u64;
     done.bytes += source.ledger.datasets.values().map(|dataset| dataset.len).sum::<u64>();
-    has_room(&source, to, done.bytes)?;
+    let audit_bytes = source.audit.as_ref().map_or(Ok(0), |audit| audit::len(audit.dir()))?;
+    has_room(&source, to, done.bytes + audit_bytes)?;
     let goes_on = || if stop.is_cancelled() { Err(Error::unavailable("nobody waits for the backup any more")) } else { Ok(()) };
     for digest in source.ledger.datasets.keys() {
         goes_on()?;
@@ -67,6 +72,8 @@ pub fn backup(mut source: Source<'_>, to: &Path, stop: &CancellationToken) -> Re
         record.doubt_mark();
     }
     folder.copy_identity()?;
+    // As late as can be: a change is in the journal before its line is in the audit, and changes that the backup has are to have theirs.
+    source.audit.as_ref().map_or(Ok(()), |audit| folder.copy_audit(audit))?;
     folder.write_journal(&source.ledger, source.epoch.of_backup(), "a backup")?;
     Ok(done)
 }
@@ -155,7 +162,7 @@ mod tests {
     fn it_holds_the_ledger_of_the_moment_and_no_later_result() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let ledger = one_result(from.path());
-        let source = Source { data_dir: from.path(), ledger: ledger.clone(), epoch: Epoch(3), gauge: gauge(500 * GIB) };
+        let source = Source { data_dir: from.path(), ledger: ledger.clone(), epoch: Epoch(3), gauge: gauge(500 * GIB), audit: None };
         let made = backup(source, to.path(), &CancellationToken::new()).unwrap();
         assert_eq!((made.jobs, made.results, made.datasets), (1, 1, 0));
         let mut store = SledStore::open(to.path()).unwrap();
@@ -176,7 +183,7 @@ mod tests {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let ledger = one_result(from.path());
         let make = |free, stop: &CancellationToken| {
-            let source = Source { data_dir: from.path(), ledger: ledger.clone(), epoch: Epoch(3), gauge: gauge(free) };
+            let source = Source { data_dir: from.path(), ledger: ledger.clone(), epoch: Epoch(3), gauge: gauge(free), audit: None };
             backup(source, to.path(), stop).unwrap_err()
         };
         let full = make(10 * GIB + 1, &CancellationToken::new());

@@ -20,7 +20,8 @@ use crate::engine::ledger::DatasetRecord;
 use crate::engine::scale::Load;
 use crate::engine::timeline::Timeline;
 use crate::engine::usage::{StoredRoom, Usage};
-use crate::engine::{JobFilter, Ledger};
+use crate::engine::{Census, JobFilter, Ledger, Meters};
+use crate::store;
 
 use super::ask::ask;
 use super::backup::{BackedUp, Source, backup};
@@ -75,6 +76,8 @@ pub struct Head {
     pub(super) turns: Turns,
     /// Whom it lets in; none on a head that was not told (`millpond-head init`), which lets in everybody.
     pub registrar: Option<Registrar>,
+    /// What it counts of itself.
+    pub meters: Arc<Meters>,
 }
 
 impl Head {
@@ -226,6 +229,21 @@ impl Head {
         ask(&self.supervisor, SupervisorMsg::Loads).await
     }
 
+    /// How many jobs there are, and tasks that are open.
+    pub async fn census(&self) -> Result<Census, Error> {
+        ask(&self.supervisor, SupervisorMsg::Census).await
+    }
+
+    /// How many data sets are stored, and their bytes.
+    pub async fn stored(&self) -> Result<(u64, u64), Error> {
+        self.journal.read(|ledger| (ledger.datasets.len() as u64, ledger.datasets.values().map(|dataset| dataset.len).sum())).await
+    }
+
+    /// What the journal takes on the disk, in bytes. Reads the disk.
+    pub fn journal_bytes(&self) -> Result<u64, Error> {
+        store::bytes_of(&self.data_dir)
+    }
+
     /// Lets a worker finish and leave, or, false, take tasks again.
     pub async fn drain(&self, worker: WorkerId, drain: bool) -> Result<WorkerStatus, Error> {
         ask(&self.supervisor, |reply| SupervisorMsg::Drain(worker, drain, reply)).await??;
@@ -246,10 +264,11 @@ impl Head {
         let files_stay = self.kept_files.clone().read_owned().await;
         let ledger = self.journal.read(Ledger::clone).await?;
         let (data_dir, epoch, gauge) = (self.data_dir.clone(), self.epoch, self.disk.measure().await?);
+        let audit = self.registrar.as_ref().map(|registrar| registrar.audit().clone());
         let stop = CancellationToken::new();
         let _goes = stop.clone().drop_guard();
         let made = tokio::task::spawn_blocking(move || {
-            let made = backup(Source { data_dir: &data_dir, ledger, epoch, gauge }, &to, &stop);
+            let made = backup(Source { data_dir: &data_dir, ledger, epoch, gauge, audit }, &to, &stop);
             drop((permit, files_stay));
             made
         });

@@ -13,7 +13,7 @@ use tokio::sync::{RwLock, Semaphore, watch};
 use crate::audit::AuditLog;
 use crate::blobs::{DatasetStore, IndexedResult, Reserve};
 use crate::domain::{Error, ErrorKind, JobId, Keep, TaskEnd, TaskNo};
-use crate::engine::{DiskGauge, Watermarks};
+use crate::engine::{DiskGauge, Meters, Watermarks};
 use crate::pki::IdentityFolder;
 use crate::store::{SledStore, Store};
 
@@ -127,7 +127,8 @@ impl Actor for HeadRoot {
         let Opened { store, epoch, last_seq, ledger, datasets, reserve, gauge, identity } = tokio::task::spawn_blocking(open).await??;
         let (clock, cell) = (Clock::start(), myself.get_cell());
         let disk = disk::start(reserve, gauge, cell.clone()).await?;
-        let journal_args = JournalArgs { store, epoch, last_seq, ledger: ledger.clone() };
+        let meters = Arc::new(Meters::default());
+        let journal_args = JournalArgs { store, epoch, last_seq, ledger: ledger.clone(), meters: meters.clone() };
         let (journal, _) = Journal::spawn_linked(None, Journal, journal_args, cell.clone()).await?;
         let journal = JournalRef::new(journal, Arc::new(options.data_dir.clone()));
         let registrar = match identity {
@@ -165,6 +166,7 @@ impl Actor for HeadRoot {
             reattach: options.reattach,
             reserve_after: options.reserve_after,
             disk: disk.clone(),
+            meters: meters.clone(),
         };
         let (supervisor, _) = JobSupervisor::spawn_linked(None, JobSupervisor, args, cell).await?;
         let _ = late.set(supervisor.clone());
@@ -186,6 +188,7 @@ impl Actor for HeadRoot {
             kept_files,
             turns: Turns::default(),
             registrar,
+            meters,
         };
         Ok(RootState { head, failed })
     }

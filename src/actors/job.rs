@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,7 +17,7 @@ use crate::domain::{
 };
 use crate::engine::pulse::{Past, Pulse};
 use crate::engine::session::{Delivery, SessionEvent};
-use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Strays};
+use crate::engine::{JobEffect, JobEvent, JobMachine, JobView};
 
 use super::chronicle::ChronicleMsg;
 use super::clock::Clock;
@@ -27,6 +27,8 @@ use super::proxy::ProxyMsg;
 use super::room_report::RoomBehind;
 use super::supervisor::SupervisorMsg;
 use super::watch::WatchMsg;
+
+pub use super::job_snapshot::{JobSnapshot, OutTask};
 
 /// Between two tries to store a result on a full disk.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -43,6 +45,8 @@ pub enum JobMsg {
     Event(JobEvent),
     /// Something for the machine that names a session which the job may not know yet.
     FromSession(JobEvent, ActorRef<ProxyMsg>),
+    /// The same, of slots that are granted, and when it was known that they may be.
+    Granted(SessionId, JobEvent, ActorRef<ProxyMsg>, Instant),
     /// What a worker said of the job, in order. The permit, if there is one, is room for what its results take, until they are stored.
     News(SessionId, WorkerId, Vec<News>, StoreRoom),
     /// A worker's room, of which the supervisor is to hear behind this job.
@@ -94,38 +98,6 @@ pub enum News {
     Finished(Box<Finished>),
 }
 
-/// A task in a worker's hands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutTask {
-    /// Which.
-    pub no: TaskNo,
-    /// Which try.
-    pub attempt: Attempt,
-    /// Where.
-    pub worker: WorkerId,
-    /// Whether its process has started.
-    pub started: bool,
-}
-
-/// A job at one moment.
-#[derive(Clone, Debug)]
-pub struct JobSnapshot {
-    /// As the journal has it, or a moment ahead.
-    pub record: JobRecord,
-    /// What is in workers' hands.
-    pub out: Vec<OutTask>,
-    /// As others see it.
-    pub view: JobView,
-    /// Its chunks, if it has a data set and is split.
-    pub chunks: Option<Arc<ChunkIndex>>,
-    /// Its results.
-    pub files: Option<Arc<JobStore>>,
-    /// What may yet start of it, although nobody waits for it.
-    pub strays: Strays,
-    /// How its attempts have gone, since its actor has started.
-    pub pulse: Box<Pulse>,
-}
-
 /// What a job starts from.
 pub struct JobArgs {
     /// Of this start of the head.
@@ -160,6 +132,8 @@ pub struct JobActorState {
     chronicle: ActorRef<ChronicleMsg>,
     clock: Clock,
     proxies: BTreeMap<SessionId, ActorRef<ProxyMsg>>,
+    /// Of the last grant.
+    known: Instant,
     replies: BTreeMap<u64, RpcReplyPort<VerbAnswer>>,
     last_ticket: u64,
     /// The view that the supervisor has.
@@ -200,6 +174,7 @@ impl Actor for JobActor {
             chronicle: args.chronicle,
             clock: args.clock,
             proxies: BTreeMap::new(),
+            known: Instant::now(),
             replies: BTreeMap::new(),
             last_ticket: 0,
             told: None,
@@ -221,9 +196,14 @@ impl Actor for JobActor {
             }
             JobMsg::Event(event) => state.event(&myself, event)?,
             JobMsg::FromSession(event, proxy) => {
-                if let JobEvent::Granted { session, .. } | JobEvent::Claimed { session, .. } | JobEvent::Kept { session, .. } = &event {
+                if let JobEvent::Claimed { session, .. } | JobEvent::Kept { session, .. } = &event {
                     state.proxies.insert(*session, proxy);
                 }
+                state.event(&myself, event)?;
+            }
+            JobMsg::Granted(session, event, proxy, known) => {
+                state.proxies.insert(session, proxy);
+                state.known = known;
                 state.event(&myself, event)?;
             }
             JobMsg::News(session, worker, news, room) => state.news(&myself, session, worker, news, &room)?,
@@ -437,7 +417,7 @@ impl JobActorState {
         match effect {
             JobEffect::Deliver { grant, session, runs } => {
                 let runs = runs.into_iter().map(|(no, attempt)| self.delivery(no, attempt)).collect::<Result<Vec<_>, Error>>()?;
-                let message = ProxyMsg::Deliver { grant, job: self.id, actor: myself.clone(), info: self.info(), runs };
+                let message = ProxyMsg::Deliver { grant, job: self.id, actor: myself.clone(), info: self.info(), runs, known: self.known };
                 self.to_session(session, message);
             }
             JobEffect::Fence(session, fence) => self.to_session(session, ProxyMsg::Event(SessionEvent::Fence(fence, self.id))),

@@ -14,8 +14,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::codec;
 use crate::domain::entry::{ENTRY_VERSION, Entry, JobEntry};
 use crate::domain::{Epoch, Error, JobId, TaskEnd};
-use crate::engine::Ledger;
 use crate::engine::ledger::LedgerPart;
+use crate::engine::{Ledger, Meters};
 use crate::failpoint;
 use crate::limits;
 use crate::store::{Appended, BATCH_MAX_BYTES, Store};
@@ -76,6 +76,8 @@ pub struct JournalArgs {
     pub last_seq: u64,
     /// What is in the store.
     pub ledger: Ledger,
+    /// Where batches are counted.
+    pub meters: Arc<Meters>,
 }
 
 /// The journal's state.
@@ -96,6 +98,7 @@ pub struct JournalState {
     due: Reminder,
     /// Jobs whose result index must be synced before the next snapshot.
     unsynced: BTreeMap<JobId, Arc<JobStore>>,
+    meters: Arc<Meters>,
 }
 
 /// See the module.
@@ -181,6 +184,7 @@ impl Actor for Journal {
             last_batch: None,
             due: Reminder::default(),
             unsynced: BTreeMap::new(),
+            meters: args.meters,
         })
     }
 
@@ -227,9 +231,11 @@ impl JournalState {
             self.entries_since = 0;
         }
         self.entries_since += batch.len();
-        let myself = myself.clone();
+        let (myself, meters) = (myself.clone(), self.meters.clone());
         tokio::task::spawn_blocking(move || {
-            let outcome = write(store.as_mut(), epoch, seq, &batch, parts, indexes);
+            let began = Instant::now();
+            let outcome = write(store.as_mut(), epoch, seq, &batch, parts, indexes, &meters);
+            meters.journal_sync.took(began.elapsed());
             // Fails only when the journal is gone, and then nobody waits.
             let _ = myself.cast(JournalMsg::Committed(Box::new(Committed { store, outcome, batch })));
         });
@@ -256,6 +262,7 @@ impl JournalState {
         fenced(outcome?)?;
         self.store = Some(store);
         self.last_seq += 1;
+        self.count(&batch);
         for pending in batch {
             self.ledger.apply(&pending.entry);
             if let Some(files) = pending.files {
@@ -267,6 +274,16 @@ impl JournalState {
         }
         Ok(())
     }
+
+    fn count(&self, batch: &[Pending]) {
+        let ends = |success: bool| {
+            let is_one = |pending: &&Pending| matches!(&pending.entry, Entry::Job(_, JobEntry::TaskEnded(end)) if end.success == success);
+            batch.iter().filter(is_one).count() as u64
+        };
+        self.meters.succeeded.add(ends(true));
+        self.meters.failed.add(ends(false));
+        self.meters.journal_batch.observe(batch.len() as u64);
+    }
 }
 
 fn write(
@@ -276,6 +293,7 @@ fn write(
     batch: &[Pending],
     before: Option<Ledger>,
     indexes: BTreeMap<JobId, Arc<JobStore>>,
+    meters: &Meters,
 ) -> Result<Appended, Error> {
     if let Some(ledger) = before {
         indexes.values().try_for_each(|files| files.index.sync())?;
@@ -287,7 +305,9 @@ fn write(
     files.values().try_for_each(|files| files.segment.sync())?;
     let entries: Vec<&Entry> = batch.iter().map(|pending| &pending.entry).collect();
     failpoint::hit("journal.before_append");
-    let appended = store.append(epoch, seq, &codec::encode(ENTRY_VERSION, &entries)?);
+    let bytes = codec::encode(ENTRY_VERSION, &entries)?;
+    let appended = store.append(epoch, seq, &bytes);
+    meters.journal_written_bytes.add(bytes.len() as u64);
     failpoint::hit("journal.before_acknowledge");
     appended
 }

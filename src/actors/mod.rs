@@ -25,6 +25,7 @@ pub mod ingest;
 pub mod inspection;
 pub mod intake;
 pub mod job;
+pub mod job_snapshot;
 pub mod job_store;
 pub mod journal;
 mod launchers;

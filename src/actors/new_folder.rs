@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::audit::{self, AUDIT_DIR, AuditLog};
 use crate::blobs::{self, ChunkIndex, IndexedResult, JobFiles, ResultIndex};
 use crate::domain::{Digest, Epoch, Error, Input, ResultRef, SplitRule, TaskNo};
 use crate::engine::{JobRecord, Ledger};
@@ -44,6 +45,11 @@ impl NewFolder<'_> {
     /// Copies the keys of the head and its authority, durably, where there are any: without them the new folder would let everybody in.
     pub fn copy_identity(self) -> Result<(), Error> {
         IdentityFolder::copy(self.from, self.to)
+    }
+
+    /// Copies the audit, durably, up to its last line that is durable: whoever opens the copy goes on with the same chain.
+    pub fn copy_audit(self, audit: &AuditLog) -> Result<(), Error> {
+        audit::copy(audit.dir(), audit.last(), &self.to.join(AUDIT_DIR))
     }
 
     fn copy_chunks(self, digest: Digest, rule: &SplitRule) -> Result<(), Error> {

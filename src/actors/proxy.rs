@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use crate::domain::wire::{Finished, FromWorker, JobInfo, Lease, ResultBytes, Standing, ToWorker, Verdict};
 use crate::domain::{GrantId, JobId, Packed, Resources};
 use crate::engine::session::{Delivery, LeaseStatus, SessionEvent};
-use crate::engine::{JobEvent, Session, SessionEffect};
+use crate::engine::{JobEvent, Meters, Session, SessionEffect};
 use crate::limits;
 
 use super::clock::Clock;
@@ -36,6 +36,8 @@ pub enum ProxyMsg {
         info: Arc<JobInfo>,
         /// The runs.
         runs: Vec<Delivery>,
+        /// When it was known that they may go out.
+        known: Instant,
     },
     /// A job takes a held attempt, or its result, on.
     Adopt {
@@ -97,6 +99,8 @@ pub struct ProxyArgs {
     pub supervisor: ActorRef<SupervisorMsg>,
     /// The process's clocks.
     pub clock: Clock,
+    /// Where hand-outs are counted.
+    pub meters: Arc<Meters>,
 }
 
 /// A proxy's state.
@@ -113,6 +117,7 @@ pub struct ProxyState {
     acks: Vec<Lease>,
     /// Of [`ProxyMsg::SendAcks`].
     acks_due: Reminder,
+    meters: Arc<Meters>,
 }
 
 /// See the module.
@@ -124,7 +129,7 @@ impl Actor for WorkerProxy {
     type Arguments = ProxyArgs;
 
     async fn pre_start(&self, myself: ActorRef<ProxyMsg>, args: ProxyArgs) -> Result<ProxyState, ActorProcessingErr> {
-        let ProxyArgs { session, welcome, held, out, supervisor, clock } = args;
+        let ProxyArgs { session, welcome, held, out, supervisor, clock, meters } = args;
         let mut state = ProxyState {
             session,
             out,
@@ -135,6 +140,7 @@ impl Actor for WorkerProxy {
             over: false,
             acks: Vec::new(),
             acks_due: Reminder::default(),
+            meters,
         };
         state.send(&myself, welcome);
         // It takes its place before any room is told.
@@ -150,10 +156,14 @@ impl Actor for WorkerProxy {
             return Ok(());
         }
         match message {
-            ProxyMsg::Deliver { grant, job, actor, info, runs } => {
+            ProxyMsg::Deliver { grant, job, actor, info, runs, known } => {
                 let needs = info.spec.needs.clone();
                 state.jobs.insert(job, (actor, info));
+                let goes_out = !runs.is_empty();
                 state.event(&myself, SessionEvent::Deliver { grant, job, needs, runs });
+                if goes_out {
+                    state.meters.dispatch.took(known.elapsed());
+                }
             }
             ProxyMsg::Adopt { lease, verdict, actor, info } => {
                 let needs = info.spec.needs.clone();
@@ -285,7 +295,7 @@ impl ProxyState {
     fn tell_room(&mut self, effect: SessionEffect, back: &BTreeSet<JobId>) {
         let SessionEffect::Room { room, free, settled, trust } = effect else { return };
         self.rooms_told += 1;
-        let report = RoomReport { session: self.session.id(), number: self.rooms_told, room, free, settled, trust };
+        let report = RoomReport { session: self.session.id(), number: self.rooms_told, room, free, settled, trust, told: Instant::now() };
         let jobs = back.iter().filter_map(|job| self.jobs.get(job)).map(|(actor, _)| actor);
         RoomBehind::send(report, &self.supervisor, jobs);
     }

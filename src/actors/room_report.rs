@@ -29,6 +29,8 @@ pub struct RoomReport {
     pub settled: Vec<GrantId>,
     /// How the worker may be used.
     pub trust: Trust,
+    /// When it was known.
+    pub told: std::time::Instant,
 }
 
 impl RoomReport {
@@ -86,6 +88,7 @@ mod tests {
             free: Resources::default(),
             settled: vec![GrantId(number)],
             trust: Trust::Trusted,
+            told: std::time::Instant::now(),
         };
         let mut latest = None;
         let told = |latest: &mut Option<RoomReport>, report: RoomReport| {

@@ -11,12 +11,14 @@
 //! Invariant: one thread writes. A call is answered after the line about it is durable.
 
 mod chain;
+mod copy;
 mod line;
 mod log;
 mod mark;
 mod reader;
 
 pub use chain::{Chain, Link};
+pub use copy::{copy, len};
 pub use line::{Outcome, Record};
 pub use log::AuditLog;
 pub use mark::Mark;

@@ -31,6 +31,11 @@ pub(super) fn files(dir: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
 
 /// Each line of a file, without its end; one that is longer than any of ours in pieces. Whether `each` wants more.
 pub(super) fn lines_of(path: &Path, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool, Error> {
+    bytes_of(path, &mut |line| each(line.strip_suffix(b"\n").unwrap_or(line)))
+}
+
+/// The same, with the ends that are there.
+pub(super) fn bytes_of(path: &Path, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool, Error> {
     let failed = |error: std::io::Error| Error::io(path, &error);
     let mut file = BufReader::with_capacity(128 * 1024, File::open(path).map_err(failed)?);
     let mut line = Vec::new();
@@ -39,9 +44,6 @@ pub(super) fn lines_of(path: &Path, each: &mut dyn FnMut(&[u8]) -> bool) -> Resu
         let read = file.by_ref().take(AUDIT_LINE_MAX_BYTES as u64 + 1).read_until(b'\n', &mut line).map_err(failed)?;
         if read == 0 {
             return Ok(true);
-        }
-        if line.last() == Some(&b'\n') {
-            line.pop();
         }
         if !each(&line) {
             return Ok(false);

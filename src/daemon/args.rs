@@ -13,6 +13,8 @@ use crate::engine::slot_table::Equipment;
 use crate::exec::{ContainerChoice, SandboxOptions, UidRange};
 use crate::limits::{REATTACH_WINDOW, TASK_MEM_MIN_BYTES, TASK_PROCESSES_MAX, WORKER_GPUS_MAX, WORKER_SLOTS_MAX};
 
+use super::logging::LogFormat;
+
 /// The daemon that owns jobs: splits data sets, holds tasks until a worker has a free slot, keeps results.
 #[derive(Debug, Parser)]
 #[command(name = "millpond-head", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
@@ -50,6 +52,9 @@ pub struct HeadArgs {
     /// A name or an address that browsers know it by, for its certificate; may be repeated
     #[arg(long = "name", value_name = "HOST")]
     pub names: Vec<String>,
+    /// How log lines look, on standard error; RUST_LOG says which there are, as info or debug
+    #[arg(long, value_name = "FORMAT", env = "MILLPOND_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
 }
 
 /// What else a head's binary does.
@@ -191,6 +196,9 @@ pub struct WorkerArgs {
     /// sandbox. The container program has the rights of the worker's user: in a sandbox it has to be named to be used
     #[arg(long, value_name = "PROGRAM", default_value_t = ContainerChoice::Auto)]
     pub containers: ContainerChoice,
+    /// How log lines look, on standard error; RUST_LOG says which there are, as info or debug
+    #[arg(long, value_name = "FORMAT", env = "MILLPOND_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
 }
 
 /// The command lines of the daemons.

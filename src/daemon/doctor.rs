@@ -10,14 +10,15 @@ use crate::store::FolderLock;
 
 use super::args::DoctorArgs;
 use super::head::say;
+use super::logging::LogFormat;
 use super::process;
 
 /// Looks, and says what it found.
-pub fn main(args: &DoctorArgs) -> ExitCode {
+pub fn main(args: &DoctorArgs, format: LogFormat) -> ExitCode {
     match run(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => process::exit("millpond-head", Err(error)),
+        Err(error) => process::exit("millpond-head", format, Err(error)),
     }
 }
 

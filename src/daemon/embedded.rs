@@ -13,6 +13,7 @@ use crate::limits::{REATTACH_WINDOW, RESERVE_AFTER, UPLOAD_SILENCE_MAX};
 
 use super::args::{cpus, memory_bytes};
 use super::head::Serving;
+use super::logging::LogFormat;
 use super::worker::{Reached, Working};
 use super::{logging, process};
 
@@ -27,7 +28,7 @@ struct Cluster {
 impl ClusterStarter for Embedded {
     fn start(&self, options: EmbeddedOptions) -> BoxFuture<Result<Box<dyn EmbeddedCluster>, Error>> {
         Box::pin(async move {
-            logging::start("warn");
+            logging::start("warn", LogFormat::Text);
             let cluster = start(options).await?;
             Ok(Box::new(cluster) as Box<dyn EmbeddedCluster>)
         })

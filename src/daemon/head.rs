@@ -30,15 +30,16 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(exit) => return exit,
     };
-    logging::start("info");
+    let format = args.log_format;
+    logging::start("info", format);
     let done = match args.command.take() {
-        Some(HeadCommand::Doctor(args)) => return doctor::main(&args),
+        Some(HeadCommand::Doctor(args)) => return doctor::main(&args, format),
         Some(HeadCommand::Init(args)) => init::run(&args),
         Some(HeadCommand::NewAdmin(args)) => init::new_admin(&args),
         Some(HeadCommand::Backup(args)) => process::runtime().and_then(|runtime| runtime.block_on(backup::run(args))),
         None => process::runtime().and_then(|runtime| runtime.block_on(run(args))),
     };
-    process::exit("millpond-head", done)
+    process::exit("millpond-head", format, done)
 }
 
 async fn run(args: HeadArgs) -> Result<(), Error> {

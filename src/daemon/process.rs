@@ -11,6 +11,8 @@ use crate::cli;
 use crate::domain::{Error, ErrorKind};
 use crate::exec;
 
+use super::logging::{LogFormat, last_words};
+
 /// Whether this process was started as a slot's launcher: the same binary, re-executed.
 pub fn launcher_asked_for() -> bool {
     std::env::args_os().nth(1).as_deref() == Some(OsStr::new(exec::LAUNCHER_ARG))
@@ -40,11 +42,11 @@ pub(super) fn arguments<T: Parser>(name: &str) -> Result<T, ExitCode> {
 }
 
 /// Says how a daemon ended.
-pub(super) fn exit(name: &str, outcome: Result<(), Error>) -> ExitCode {
+pub(super) fn exit(name: &str, format: LogFormat, outcome: Result<(), Error>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{name}: {error}");
+            last_words(name, format, &error);
             ExitCode::from(code(error.kind))
         }
     }

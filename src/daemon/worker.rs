@@ -28,8 +28,9 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(exit) => return exit,
     };
-    logging::start("info");
-    process::exit("millpond-worker", process::runtime().and_then(|runtime| runtime.block_on(run(args))))
+    let format = args.log_format;
+    logging::start("info", format);
+    process::exit("millpond-worker", format, process::runtime().and_then(|runtime| runtime.block_on(run(args))))
 }
 
 async fn run(args: WorkerArgs) -> Result<(), Error> {

@@ -182,6 +182,10 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// All.
+    pub const ALL: [Self; 7] =
+        [Self::Ingesting, Self::Waiting, Self::Running, Self::Finishing, Self::Succeeded, Self::Failed, Self::Killed];
+
     /// Whether nothing comes after it.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Killed)

@@ -118,6 +118,8 @@ pub const ROUTES: &[Row] = &[
     open(read("GET /assets/icon.svg", EVERYBODY)),
     open(change("POST /v1/session", [No, No, No, No])),
     change("DELETE /v1/session", HIMSELF),
+    // What is in it is of all jobs together.
+    read("GET /metrics", [All, No, No, All]),
 ];
 
 /// Every HTTP route that is a method in other words. One that also can say what it would come to counts as the method that does it.
@@ -177,6 +179,22 @@ pub const ALIASES: &[(&str, &str)] = &[
 pub fn row(method: &str) -> Option<&'static Row> {
     let method = ALIASES.iter().find(|(route, _)| *route == method).map_or(method, |(_, method)| method);
     METHODS.iter().chain(ROUTES).find(|row| row.method == method)
+}
+
+/// Where in the two tables of methods and routes, one behind the other, stands what a request is for: a method by its path, a route by its
+/// pattern, and one that is a method in other words at the method.
+pub fn place(verb: &str, path: &str) -> Option<usize> {
+    let is_part = |(pattern, part): (&str, &str)| pattern == part || pattern.starts_with('{') && !part.is_empty();
+    let is_route = |route: &str| {
+        route.split_once(' ').is_some_and(|(of, pattern)| {
+            let is_verb = of == verb || (of, verb) == ("GET", "HEAD");
+            is_verb && pattern.split('/').count() == path.split('/').count() && pattern.split('/').zip(path.split('/')).all(is_part)
+        })
+    };
+    let method = |path: &str| METHODS.iter().position(|row| row.method == path);
+    let route = || ROUTES.iter().position(|row| is_route(row.method)).map(|at| METHODS.len() + at);
+    let alias = || ALIASES.iter().find(|(route, _)| is_route(route)).and_then(|(_, path)| method(path));
+    method(path).or_else(route).or_else(alias)
 }
 
 /// What a role may reach of a method.
@@ -306,7 +324,8 @@ mod tests {
         GET /assets/app.js aaaa
         GET /assets/icon.svg aaaa
         POST /v1/session ----
-        DELETE /v1/session oooo";
+        DELETE /v1/session oooo
+        GET /metrics a--a";
 
     #[test]
     fn every_cell_is_as_it_is_written_out_here() {
@@ -352,6 +371,22 @@ mod tests {
             }
             assert_eq!(decide(route, &Caller::Anyone, true).unwrap_err().kind, ErrorKind::Denied, "{route}");
             assert_eq!(decide(route, &Caller::Anyone, false), Ok(Access::All), "{route}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_known_by_its_path_and_a_route_by_its_pattern() {
+        let shown = |verb: &str, path: &str| place(verb, path).map(|at| METHODS.iter().chain(ROUTES).nth(at).unwrap().method);
+        for row in METHODS {
+            assert_eq!(shown("POST", row.method), Some(row.method));
+        }
+        assert_eq!(shown("GET", "/metrics"), Some("GET /metrics"));
+        assert_eq!(shown("HEAD", "/v1/jobs/j7/bundle"), Some("GET /v1/jobs/{id}/bundle"));
+        assert_eq!(shown("PUT", "/v1/uploads/5"), Some("PUT /v1/uploads/{id}"));
+        assert_eq!(shown("POST", "/v1/jobs/j7/kill"), Some("/millpond.v1.JobService/KillJob"), "a method in other words");
+        assert_eq!(shown("GET", "/"), Some("/millpond.v1.JobService/ListJobs"));
+        for (verb, path) in [("PUT", "/metrics"), ("GET", "/v1/jobs//bundle"), ("GET", "/v1/jobs/j7/bundle/"), ("GET", "/nothing"), ("GET", "")] {
+            assert_eq!(shown(verb, path), None, "{verb} {path}");
         }
     }
 

@@ -37,8 +37,9 @@ use crate::actors::Head;
 use crate::actors::clock::{Clock, wall_now};
 use crate::actors::registrar::Registrar;
 use crate::domain::{Caller, Error, Instant};
-use crate::engine::access;
+use crate::engine::meters::Ended;
 use crate::engine::turnstile::{Turn, Turnstile};
+use crate::engine::{Meters, access};
 use crate::limits::{ARRIVALS_AT_ONCE, ARRIVALS_EVERY, CONNECTIONS_MAX, FRAME_MAX_BYTES, STRANGER_STAYS_MAX};
 use crate::pki::{Peer, Session};
 
@@ -102,7 +103,8 @@ impl Door {
         let files = usize::try_from(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let count = CONNECTIONS_MAX.min(files / 2);
         let places = Arc::new(Semaphore::new(count));
-        let entrance = Arc::new(Entrance { clock: Clock::start(), count, turnstile: Mutex::new(Turnstile::before(count)) });
+        let (turnstile, meters) = (Mutex::new(Turnstile::before(count)), self.head.meters.clone());
+        let entrance = Arc::new(Entrance { clock: Clock::start(), count, turnstile, meters });
         let mut told = None;
         let stopping = CancellationToken::new();
         let mut connections = JoinSet::new();
@@ -126,6 +128,7 @@ impl Door {
                         }
                         // Of a flood one line a second is enough.
                         Err(why) => {
+                            self.head.meters.connections_refused.add(1);
                             let now = entrance.clock.now().mono;
                             if told.is_none_or(|told: Instant| now.since(told) >= Duration::from_secs(1)) {
                                 tracing::warn!(%peer, "a connection was refused: {why}");
@@ -217,6 +220,7 @@ struct Entrance {
     /// Places in all.
     count: usize,
     turnstile: Mutex<Turnstile>,
+    meters: Arc<Meters>,
 }
 
 /// A connection's place, as long as it is held.
@@ -231,7 +235,10 @@ impl Entrance {
     fn pass(self: &Arc<Self>, places: &Arc<Semaphore>, from: IpAddr) -> Result<(Inside, Duration), String> {
         let place = places.clone().try_acquire_owned().map_err(|_| format!("{} are open", self.count))?;
         match self.turnstile().arrives(from, self.clock.now().mono) {
-            Turn::In(wait) => Ok((Inside { entrance: self.clone(), from, _place: place }, wait)),
+            Turn::In(wait) => {
+                self.meters.connections.up();
+                Ok((Inside { entrance: self.clone(), from, _place: place }, wait))
+            }
             Turn::TooMany(count) => Err(format!("{count} are open from its address")),
             Turn::TooOften => Err(format!("its address opens more than one every {ARRIVALS_EVERY:?}, after {ARRIVALS_AT_ONCE} at once")),
         }
@@ -244,6 +251,7 @@ impl Entrance {
 
 impl Drop for Inside {
     fn drop(&mut self) {
+        self.entrance.meters.connections.down();
         self.entrance.turnstile().leaves(self.from, self.entrance.clock.now().mono);
     }
 }
@@ -286,16 +294,21 @@ impl Visitor {
 
     async fn answer(self, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let is_grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        let place = access::place(request.method().as_str(), request.uri().path());
+        let meters = self.door.head.meters.clone();
         let caller = if is_grpc { self.caller.clone() } else { self.browses(&request) };
-        match self.let_in(caller, request.uri().path(), is_grpc).await {
+        let let_in = self.let_in(caller, request.uri().path(), is_grpc).await;
+        let answer = match let_in {
             Ok(caller) => {
                 request.extensions_mut().insert(CameFrom(self.peer));
                 request.extensions_mut().insert(caller);
-                self.door.routes.oneshot(request).await
+                self.door.routes.oneshot(request).await?
             }
-            Err(error) if is_grpc => Ok(to_status(&error).into_http()),
-            Err(error) => Ok(error_response(&error)),
-        }
+            Err(error) if is_grpc => to_status(&error).into_http(),
+            Err(error) => error_response(&error),
+        };
+        meters.calls.count(place, ended(&answer));
+        Ok(answer)
     }
 
     /// Who sends something that may be a browser's.
@@ -332,6 +345,20 @@ impl Visitor {
     }
 }
 
+/// What came of a call, by the head of its answer: a status of gRPC stands there where it is all that there is.
+fn ended<T>(answer: &Response<T>) -> Ended {
+    let status = answer.headers().get(tonic::Status::GRPC_STATUS).map(|code| match tonic::Code::from_bytes(code.as_bytes()) {
+        tonic::Code::Ok => Ended::Ok,
+        tonic::Code::Unknown | tonic::Code::Internal | tonic::Code::Unavailable | tonic::Code::DataLoss => Ended::Failed,
+        _ => Ended::Refused,
+    });
+    status.unwrap_or(match answer.status().as_u16() {
+        ..400 => Ended::Ok,
+        400..500 => Ended::Refused,
+        500.. => Ended::Failed,
+    })
+}
+
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_WORDS).max_headers(HEADERS_MAX);
@@ -365,6 +392,16 @@ async fn begins_http2(socket: &TcpStream) -> std::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_of_a_call_is_known_by_the_head_of_its_answer() {
+        let of = |error: &Error| (ended(&to_status(error).into_http::<Body>()), ended(&error_response(error)));
+        assert_eq!(of(&Error::denied("no")), (Ended::Refused, Ended::Refused));
+        assert_eq!(of(&Error::exhausted("later")), (Ended::Refused, Ended::Refused));
+        assert_eq!(of(&Error::internal("our bug")), (Ended::Failed, Ended::Failed));
+        assert_eq!(of(&Error::corrupt("stop")), (Ended::Failed, Ended::Failed));
+        assert_eq!(ended(&Response::new(())), Ended::Ok);
+    }
 
     #[test]
     fn a_method_is_one_whatever_the_request_says_that_it_is() {

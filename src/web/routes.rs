@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::routing::get;
 use tokio::sync::Semaphore;
 
 use crate::actors::Head;
 use crate::limits::LIVE_PAGES_MAX;
 use crate::rpc::services::{Audits, Clusters, Datasets, Identities, Jobs, Leases, Transfers, Uploads};
 
-use super::{api, page};
+use super::{api, metrics, page};
 
 /// What a handler needs.
 #[derive(Clone)]
@@ -46,5 +47,6 @@ impl Web {
 /// The pages of a head.
 pub fn routes(head: Head, transfers: Transfers, uploads: Uploads) -> Router {
     let web = Web::new(head, transfers, uploads);
-    api::router(&web).merge(page::routes()).with_state(web)
+    let metrics = Router::new().route("/metrics", get(metrics::get));
+    api::router(&web).merge(page::routes()).merge(metrics).with_state(web)
 }

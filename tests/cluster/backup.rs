@@ -7,7 +7,9 @@ use super::cluster::Cluster;
 use super::ground::Answer;
 
 fn backup(cluster: &Cluster, url: &str, dir: &str) -> Answer {
-    cluster.command(env!("CARGO_BIN_EXE_millpond-head")).args(["backup", dir, "--head", url]).output().unwrap().into()
+    let mut command = cluster.command(env!("CARGO_BIN_EXE_millpond-head"));
+    command.envs(cluster.credentials.iter().map(|file| ("MILLPOND_CREDENTIALS", file)));
+    command.args(["backup", dir, "--head", url]).output().unwrap().into()
 }
 
 fn is_whole(cluster: &Cluster, dir: &str) {
@@ -69,6 +71,46 @@ fn a_head_goes_on_from_a_backup_of_a_running_one() {
     cluster.head_starts_again();
     let job = cluster.submit_array("0-1", &[], "true");
     cluster.ends(&job, 0);
+}
+
+#[test]
+fn the_audit_comes_along_and_its_chain_goes_on_from_there() {
+    let mut cluster = Cluster::with_identity();
+    let job = cluster.submit_array("0", &["--hold"], "true");
+    // A place in the chain, as it is noted elsewhere.
+    let place = |cluster: &Cluster| cluster.ok(&["audit", "--verify", "--format", "id"]);
+    let noted = place(&cluster);
+    cluster.ok(&["priority", &job, "3"]);
+    let answer = backup(&cluster, &cluster.url, "backup");
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let lines = |cluster: &Cluster| cluster.ok(&["audit", "--format", "jsonl"]).lines().map(str::to_owned).collect::<Vec<_>>();
+    let of_the_first = lines(&cluster);
+    assert!(of_the_first.last().unwrap().contains("CreateBackup"), "{of_the_first:?}");
+    cluster.ok(&["priority", &job, "4"]);
+    let later = place(&cluster);
+
+    cluster.head_dies();
+    cluster.data_dir = cluster.path("backup");
+    cluster.head_starts_again();
+    cluster.ok(&["audit", "--verify", "--since", &noted]);
+    // The line about the backup itself was written after it.
+    assert_eq!(lines(&cluster), of_the_first[..of_the_first.len() - 1]);
+    cluster.ok(&["kill", &job]);
+    cluster.ok(&["audit", "--verify", "--since", &noted]);
+    let of_the_second = lines(&cluster);
+    assert_eq!(of_the_second.len(), of_the_first.len(), "one more");
+    assert!(of_the_second.last().unwrap().contains("KillJob"), "{of_the_second:?}");
+    // What was noted after the backup is on the lost disk, and that is said.
+    let lost = cluster.millpond(&["audit", "--verify", "--since", &later]);
+    assert_eq!(lost.code, 1, "{lost:?}");
+    assert!(lost.out.contains("was noted, and the audit ends with line"), "{lost:?}");
+    // And so on.
+    assert_eq!(backup(&cluster, &cluster.url, "second").code, 0);
+    cluster.head_dies();
+    cluster.data_dir = cluster.path("second");
+    cluster.head_starts_again();
+    cluster.ok(&["audit", "--verify", "--since", &noted]);
+    assert_eq!(lines(&cluster), of_the_second);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::ground::{Answer, Ground};
 use super::process::until;
+use serde_json::Value;
 
 fn head(ground: &Ground, listen: &str, dir: &str) -> Answer {
     let mut command = ground.command(env!("CARGO_BIN_EXE_millpond-head"));
@@ -81,4 +82,53 @@ fn a_head_that_is_asked_to_end_ends_in_order_and_gives_all_back_afterwards() {
     cluster.ends(&job, 0);
     assert_eq!(cluster.show(&done)["name"], "done");
     assert_eq!(cluster.bundle(&done).states()["succeeded"], 10);
+}
+
+/// Each line of a log, which has to be an object of JSON with the usual fields.
+#[track_caller]
+fn json_lines(text: &str) -> Vec<Value> {
+    let read = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line["timestamp"].as_str().is_some_and(|at| at.parse::<jiff::Timestamp>().is_ok()), "{line}");
+        assert!(line["level"].is_string() && line["message"].is_string(), "{line}");
+        line
+    };
+    text.lines().map(read).collect()
+}
+
+#[test]
+fn each_line_of_a_log_is_an_object_where_that_was_asked_for() {
+    let mut cluster = Cluster::start_with(&[], &["--log-format", "json"]);
+    cluster.add_worker(1, &["--log-format", "json"]);
+    let job = cluster.submit_array("0-1", &[], "exit 3");
+    cluster.ends(&job, 10);
+    cluster.head_ends();
+    cluster.head_starts_again();
+    cluster.worker_is_connected(1);
+    cluster.worker(1).is_asked_to_end();
+    cluster.worker(1).ends();
+    let said = |name: &str| json_lines(&std::fs::read_to_string(cluster.path(name)).unwrap());
+    let (head, worker) = (said("head.log"), said("worker-1.log"));
+    let attached = |line: &&Value| line["message"] == "worker attached" && line["worker"] == "w1" && line["slots"] == 1;
+    assert_eq!(head.iter().filter(attached).count(), 2, "{head:?}");
+    assert!(worker.iter().any(|line| line["message"].as_str().unwrap().contains("taking no more")), "{worker:?}");
+}
+
+#[test]
+fn the_last_words_of_a_daemon_are_an_object_too_and_the_environment_may_ask_for_it() {
+    let cluster = Cluster::start(&[]);
+    let again = |format: &str| {
+        let mut command = cluster.command(env!("CARGO_BIN_EXE_millpond-head"));
+        command.args(["--listen", "127.0.0.1:0", "--data-dir", &cluster.text_path("head")]).env("MILLPOND_LOG_FORMAT", format);
+        Answer::from(command.output().unwrap())
+    };
+    let answer = again("json");
+    let lines = json_lines(&answer.err);
+    assert_eq!((answer.code, lines.last().unwrap()["level"].as_str()), (4, Some("ERROR")), "{answer:?}");
+    assert!(lines.last().unwrap()["message"].as_str().unwrap().contains("in use by process "), "{answer:?}");
+    again("xml").refused(2, &["xml", "--log-format", "json"]);
+    // Also where the head's binary does something else.
+    let mut backup = cluster.command(env!("CARGO_BIN_EXE_millpond-head"));
+    backup.args(["backup", "there", "--head", &cluster.url]).env("MILLPOND_LOG_FORMAT", "json");
+    assert_eq!(Answer::from(backup.output().unwrap()).code, 0);
 }

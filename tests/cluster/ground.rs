@@ -122,9 +122,16 @@ impl Ground {
 /// A program in the surroundings of a folder, for threads that have only its path.
 pub fn command(folder: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
-    for name in
-        ["MILLPOND_HEAD", "MILLPOND_CONTEXT", "MILLPOND_CREDENTIALS", "MILLPOND_JOIN", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "RUST_LOG"]
-    {
+    for name in [
+        "MILLPOND_HEAD",
+        "MILLPOND_LOG_FORMAT",
+        "MILLPOND_CONTEXT",
+        "MILLPOND_CREDENTIALS",
+        "MILLPOND_JOIN",
+        "XDG_STATE_HOME",
+        "XDG_CONFIG_HOME",
+        "RUST_LOG",
+    ] {
         command.env_remove(name);
     }
     command.env(MARK, folder).env("HOME", folder).env("USER", "ada").current_dir(folder);

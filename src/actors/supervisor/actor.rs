@@ -23,7 +23,9 @@ use crate::blobs::Segment;
 use crate::domain::{Confines, Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
 use crate::engine::pulse::Pulse;
 use crate::engine::session::SessionEvent;
-use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Retention, Roster, RosterEffect, RosterEvent, Strays};
+use crate::engine::{
+    Admission, Arrivals, Census, JobEvent, JobRecord, JobView, Ledger, Meters, Retention, Roster, RosterEffect, RosterEvent, Strays,
+};
 use crate::limits;
 
 use super::deletion::Deleting;
@@ -68,6 +70,8 @@ pub struct SupervisorArgs {
     pub reserve_after: Duration,
     /// Whether there is room for more.
     pub disk: Disk,
+    /// What proxies count in.
+    pub meters: Arc<Meters>,
 }
 
 /// A connected worker.
@@ -135,6 +139,9 @@ pub struct SupervisorState {
     pub(super) began: Instant,
     pub(super) reattach: Duration,
     pub(super) disk: Disk,
+    pub(super) meters: Arc<Meters>,
+    /// When the worker's room was known that is taken in next.
+    known: Option<std::time::Instant>,
 }
 
 /// See the module.
@@ -181,6 +188,8 @@ impl Actor for JobSupervisor {
             began: args.clock.now().mono,
             reattach: args.reattach,
             disk: args.disk,
+            meters: args.meters,
+            known: None,
         };
         state.look_at_disk();
         state.roster_event(RosterEvent::Quotas(Box::new(args.ledger.quotas)));
@@ -210,7 +219,9 @@ impl Actor for JobSupervisor {
             SupervisorMsg::Attached(worker, attaching) => state.attached(&myself, worker, *attaching).await?,
             SupervisorMsg::Room(report) => {
                 if let Some(seat) = state.sessions.get_mut(&report.session) {
+                    let told = report.told;
                     let RoomReport { session, room, free, settled, trust, .. } = report.brought_up_to_date(&mut seat.reported);
+                    state.known = Some(told);
                     state.roster_event(RosterEvent::Room { session, room, free, settled, trust });
                 }
             }
@@ -251,6 +262,9 @@ impl Actor for JobSupervisor {
             }
             SupervisorMsg::Loads(reply) => {
                 let _ = reply.send(state.roster.loads());
+            }
+            SupervisorMsg::Census(reply) => {
+                let _ = reply.send(Census::of(state.views.values()));
             }
             SupervisorMsg::SetQuota { owner, quota, reply } => state.set_quota(owner, quota, reply),
             SupervisorMsg::TaskRoom(job, reply) => {
@@ -311,12 +325,14 @@ impl SupervisorState {
 
     /// Lets the roster decide, and hands its grants to the jobs.
     pub(super) fn roster_event(&mut self, event: RosterEvent) {
+        let mut known = self.known.take();
         for effect in self.roster.on_event(event) {
             match effect {
                 RosterEffect::Grant { job, grant, session, worker, slots } => {
                     let (Some(actor), Some(seat)) = (self.live.get(&job), self.sessions.get(&session)) else { continue };
                     let event = JobEvent::Granted { grant, session, worker, slots };
-                    let _ = actor.cast(JobMsg::FromSession(event, seat.proxy.clone()));
+                    let known = *known.get_or_insert_with(std::time::Instant::now);
+                    let _ = actor.cast(JobMsg::Granted(session, event, seat.proxy.clone(), known));
                 }
                 RosterEffect::Recall(session) => {
                     let Some(seat) = self.sessions.get(&session) else { continue };

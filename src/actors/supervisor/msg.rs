@@ -16,7 +16,7 @@ use crate::domain::{Digest, Error, Instant, JobId, JobSpec, Quota, Quotas, Sessi
 use crate::engine::explain::Explanation;
 use crate::engine::scale::Load;
 use crate::engine::usage::{TaskRoom, Usage};
-use crate::engine::{JobFilter, JobRecord, JobView};
+use crate::engine::{Census, JobFilter, JobRecord, JobView};
 
 use super::deletion::{DatasetUsers, DeletionReply, NoBackup};
 use super::status::{JobStatus, WorkerStatus};
@@ -134,6 +134,8 @@ pub enum SupervisorMsg {
     DatasetGone(Digest),
     /// What the jobs run and would run, for whoever starts and ends workers.
     Loads(RpcReplyPort<Vec<Load>>),
+    /// How many jobs there are, and open tasks.
+    Census(RpcReplyPort<Census>),
     /// Give an owner a quota of his own, or take it from him; answered once that is durable.
     SetQuota {
         /// Whom.
@@ -192,6 +194,7 @@ impl SupervisorMsg {
             | Self::TaskRoom(..)
             | Self::Usage(_)
             | Self::Slots(_)
+            | Self::Census(_)
             | Self::Watched(..)
             | Self::Flush
             | Self::Tick => false,

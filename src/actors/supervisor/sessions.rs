@@ -75,6 +75,7 @@ impl SupervisorState {
             out,
             supervisor: myself.clone(),
             clock: self.clock,
+            meters: self.meters.clone(),
         };
         let (proxy, _) = WorkerProxy::spawn_linked(None, WorkerProxy, args, myself.get_cell()).await?;
         tracing::info!(%worker, host = %hello.host, slots = hello.slots, held = hello.held.len(), "worker attached");

@@ -38,6 +38,24 @@ pub enum WorkerPhase {
     Away,
 }
 
+impl WorkerPhase {
+    /// All.
+    pub const ALL: [Self; 7] = [Self::Available, Self::Busy, Self::Draining, Self::Joining, Self::Resting, Self::Suspected, Self::Away];
+
+    /// As in `worker list`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Busy => "busy",
+            Self::Draining => "draining",
+            Self::Joining => "joining",
+            Self::Resting => "resting",
+            Self::Suspected => "suspected",
+            Self::Away => "away",
+        }
+    }
+}
+
 /// A worker as shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerStatus {

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::audit::{Chain, read, verify};
+use crate::audit::{Chain, copy, len, read, verify};
 use crate::domain::{Principal, PrincipalId, Role};
 
 fn record(what: &str) -> Record {
@@ -57,6 +57,12 @@ fn all_lines(dir: &Path) -> Vec<(PathBuf, String)> {
         text.lines().map(|line| (path.clone(), line.to_owned())).collect::<Vec<_>>()
     });
     lines.collect()
+}
+
+/// The place of each line in the chain.
+fn all_links(dir: &Path) -> Vec<Link> {
+    let lines = all_lines(dir).into_iter().enumerate();
+    lines.map(|(at, (_, line))| Link::of(at as u64 + 1, line.as_bytes())).collect()
 }
 
 fn put_lines(lines: &[(PathBuf, String)], dir: &Path) {
@@ -204,6 +210,46 @@ fn a_failed_write_leaves_nothing_and_a_later_one_goes_on() {
     writer.file = good;
     writer.write(&[record("j3")]).unwrap();
     assert_eq!((findings(dir.path()), writer.last.seq), (Vec::new(), 2));
+}
+
+#[test]
+fn a_copy_ends_with_a_whole_line_and_both_go_on_with_the_same_chain() {
+    let dir = written(40);
+    let log = open(dir.path());
+    let noted = log.last();
+    // What is being written while it is copied: a line that is not durable, and half of one.
+    let (_, newest) = files(dir.path()).unwrap().pop().unwrap();
+    let next = record("j41").line(&noted).unwrap();
+    fs::OpenOptions::new().append(true).open(newest).unwrap().write_all(&[&next[..], b"\n{\"seq\":42,\"pre"].concat()).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    for end in [Link::START, all_links(dir.path())[16], noted] {
+        let to = to.path().join(end.seq.to_string());
+        copy(dir.path(), end, &to).unwrap();
+        let (chain, found) = verify(&to, None).unwrap();
+        assert_eq!((chain.lines(), chain.last().unwrap_or(Link::START), found), (end.seq, end, Vec::new()));
+        assert!(len(&to).unwrap() <= len(dir.path()).unwrap());
+        let copied = open(&to);
+        assert_eq!(copied.last(), end);
+        note(&copied, 3);
+        assert_eq!((findings(&to), all_links(&to).len() as u64), (Vec::new(), end.seq + 3));
+        assert_eq!(all_links(&to)[..end.seq as usize], all_links(dir.path())[..end.seq as usize]);
+    }
+    assert!(copy(dir.path(), noted, to.path()).is_err(), "never over something that is there");
+}
+
+#[test]
+fn a_copy_of_what_is_not_whole_is_not_whole_either() {
+    let dir = written(20);
+    let last = Mark::read(dir.path()).unwrap();
+    let mut lines = all_lines(dir.path());
+    lines[7].1 = "nonsense".into();
+    lines.remove(12);
+    put_lines(&lines, dir.path());
+    let to = tempfile::tempdir().unwrap();
+    let to = to.path().join("audit");
+    copy(dir.path(), last, &to).unwrap();
+    assert_eq!(findings(&to), findings(dir.path()));
+    assert_eq!(findings(&to).len(), 3);
 }
 
 #[derive(Clone, Debug)]

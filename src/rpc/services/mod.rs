@@ -30,6 +30,7 @@ pub use leases::Leases;
 pub use pieces::{Transfers, send as send_pieces};
 pub use receiving::{Answer, End, Part, Parts, Piece, QUEUE_PARTS};
 pub use results::Results;
+pub use scale::demand;
 pub use uploads::{Uploads, Wanted};
 pub use who::{About, CameFrom, Who, note_refusal};
 pub use workers::Workers;

@@ -6,14 +6,19 @@ use crate::actors::supervisor::{WorkerPhase, WorkerStatus};
 use crate::engine::scale::{Demand, Kind, Load};
 use crate::rpc::pb;
 
+/// What all jobs would use now, with workers like those that the head has ever seen.
+pub fn demand(loads: &[Load], workers: &[WorkerStatus]) -> Demand {
+    let kinds: BTreeSet<Kind> = workers.iter().map(|worker| Kind { slots: worker.info.slots, total: worker.info.total.clone() }).collect();
+    Demand::of(loads, &kinds.into_iter().collect::<Vec<_>>())
+}
+
 /// The answer, of all loads and all workers that the head knows.
 pub(super) fn message(loads: &[Load], workers: &[WorkerStatus], labels: &HashMap<String, String>) -> pb::Scale {
     let is_pool = |worker: &&WorkerStatus| labels.iter().all(|(name, value)| worker.info.total.labels.get(name) == Some(value));
     let is_connected = |worker: &&WorkerStatus| worker.phase != WorkerPhase::Away;
     let serves = |worker: &&WorkerStatus| is_connected(worker) && worker.phase != WorkerPhase::Draining;
     let slots_of = |some: &mut dyn Iterator<Item = &WorkerStatus>| some.fold(0u32, |sum, worker| sum.saturating_add(worker.info.slots));
-    let kinds: BTreeSet<Kind> = workers.iter().map(|worker| Kind { slots: worker.info.slots, total: worker.info.total.clone() }).collect();
-    let demand = Demand::of(loads, &kinds.into_iter().collect::<Vec<_>>());
+    let demand = demand(loads, workers);
     let slots_elsewhere = slots_of(&mut workers.iter().filter(serves).filter(|worker| !is_pool(worker)));
     let newest_of_pool = workers.iter().filter(is_pool).max_by_key(|worker| worker.info.id);
     let slots_per_worker = newest_of_pool.map_or(0, |worker| worker.info.slots);

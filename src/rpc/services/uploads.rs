@@ -85,6 +85,11 @@ impl Uploads {
         Self { head, transfers, doors: Arc::default(), intake, coming: Coming::default() }
     }
 
+    /// How many clients are at one now, or wait to be.
+    pub fn open(&self) -> usize {
+        self.doors().len()
+    }
+
     /// Takes an upload, in a task of its own. What comes of it is told by the answers, the last one a data set or an error; they end without
     /// either if the parts have ended before.
     pub fn take(&self, who: Who, wanted: Wanted, parts: Parts) -> mpsc::Receiver<Result<Answer, Error>> {
