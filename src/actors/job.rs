@@ -15,6 +15,7 @@ use crate::domain::{
     Attempt, Epoch, Error, ErrorKind, FenceId, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskEnd, TaskNo, Timing,
     WorkerId,
 };
+use crate::engine::job::Whereabouts;
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, JobView, Strays};
 
@@ -56,6 +57,8 @@ pub enum JobMsg {
     },
     /// What a verb would come to now; changes nothing.
     Preview(Wish, RpcReplyPort<VerbAnswer>),
+    /// Where a task is.
+    Whereabouts(TaskNo, RpcReplyPort<Whereabouts>),
     /// The job with its inside, for listings and bundles.
     Snapshot(RpcReplyPort<JobSnapshot>),
     /// The record of a task that took down too many workers could not be stored: try again.
@@ -239,6 +242,9 @@ impl Actor for JobActor {
             JobMsg::Preview(wish, reply) => {
                 let answer = state.machine.preview(wish, state.clock.now());
                 let _ = reply.send(answer.map_err(|refused| refused.error(state.id)));
+            }
+            JobMsg::Whereabouts(no, reply) => {
+                let _ = reply.send(state.machine.whereabouts(no, state.clock.now()));
             }
             JobMsg::Snapshot(reply) => {
                 let _ = reply.send(state.snapshot());

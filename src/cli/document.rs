@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+mod insight;
 mod machines;
 
+use insight::EtaRecord;
+pub(crate) use insight::{Explanation, Order};
 pub(crate) use machines::{Scale, Worker, sandbox_profile, worker_state};
 
 use super::config::Settings;
@@ -31,6 +34,8 @@ pub(crate) struct Job<'a> {
     past_finish_line: bool,
     reason: Option<&'a str>,
     eta_seconds: Option<[f64; 2]>,
+    eta_record: Option<EtaRecord>,
+    since: Option<String>,
     tasks: Counts,
     input: Option<Input<'a>>,
     command: &'a [String],
@@ -90,6 +95,8 @@ impl<'a> Job<'a> {
             past_finish_line: job.past_finish_line,
             reason: some(&job.reason),
             eta_seconds: job.eta.map(|eta| [eta.low_seconds, eta.high_seconds]),
+            eta_record: job.eta_score.map(EtaRecord::of),
+            since: rfc3339(job.since.as_ref()),
             tasks: Counts { total, undispatched, running, succeeded, failed, killed },
             input: spec.and_then(|spec| spec.input.as_ref()).map(Input::of),
             command: spec.map_or(&[], |spec| &spec.command),
@@ -317,24 +324,6 @@ impl<'a> Event<'a> {
     pub(crate) fn of(event: &'a pb::JobEvent) -> Self {
         let time = rfc3339(event.time.as_ref());
         Self { version: VERSION, cursor: event.cursor, time, kind: &event.kind, text: &event.text, job: event.job.as_ref().map(Job::of) }
-    }
-}
-
-/// `explain`.
-#[derive(Serialize)]
-pub(crate) struct Explanation<'a> {
-    version: u32,
-    id: &'a str,
-    state: &'static str,
-    sentence: &'a str,
-    place: Option<u32>,
-    rule: Option<&'a str>,
-}
-
-impl<'a> Explanation<'a> {
-    pub(crate) fn of(it: &'a pb::Explanation) -> Self {
-        let place = (it.place > 0).then_some(it.place);
-        Self { version: VERSION, id: &it.id, state: job_state(it.state()), sentence: &it.sentence, place, rule: some(&it.rule) }
     }
 }
 

@@ -39,6 +39,11 @@ impl IndexSet {
         self.runs.first_key_value().map(|(&first, _)| TaskNo(first))
     }
 
+    /// How many members are smaller than `no`.
+    pub fn len_below(&self, no: TaskNo) -> u32 {
+        self.runs.range(..no.0).map(|(&first, &end)| end.min(no.0) - first).sum()
+    }
+
     /// Whether `no` is a member.
     pub fn contains(&self, no: TaskNo) -> bool {
         self.runs.range(..=no.0).next_back().is_some_and(|(_, &end)| no.0 < end)

@@ -82,6 +82,8 @@ pub const METHODS: &[Row] = &[
     read("/millpond.v1.ClusterService/GetScale", [All, All, No, All]),
     read("/millpond.v1.ClusterService/ListWorkers", READS_OWN),
     read("/millpond.v1.ClusterService/GetWorker", READS_OWN),
+    read("/millpond.v1.ClusterService/ExplainWorker", READS_OWN),
+    read("/millpond.v1.ClusterService/GetOrder", READS_OWN),
     change("/millpond.v1.ClusterService/DrainWorker", ADMIN),
     change("/millpond.v1.ClusterService/ResumeWorker", ADMIN),
     change("/millpond.v1.ClusterService/CreateBackup", ADMIN),
@@ -215,6 +217,8 @@ mod tests {
         ClusterService/GetScale aa-a
         ClusterService/ListWorkers ao-a
         ClusterService/GetWorker ao-a
+        ClusterService/ExplainWorker ao-a
+        ClusterService/GetOrder ao-a
         ClusterService/DrainWorker ---a
         ClusterService/ResumeWorker ---a
         ClusterService/CreateBackup ---a

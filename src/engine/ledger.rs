@@ -9,7 +9,7 @@ use crate::domain::deletion::{Deleted, Deletion};
 use crate::domain::entry::Entry;
 use crate::domain::identity::{Admitted, Token};
 use crate::domain::verb::Said;
-use crate::domain::{Attempt, Digest, IndexSet, JobId, JobSpec, Quota, Quotas, TaskNo, WallTime, WorkerId, WorkerInfo};
+use crate::domain::{Attempt, Digest, EtaScore, IndexSet, JobId, JobSpec, Quota, Quotas, TaskNo, WallTime, WorkerId, WorkerInfo};
 
 use crate::limits;
 
@@ -108,6 +108,8 @@ pub enum LedgerPart {
     DatasetOwners(Digest, Vec<String>),
     /// What an owner may have at once.
     Quota(String, Quota),
+    /// How often a job's ETA was right; behind the job.
+    EtaScore(JobId, EtaScore),
 }
 
 /// Tasks of a job by what came of them.
@@ -158,6 +160,9 @@ fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
     }
     if !job.said.is_empty() {
         parts.push(LedgerPart::Said(job.id, job.said.to_vec()));
+    }
+    if job.eta_score != EtaScore::default() {
+        parts.push(LedgerPart::EtaScore(job.id, job.eta_score));
     }
     parts.extend(job.first_spec.iter().map(|spec| LedgerPart::FirstSpec(job.id, Box::new(spec.as_ref().clone()))));
     let losses: Vec<(TaskNo, Losses)> = job.losses.iter().map(|(no, losses)| (*no, *losses)).collect();
@@ -323,6 +328,11 @@ impl Ledger {
                     job.losses.extend(losses);
                 }
             }
+            LedgerPart::EtaScore(job, score) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.eta_score = score;
+                }
+            }
             LedgerPart::LastJob(job) => self.last_job = self.last_job.max(job),
             LedgerPart::Gone(request, gone) => {
                 self.gone.insert(request, gone);
@@ -374,6 +384,7 @@ mod tests {
             job.failures = (0..count).map(|no| (TaskNo(8_000_000 + no), Failures { count: 3, last: Attempt(70_000) })).collect();
             job.rounds.retried = 2;
             job.said = Arc::new((0..count / 10_000).map(|_| said()).collect());
+            job.eta_score = EtaScore { checks: count / 10_000, inside: count / 20_000 };
             job.first_spec = (count == 70_000).then(|| Arc::new(crate::domain::testing::job_spec()));
             job.rounds.put_freed(&combed(2, count), Attempt(4));
             job.rounds.put_freed(&combed(3, count), Attempt(9));
@@ -402,7 +413,8 @@ mod tests {
                     | LedgerPart::Token(_)
                     | LedgerPart::Principal(_)
                     | LedgerPart::DatasetOwners(..)
-                    | LedgerPart::Quota(..) => 0,
+                    | LedgerPart::Quota(..)
+                    | LedgerPart::EtaScore(..) => 0,
                 };
                 assert!(tasks <= TASKS_PER_PART, "{tasks}");
                 read.put(part);

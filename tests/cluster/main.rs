@@ -17,6 +17,7 @@ mod data_set;
 mod delete;
 mod doctor;
 mod embedded;
+mod explain;
 mod failing_sync;
 mod failpoints;
 mod failure_policy;

@@ -21,7 +21,9 @@ use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
 use crate::domain::{Confines, Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
 use crate::engine::session::SessionEvent;
-use crate::engine::{Admission, Arrivals, JobEvent, JobRecord, JobView, Ledger, Retention, Roster, RosterEffect, RosterEvent, Strays};
+use crate::engine::{
+    Admission, Arrivals, Foresight, JobEvent, JobRecord, JobView, Ledger, Retention, Roster, RosterEffect, RosterEvent, Strays,
+};
 use crate::limits;
 
 use super::deletion::Deleting;
@@ -126,6 +128,10 @@ pub struct SupervisorState {
     pub(super) began: Instant,
     pub(super) reattach: Duration,
     pub(super) disk: Disk,
+    /// What was said of when jobs end.
+    pub(super) foresight: Foresight,
+    /// When workers went away, since this start.
+    pub(super) away_since: BTreeMap<WorkerId, WallTime>,
 }
 
 /// See the module.
@@ -170,6 +176,8 @@ impl Actor for JobSupervisor {
             began: args.clock.now().mono,
             reattach: args.reattach,
             disk: args.disk,
+            foresight: Foresight::default(),
+            away_since: BTreeMap::new(),
         };
         state.look_at_disk();
         state.roster_event(RosterEvent::Quotas(Box::new(args.ledger.quotas)));
@@ -223,6 +231,16 @@ impl Actor for JobSupervisor {
             SupervisorMsg::Snapshot(job, reply) => state.snapshot(job, reply),
             SupervisorMsg::Explain(job, reply) => {
                 let _ = reply.send(state.explain(job));
+            }
+            SupervisorMsg::ExplainWorker(status, reply) => {
+                let _ = reply.send(state.explain_worker(&status));
+            }
+            SupervisorMsg::Whereabouts(job, no, reply) => state.whereabouts(job, no, reply),
+            SupervisorMsg::Order { limit, what_if, reply } => {
+                let _ = reply.send(state.order(limit, what_if));
+            }
+            SupervisorMsg::EtaScore(reply) => {
+                let _ = reply.send(state.eta_score());
             }
             SupervisorMsg::Workers(reply) => state.list_workers(reply),
             SupervisorMsg::Drain(worker, drain, reply) => {

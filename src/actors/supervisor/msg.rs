@@ -12,13 +12,15 @@ use crate::domain::deletion::DeletionRequest;
 use crate::domain::entry::Entry;
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, Hello, ToWorker};
-use crate::domain::{Digest, Error, Instant, JobId, JobSpec, Quota, Quotas, SessionId, WorkerId};
+use crate::domain::{Digest, Error, EtaScore, Instant, JobId, JobSpec, Quota, Quotas, SessionId, TaskNo, WorkerId};
 use crate::engine::explain::Explanation;
+use crate::engine::job::Whereabouts;
 use crate::engine::scale::Load;
 use crate::engine::usage::{TaskRoom, Usage};
 use crate::engine::{JobFilter, JobRecord, JobView};
 
 use super::deletion::{DatasetUsers, DeletionReply, NoBackup};
+use super::insight::OrderAnswer;
 use super::status::{JobStatus, WorkerStatus};
 
 /// A job as it comes in, checked.
@@ -124,6 +126,21 @@ pub enum SupervisorMsg {
     Snapshot(JobId, RpcReplyPort<Result<JobSnapshot, Error>>),
     /// Why a job is where it is.
     Explain(JobId, RpcReplyPort<Result<(JobStatus, Explanation), Error>>),
+    /// Why a worker gets no tasks, or which it has.
+    ExplainWorker(Box<WorkerStatus>, RpcReplyPort<Explanation>),
+    /// Where a task is.
+    Whereabouts(JobId, TaskNo, RpcReplyPort<Result<Whereabouts, Error>>),
+    /// The next hand-outs; changes nothing.
+    Order {
+        /// At most so many.
+        limit: u32,
+        /// If that job had this priority.
+        what_if: Option<(JobId, i32)>,
+        /// The answer.
+        reply: RpcReplyPort<OrderAnswer>,
+    },
+    /// How often ETAs were right, of all jobs.
+    EtaScore(RpcReplyPort<EtaScore>),
     /// All workers ever attached.
     Workers(RpcReplyPort<Vec<WorkerStatus>>),
     /// Take no more tasks, or, false, take tasks again.
