@@ -243,9 +243,7 @@ impl Actor for JobActor {
                 let answer = state.machine.preview(wish, state.clock.now());
                 let _ = reply.send(answer.map_err(|refused| refused.error(state.id)));
             }
-            JobMsg::Whereabouts(no, reply) => {
-                let _ = reply.send(state.machine.whereabouts(no, state.clock.now()));
-            }
+            JobMsg::Whereabouts(no, reply) => drop(reply.send(state.machine.whereabouts(no, state.clock.now()))),
             JobMsg::Snapshot(reply) => {
                 let _ = reply.send(state.snapshot());
             }

@@ -205,6 +205,7 @@ mod tests {
     fn check(set: &IndexSet, model: &BTreeSet<u32>) {
         assert_eq!(set.iter().map(|no| no.0).collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
         assert_eq!(set.len() as usize, model.len());
+        assert!((0..45).all(|no| set.len_below(TaskNo(no)) as usize == model.range(..no).count()));
         let runs: Vec<_> = set.runs().collect();
         assert!(runs.windows(2).all(|pair| pair[0].1 < pair[1].0), "runs touch: {runs:?}");
     }
