@@ -57,14 +57,14 @@ search_on_cluster() {
     job=$(search submit -q)
     echo "submitted $job to $MILLPOND_HEAD"
     ended=0
-    "$millpond" wait "$job" || ended=$?
+    "$millpond" wait "$job" --format json > "$scratch/job.json" || ended=$?
     "$millpond" results "$job" -o "$scratch/bundle.zip"
 }
 
 search_here() {
     export XDG_STATE_HOME="$scratch/state"
     ended=0
-    search run -o "$scratch/bundle.zip" || ended=$?
+    search run --format json -o "$scratch/bundle.zip" > "$scratch/job.json" || ended=$?
 }
 
 figures_if_known() {
@@ -76,6 +76,18 @@ figures_if_known() {
     elif [ "$chunk" = 200 ]; then
         echo 134 55 108
     fi
+}
+
+# How often the end was in the range that Millpond had said, from a tenth of the tasks on: eight of ten times at least.
+foretold() {
+    python3 - "$scratch/job.json" << 'END'
+import json, sys
+
+record = json.load(open(sys.argv[1])).get("eta_record") or {"checks": 0, "inside": 0}
+print("time left: {inside} of {checks} times the end was in the range".format(**record))
+if record["inside"] < 0.8 * record["checks"]:
+    sys.exit("FAIL: the time left was said wrongly too often")
+END
 }
 
 begin
@@ -93,5 +105,6 @@ else
     search_here
 fi
 [ -f "$scratch/bundle.zip" ] || fail "there is no bundle; millpond ended with $ended"
+foretold
 # shellcheck disable=SC2046 # three figures, or none
 python3 "$here/compare.py" "$scratch/bundle.zip" "$work/direct.tsv" "$tasks" "$ended" $(figures_if_known)

@@ -14,8 +14,10 @@ use crate::domain::deletion::{Deleted, DeletedJob, Deletion, DeletionRequest};
 use crate::domain::entry::Entry;
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Hello, ToWorker};
-use crate::domain::{Digest, Epoch, Error, ErrorKind, JobId, Quota, Quotas, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
-use crate::engine::explain::Explanation;
+use crate::domain::{Digest, Epoch, Error, ErrorKind, EtaScore, JobId, Quota, Quotas, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
+use crate::engine::explain::task::End;
+use crate::engine::explain::{self, Explanation};
+use crate::engine::job::Whereabouts;
 use crate::engine::ledger::DatasetRecord;
 use crate::engine::scale::Load;
 use crate::engine::timeline::Timeline;
@@ -35,7 +37,7 @@ use super::journal::JournalRef;
 use super::preview::Preview;
 use super::proxy::ProxyMsg;
 use super::registrar::Registrar;
-use super::supervisor::{DatasetUsers, JobStatus, Submission, SupervisorMsg, WorkerStatus, deletable};
+use super::supervisor::{DatasetUsers, JobStatus, OrderAnswer, Submission, SupervisorMsg, WorkerStatus, deletable};
 use super::turns::Turns;
 use super::watch::{self, JobEvent, WatchMsg};
 
@@ -210,6 +212,42 @@ impl Head {
         ask(&self.supervisor, |reply| SupervisorMsg::Explain(job, reply)).await?
     }
 
+    /// Why a task is where it is; its job, too.
+    pub async fn explain_task(&self, job: JobId, index: u64) -> Result<(JobStatus, Explanation), Error> {
+        let (status, of_job) = self.explain(job).await?;
+        let no = status.view.spec.task_at(index, status.view.counts.total);
+        let no = no.ok_or_else(|| Error::not_found(format!("{job} has no task {index}")))?;
+        let at = ask(&self.supervisor, |reply| SupervisorMsg::Whereabouts(job, no, reply)).await??;
+        let end = match at {
+            Whereabouts::Ended { .. } => self.result(&self.snapshot(job).await?, no).await?,
+            _ => None,
+        };
+        let end = end.map(|TaskResult { meta, .. }| End {
+            outcome: meta.outcome,
+            attempt: meta.attempt,
+            worker: meta.worker,
+            at: meta.timing.ended,
+        });
+        let explanation = explain::task::explain(index, at, &status.view, &of_job, end.as_ref());
+        Ok((status, explanation))
+    }
+
+    /// Why a worker gets no tasks, or which it has.
+    pub async fn explain_worker(&self, worker: WorkerId) -> Result<Explanation, Error> {
+        let status = self.worker(worker).await?;
+        ask(&self.supervisor, |reply| SupervisorMsg::ExplainWorker(Box::new(status), reply)).await
+    }
+
+    /// The next hand-outs, at most so many; and what if a job had another priority. Changes nothing.
+    pub async fn order(&self, limit: u32, what_if: Option<(JobId, i32)>) -> Result<OrderAnswer, Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::Order { limit, what_if, reply }).await
+    }
+
+    /// How often ETAs were right, of all jobs that are known.
+    pub async fn eta_score(&self) -> Result<EtaScore, Error> {
+        ask(&self.supervisor, SupervisorMsg::EtaScore).await
+    }
+
     /// What happens to a job from a cursor on.
     pub async fn watch(&self, job: JobId, cursor: u64) -> Result<mpsc::Receiver<JobEvent>, Error> {
         let status = self.job(job).await?;
@@ -222,6 +260,12 @@ impl Head {
     /// All workers ever attached.
     pub async fn workers(&self) -> Result<Vec<WorkerStatus>, Error> {
         ask(&self.supervisor, SupervisorMsg::Workers).await
+    }
+
+    /// One worker.
+    pub async fn worker(&self, worker: WorkerId) -> Result<WorkerStatus, Error> {
+        let workers = self.workers().await?;
+        workers.into_iter().find(|status| status.info.id == worker).ok_or_else(|| Error::not_found(format!("there is no worker {worker}")))
     }
 
     /// What the jobs run and would run now.
@@ -247,8 +291,7 @@ impl Head {
     /// Lets a worker finish and leave, or, false, take tasks again.
     pub async fn drain(&self, worker: WorkerId, drain: bool) -> Result<WorkerStatus, Error> {
         ask(&self.supervisor, |reply| SupervisorMsg::Drain(worker, drain, reply)).await??;
-        let workers = self.workers().await?;
-        workers.into_iter().find(|status| status.info.id == worker).ok_or_else(|| Error::not_found(format!("there is no worker {worker}")))
+        self.worker(worker).await
     }
 
     /// Lets a worker in.

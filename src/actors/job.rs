@@ -15,6 +15,7 @@ use crate::domain::{
     Attempt, Epoch, Error, ErrorKind, FenceId, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskEnd, TaskNo, Timing,
     WorkerId,
 };
+use crate::engine::job::Whereabouts;
 use crate::engine::pulse::{Past, Pulse};
 use crate::engine::session::{Delivery, SessionEvent};
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobView};
@@ -62,6 +63,8 @@ pub enum JobMsg {
     },
     /// What a verb would come to now; changes nothing.
     Preview(Wish, RpcReplyPort<VerbAnswer>),
+    /// Where a task is.
+    Whereabouts(TaskNo, RpcReplyPort<Whereabouts>),
     /// The job with its inside, for listings and bundles.
     Snapshot(RpcReplyPort<JobSnapshot>),
     /// The record of a task that took down too many workers could not be stored: try again.
@@ -230,6 +233,7 @@ impl Actor for JobActor {
                 let answer = state.machine.preview(wish, state.clock.now());
                 let _ = reply.send(answer.map_err(|refused| refused.error(state.id)));
             }
+            JobMsg::Whereabouts(no, reply) => drop(reply.send(state.machine.whereabouts(no, state.clock.now()))),
             JobMsg::Snapshot(reply) => {
                 let _ = reply.send(state.snapshot());
             }

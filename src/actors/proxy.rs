@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::domain::wire::{Finished, FromWorker, JobInfo, Lease, ResultBytes, Standing, ToWorker, Verdict};
-use crate::domain::{GrantId, JobId, Packed, Resources};
+use crate::domain::wire::{Finished, FromWorker, JobInfo, Lease, ResultBytes, ToWorker, Verdict};
+use crate::domain::{GrantId, JobId, Packed, Resources, WallTime};
 use crate::engine::session::{Delivery, LeaseStatus, SessionEvent};
-use crate::engine::{JobEvent, Meters, Session, SessionEffect};
+use crate::engine::{JobEvent, Meters, Session, SessionEffect, WorkerPhase};
 use crate::limits;
 
 use super::clock::Clock;
@@ -75,8 +75,10 @@ pub enum ProxyMsg {
 pub struct Description {
     /// Slots announced as free; none before the first announcement.
     pub free: Option<u32>,
-    /// Whether it takes tasks.
-    pub standing: Standing,
+    /// What its worker does, and since when.
+    pub phase: (WorkerPhase, WallTime),
+    /// Whether it was told to take no more tasks.
+    pub drained: bool,
     /// Why it is under suspicion.
     pub suspicion: Option<String>,
     /// What it holds.
@@ -189,7 +191,8 @@ impl Actor for WorkerProxy {
                 let session = &state.session;
                 let description = Description {
                     free: session.free_announced(),
-                    standing: session.standing(),
+                    phase: session.phase(),
+                    drained: session.is_drained(),
                     suspicion: session.suspicion(state.clock.now()),
                     leases: session.lease_statuses().collect(),
                     used: session.used(),

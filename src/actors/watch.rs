@@ -230,9 +230,9 @@ mod tests {
     use super::*;
     use crate::domain::testing::job_spec;
     use crate::domain::verb::{Counts, Hold};
-    use crate::domain::{GrantId, JobState};
+    use crate::domain::{EtaScore, GrantId, JobState};
     use crate::engine::JobView;
-    use crate::engine::view::Durations;
+    use crate::engine::eta::{InHands, Times};
 
     fn watch() -> WatchState {
         let args = WatchArgs { epoch: Epoch(1), supervisor: Arc::default() };
@@ -259,13 +259,16 @@ mod tests {
             delayed: 0,
             round: 1,
             last_grant: GrantId(0),
-            durations: Durations::default(),
+            times: Times::default(),
+            in_hands: InHands::default(),
+            since: None,
+            eta_score: EtaScore::default(),
             said: Arc::default(),
             created: WallTime(0),
             began: None,
             ended: None,
         };
-        JobStatus { view, reason: format!("is {state}"), past_finish_line: false, eta_seconds: None, expires: None }
+        JobStatus { view, reason: format!("is {state}"), past_finish_line: false, eta: None, expires: None }
     }
 
     fn kinds(events: &mut mpsc::Receiver<JobEvent>) -> Vec<Kind> {

@@ -16,6 +16,7 @@ use super::list::ListArgs;
 use super::login::LoginArgs;
 use super::logs::LogsArgs;
 use super::man::{self, ManArgs};
+use super::order::{self, OrderArgs};
 use super::principal::PrincipalCommand;
 use super::priority::PriorityArgs;
 use super::quota::{self, QuotaArgs};
@@ -53,7 +54,8 @@ Look:
   tasks     List the tasks of a job
   watch     Show what happens to a job, as it happens
   wait      Wait until jobs have ended; the exit code says how
-  explain   Say why a job or task is not running now
+  explain   Say why a job, a task or a worker is where it is, and what would change it
+  order     Show who gets the next slots, and why
   logs      Print what a finished task wrote
 
 Steer:
@@ -155,8 +157,11 @@ pub(crate) enum Verb {
     Watch(WatchArgs),
     /// Wait until jobs have ended: exit code 0 all succeeded, 10 some tasks failed, 11 killed
     Wait(WaitArgs),
-    /// Say why a job or task is not running now
+    /// Say why a job, a task or a worker is where it is, since when, and what would change it
     Explain(ExplainArgs),
+    /// Show who gets the next slots, and why; or who would, if a job had another priority
+    #[command(after_help = order::EXAMPLES)]
+    Order(OrderArgs),
     /// Print what a finished task wrote: its standard output, and its standard error to standard error
     Logs(LogsArgs),
     /// Start no more tasks of a job, until resume; running tasks go on

@@ -16,8 +16,8 @@ use super::peers::instead_of;
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
-    audit, completions, context, data, delete, explain, kill, limit, list, login, logs, man, pause, principal, priority, quota, results,
-    resume, retry, run, scale, show, split, submit, tasks, template, token, up, wait, watch, worker,
+    audit, completions, context, data, delete, explain, kill, limit, list, login, logs, man, order, pause, principal, priority, quota,
+    results, resume, retry, run, scale, show, split, submit, tasks, template, token, up, wait, watch, worker,
 };
 use crate::domain::{Error, ErrorKind};
 use crate::pki::Credentials;
@@ -232,6 +232,7 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Watch(args) => watch::run(args, &client, ui).await,
         Verb::Wait(args) => wait::run(args, &client, ui).await,
         Verb::Explain(args) => explain::run(args, &client, ui).await,
+        Verb::Order(args) => order::run(args, &client, ui).await,
         Verb::Logs(args) => logs::run(args, &client, ui).await,
         Verb::Pause(args) => pause::run(args, &client, ui).await,
         Verb::Resume(args) => resume::run(args, &client, ui).await,

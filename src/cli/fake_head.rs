@@ -238,7 +238,14 @@ impl JobService for FakeHead {
     async fn explain_job(&self, request: Request<ExplainJobRequest>) -> Result<Response<Explanation>, Status> {
         let id = request.into_inner().id;
         let sentence = format!("{id} waits: j3 has a higher priority");
-        Ok(Response::new(Explanation { id, sentence, state: JobState::Waiting.into(), place: 2, rule: "priority".into() }))
+        Ok(Response::new(Explanation {
+            id,
+            sentence,
+            state: JobState::Waiting.into(),
+            place: 2,
+            rule: "priority".into(),
+            ..Default::default()
+        }))
     }
 
     async fn get_task_log(&self, request: Request<GetTaskLogRequest>) -> Result<Response<Items<DataPiece>>, Status> {
@@ -302,6 +309,26 @@ impl ClusterService for FakeHead {
 
     async fn get_worker(&self, request: Request<GetWorkerRequest>) -> Result<Response<Worker>, Status> {
         self.worker(&request.into_inner().id)
+    }
+
+    async fn explain_worker(&self, request: Request<pb::ExplainWorkerRequest>) -> Result<Response<Explanation>, Status> {
+        let id = request.into_inner().id;
+        let (sentence, change) = (format!("{id} is busy"), "nothing: it works".to_owned());
+        Ok(Response::new(Explanation { id, sentence, change, status: "busy".into(), ..Default::default() }))
+    }
+
+    async fn get_order(&self, request: Request<pb::GetOrderRequest>) -> Result<Response<pb::Order>, Status> {
+        self.ask(format!("order: {:?}", request.into_inner().what_if));
+        let hand_out = |first, count, job: &str, before: &str| pb::HandOut {
+            first,
+            count,
+            job: job.into(),
+            rule: if before.is_empty() { String::new() } else { "priority".into() },
+            before: before.into(),
+            ..Default::default()
+        };
+        let next = vec![hand_out(1, 3, "j9", "j7"), hand_out(4, 1, "j7", "")];
+        Ok(Response::new(pb::Order { next, by_quota: vec!["j8".into()], unfit: Vec::new(), place: 2, place_if: 1 }))
     }
 
     async fn drain_worker(&self, request: Request<DrainWorkerRequest>) -> Result<Response<Worker>, Status> {

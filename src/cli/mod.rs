@@ -30,6 +30,7 @@ mod login;
 mod logs;
 mod man;
 mod new_file;
+mod order;
 mod pages;
 mod pause;
 mod peers;

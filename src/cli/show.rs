@@ -2,6 +2,7 @@
 
 use super::document;
 use super::exit::{Ending, Exit};
+use super::explain::foretold;
 use super::job_text::{is_final, range, state};
 use super::ui::{Format, Ui, printable};
 use super::units::{short_size, short_time};
@@ -47,6 +48,7 @@ fn facts(job: &pb::Job) -> Vec<(&'static str, String)> {
         ("state", state(job)),
         ("reason", job.reason.clone()),
         ("time left", eta.map(|eta| range(&eta)).unwrap_or_default()),
+        ("foretold", job.eta_score.map(|score| foretold(&score)).unwrap_or_default()),
         ("priority", priority(job)),
         ("limit", if job.max_running > 0 { format!("{} running at once", job.max_running) } else { String::new() }),
         (

@@ -1,9 +1,9 @@
-//! Which task: `j7.42`; or which job or task.
+//! Which task: `j7.42`; or which job, task or worker.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::domain::{Error, JobId};
+use crate::domain::{Error, JobId, WorkerId};
 
 /// One task: `j7.42`, `7.42`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,26 +30,33 @@ impl fmt::Display for TaskRef {
     }
 }
 
-/// A job or one of its tasks.
+/// What can be explained: a job, one of its tasks, a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum JobOrTask {
+pub(crate) enum Explained {
     Job(JobId),
     Task(TaskRef),
+    Worker(WorkerId),
 }
 
-impl FromStr for JobOrTask {
+impl FromStr for Explained {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        if let Some(number) = text.strip_prefix('w') {
+            let is_number = number.bytes().all(|b| b.is_ascii_digit());
+            let bad = || Error::invalid(format!("`{text}` is not a worker: write it as w3"));
+            return number.parse().ok().filter(|_| is_number).map(|number| Self::Worker(WorkerId(number))).ok_or_else(bad);
+        }
         if text.contains('.') { text.parse().map(Self::Task) } else { text.parse().map(Self::Job) }
     }
 }
 
-impl fmt::Display for JobOrTask {
+impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Job(job) => job.fmt(f),
             Self::Task(task) => task.fmt(f),
+            Self::Worker(worker) => worker.fmt(f),
         }
     }
 }
@@ -66,10 +73,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_worker_is_told_from_a_job() {
+        let read = |text: &str| text.parse::<Explained>().unwrap();
+        assert_eq!(
+            [read("w3"), read("j3"), read("3")],
+            [Explained::Worker(WorkerId(3)), Explained::Job(JobId(3)), Explained::Job(JobId(3))]
+        );
+        for bad in ["w", "w+1", "w-1", "w1.2", "w99999999999", "x3"] {
+            assert!(bad.parse::<Explained>().is_err(), "{bad}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
-        fn no_text_panics(text in "[0-9j.a-]{0,30}") {
-            let _ = text.parse::<JobOrTask>();
+        fn no_text_panics(text in "[0-9jw.a-]{0,30}") {
+            let _ = text.parse::<Explained>();
         }
     }
 }

@@ -57,7 +57,7 @@ j12  human  ana    waiting, paused         0   1000   172       16       2  2023
     let want = format!(
         "{}{}{}{}",
         r#"{"version":1,"id":"j7","name":"human","owner":"ana","state":"running","held":false,"frozen":false,"resumes":null,"priority":0,"max_running":null,"#,
-        r#""past_finish_line":false,"reason":null,"eta_seconds":null,"tasks":{"total":1000,"undispatched":812,"running":16,"succeeded":170,"failed":2,"killed":0},"#,
+        r#""past_finish_line":false,"reason":null,"eta_seconds":null,"eta_record":null,"since":null,"tasks":{"total":1000,"undispatched":812,"running":16,"succeeded":170,"failed":2,"killed":0},"#,
         format_args!(
             r#""input":{{"dataset":{{"digest":"{digest}","name":"human.mgf","split":"mgf:10"}}}},"command":["search","{{input}}"],"#
         ),
@@ -102,8 +102,34 @@ async fn tasks_workers_data_and_explanations_are_listed() {
     assert_eq!(shell.run(&["worker", "show", "w4"]).await.exit, Exit::NotFound);
     assert!(shell.run(&["data", "list"]).await.out.contains("human.mgf  3.0 MiB"));
     assert_eq!(shell.run(&["explain", "j7.42"]).await.out, "j7.42 waits: j3 has a higher priority\n");
+    assert_eq!(shell.run(&["explain", "w3"]).await.out, "w3 is busy\n  to change  nothing: it works\n");
+    let document = shell.run(&["explain", "w3", "--format", "json"]).await.out;
+    assert!(
+        document.starts_with(r#"{"version":1,"id":"w3","state":null,"status":"busy","sentence":"w3 is busy","place":null"#),
+        "{document}"
+    );
     let ran = shell.run(&["logs", "7.42"]).await;
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("StreamStdout of j7.42\n".replace("Stream", "").as_str(), "Stderr of j7.42\n"));
+}
+
+#[tokio::test]
+async fn the_order_is_shown_and_what_it_would_be() {
+    let mut shell = Shell::with(Script::default()).await;
+    let out = shell.run(&["order", "--what-if", "j7=-6"]).await.out;
+    let expected = "\
+NEXT  JOB  OWNER  PRIORITY  RULE                     BEFORE  NAME
+1-3   j9                 0  priority                 j7
+4     j7                 0  no other job wants a slot
+j7 is number 2 in the order, and would be number 1 with priority -6
+j8 gets none: as many slots as its owner may have (`millpond explain j8`)
+";
+    let lines = |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    assert_eq!(lines(&out), lines(expected));
+    assert_eq!(shell.head.script().asked, [r#"order: Some(WhatIf { job: "j7", priority: -6 })"#]);
+    assert_eq!(shell.run(&["order", "-q"]).await.out, "j9\nj7\n");
+    let document: serde_json::Value = serde_json::from_str(&shell.run(&["order", "--format", "json"]).await.out).unwrap();
+    assert_eq!((&document["next"][0]["count"], &document["next"][1]["rule"]), (&3.into(), &serde_json::Value::Null));
+    assert_eq!(shell.run(&["order", "--what-if", "j7"]).await.exit, Exit::Usage);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::deletion::Deletion;
+use super::eta_score::EtaScore;
 use super::identity::IdentityEntry;
 use super::ids::{Attempt, Digest, JobId, TaskNo, WorkerId};
 use super::image::Image;
@@ -197,4 +198,6 @@ pub enum JobEntry {
         /// Who.
         by: String,
     },
+    /// Of the round that has ended: how often its ETA was right. Behind the end.
+    EtaScored(EtaScore),
 }

@@ -39,6 +39,11 @@ impl IndexSet {
         self.runs.first_key_value().map(|(&first, _)| TaskNo(first))
     }
 
+    /// How many members are smaller than `no`.
+    pub fn len_below(&self, no: TaskNo) -> u32 {
+        self.runs.range(..no.0).map(|(&first, &end)| end.min(no.0) - first).sum()
+    }
+
     /// Whether `no` is a member.
     pub fn contains(&self, no: TaskNo) -> bool {
         self.runs.range(..=no.0).next_back().is_some_and(|(_, &end)| no.0 < end)
@@ -200,6 +205,7 @@ mod tests {
     fn check(set: &IndexSet, model: &BTreeSet<u32>) {
         assert_eq!(set.iter().map(|no| no.0).collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
         assert_eq!(set.len() as usize, model.len());
+        assert!((0..45).all(|no| set.len_below(TaskNo(no)) as usize == model.range(..no).count()));
         let runs: Vec<_> = set.runs().collect();
         assert!(runs.windows(2).all(|pair| pair[0].1 < pair[1].0), "runs touch: {runs:?}");
     }

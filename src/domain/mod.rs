@@ -6,6 +6,7 @@ pub mod chunk;
 pub mod deletion;
 pub mod entry;
 pub mod error;
+pub mod eta_score;
 pub mod glob;
 pub mod identity;
 pub mod ids;
@@ -32,6 +33,7 @@ pub mod worker;
 
 pub use chunk::Chunk;
 pub use error::{Error, ErrorKind};
+pub use eta_score::EtaScore;
 pub use identity::{Caller, Principal, PrincipalId, Role, TokenId};
 pub use ids::*;
 pub use image::{CONTAINERS_LABEL, Image};

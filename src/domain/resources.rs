@@ -26,6 +26,16 @@ impl Resources {
             && self.labels.iter().all(|(key, value)| have.labels.get(key) == Some(value))
     }
 
+    /// How many such demands `have` meets at once; without end for one that asks for no amount.
+    pub fn times(&self, have: &Self) -> u32 {
+        if !self.fits(have) {
+            return 0;
+        }
+        let times = |need: u64, have: u64| have.checked_div(need).map_or(u32::MAX, |times| u32::try_from(times).unwrap_or(u32::MAX));
+        let cpus = times(self.cpus.into(), have.cpus.into());
+        cpus.min(times(self.mem_bytes, have.mem_bytes)).min(times(self.gpus.into(), have.gpus.into()))
+    }
+
     /// What is left of `self` beside a sum; the rule for head and worker.
     pub fn beside(&self, taken: &Tally) -> Self {
         self.less(&taken.sum(), 1)

@@ -84,6 +84,8 @@ pub const METHODS: &[Row] = &[
     read("/millpond.v1.ClusterService/GetScale", [All, All, No, All]),
     read("/millpond.v1.ClusterService/ListWorkers", READS_OWN),
     read("/millpond.v1.ClusterService/GetWorker", READS_OWN),
+    read("/millpond.v1.ClusterService/ExplainWorker", READS_OWN),
+    read("/millpond.v1.ClusterService/GetOrder", READS_OWN),
     change("/millpond.v1.ClusterService/DrainWorker", ADMIN),
     change("/millpond.v1.ClusterService/ResumeWorker", ADMIN),
     change("/millpond.v1.ClusterService/CreateBackup", ADMIN),
@@ -300,6 +302,8 @@ mod tests {
         ClusterService/GetScale aa-a
         ClusterService/ListWorkers ao-a
         ClusterService/GetWorker ao-a
+        ClusterService/ExplainWorker ao-a
+        ClusterService/GetOrder ao-a
         ClusterService/DrainWorker ---a
         ClusterService/ResumeWorker ---a
         ClusterService/CreateBackup ---a
@@ -385,7 +389,9 @@ mod tests {
         assert_eq!(shown("PUT", "/v1/uploads/5"), Some("PUT /v1/uploads/{id}"));
         assert_eq!(shown("POST", "/v1/jobs/j7/kill"), Some("/millpond.v1.JobService/KillJob"), "a method in other words");
         assert_eq!(shown("GET", "/"), Some("/millpond.v1.JobService/ListJobs"));
-        for (verb, path) in [("PUT", "/metrics"), ("GET", "/v1/jobs//bundle"), ("GET", "/v1/jobs/j7/bundle/"), ("GET", "/nothing"), ("GET", "")] {
+        for (verb, path) in
+            [("PUT", "/metrics"), ("GET", "/v1/jobs//bundle"), ("GET", "/v1/jobs/j7/bundle/"), ("GET", "/nothing"), ("GET", "")]
+        {
             assert_eq!(shown(verb, path), None, "{verb} {path}");
         }
     }

@@ -9,7 +9,7 @@ use crate::domain::deletion::{Deleted, Deletion};
 use crate::domain::entry::Entry;
 use crate::domain::identity::{Admitted, Token};
 use crate::domain::verb::Said;
-use crate::domain::{Attempt, Digest, Image, IndexSet, JobId, JobSpec, Quota, Quotas, TaskNo, WallTime, WorkerId, WorkerInfo};
+use crate::domain::{Attempt, Digest, EtaScore, Image, IndexSet, JobId, JobSpec, Quota, Quotas, TaskNo, WallTime, WorkerId, WorkerInfo};
 
 use crate::limits;
 
@@ -110,6 +110,8 @@ pub enum LedgerPart {
     Quota(String, Quota),
     /// What a job's tasks run in; behind the job, before its first specification.
     Image(JobId, Image),
+    /// How often a job's ETA was right; behind the job.
+    EtaScore(JobId, EtaScore),
 }
 
 /// Tasks of a job by what came of them.
@@ -161,6 +163,9 @@ fn parts_of(job: &JobRecord) -> Vec<LedgerPart> {
     parts.extend(job.spec.image.iter().map(|image| LedgerPart::Image(job.id, image.clone())));
     if !job.said.is_empty() {
         parts.push(LedgerPart::Said(job.id, job.said.to_vec()));
+    }
+    if job.eta_score != EtaScore::default() {
+        parts.push(LedgerPart::EtaScore(job.id, job.eta_score));
     }
     parts.extend(job.first_spec.iter().map(|spec| LedgerPart::FirstSpec(job.id, Box::new(spec.as_ref().clone()))));
     let losses: Vec<(TaskNo, Losses)> = job.losses.iter().map(|(no, losses)| (*no, *losses)).collect();
@@ -337,6 +342,11 @@ impl Ledger {
                     job.losses.extend(losses);
                 }
             }
+            LedgerPart::EtaScore(job, score) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.eta_score = score;
+                }
+            }
             LedgerPart::LastJob(job) => self.last_job = self.last_job.max(job),
             LedgerPart::Gone(request, gone) => {
                 self.gone.insert(request, gone);
@@ -388,6 +398,7 @@ mod tests {
             job.failures = (0..count).map(|no| (TaskNo(8_000_000 + no), Failures { count: 3, last: Attempt(70_000) })).collect();
             job.rounds.retried = 2;
             job.said = Arc::new((0..count / 10_000).map(|_| said()).collect());
+            job.eta_score = EtaScore { checks: count / 10_000, inside: count / 20_000 };
             job.first_spec = (count == 70_000).then(|| Arc::new(crate::domain::testing::job_spec()));
             job.rounds.put_freed(&combed(2, count), Attempt(4));
             job.rounds.put_freed(&combed(3, count), Attempt(9));
@@ -417,7 +428,8 @@ mod tests {
                     | LedgerPart::Principal(_)
                     | LedgerPart::DatasetOwners(..)
                     | LedgerPart::Quota(..)
-                    | LedgerPart::Image(..) => 0,
+                    | LedgerPart::Image(..)
+                    | LedgerPart::EtaScore(..) => 0,
                 };
                 assert!(tasks <= TASKS_PER_PART, "{tasks}");
                 read.put(part);

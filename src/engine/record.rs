@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::entry::{JobEntry, Submitted};
 use crate::domain::verb::{Hold, KillMode, Said, Verb};
-use crate::domain::{Attempt, IndexSet, JobId, JobSpec, JobState, Policy, TaskNo, WallTime, WorkerId};
+use crate::domain::{Attempt, EtaScore, IndexSet, JobId, JobSpec, JobState, Policy, TaskNo, WallTime, WorkerId};
 use crate::limits;
 
 /// Tasks that may go out before the first mark is journalled.
@@ -156,6 +156,9 @@ pub struct JobRecord {
     /// What it was told last, the latest at the end; beyond the bytes of version 1, too.
     #[serde(skip)]
     pub said: Arc<Vec<Said>>,
+    /// How often its ETA was right, in the rounds that have ended; beyond the bytes of version 1, too.
+    #[serde(skip)]
+    pub eta_score: EtaScore,
     /// When it was accepted.
     pub created: WallTime,
     /// When its first task started.
@@ -189,6 +192,7 @@ impl JobRecord {
             doomed: false,
             first_spec: None,
             said: Arc::default(),
+            eta_score: EtaScore::default(),
             created: submitted.at,
             began: None,
             ended: None,
@@ -237,6 +241,7 @@ impl JobRecord {
             }
             JobEntry::AttemptsUsed { up_to } => self.rounds.last_failed = self.rounds.last_failed.max(*up_to),
             JobEntry::Doomed => self.doomed = true,
+            JobEntry::EtaScored(score) => self.eta_score.add(*score),
             JobEntry::SaidBy { version, by } => {
                 if *version == self.control_version
                     && let Some(last) = Arc::make_mut(&mut self.said).last_mut()

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::domain::{DiskRoom, GrantId, Instant, JobId, JobSpec, Quotas, Resources, Room, SessionId, WorkerId};
 
 use super::fault::Fault;
-use super::rank::{self, RankRules, Rule};
+use super::rank::{self, RankRules};
 use super::suspicion::Trust;
 use super::view::JobView;
 
@@ -25,10 +25,15 @@ use reserve::Kept;
 use seat::Seat;
 
 pub use fit::Reservation;
+pub use idle::Idle;
+pub use order::{HandOut, Lift, NextSlot, Order, Place};
 
 mod candidate;
 mod fit;
+mod idle;
 mod line;
+mod order;
+mod outlook;
 mod owners;
 mod reserve;
 mod seat;
@@ -124,17 +129,6 @@ pub struct Roster {
     /// If not [`RESERVE_AFTER`](crate::limits::RESERVE_AFTER).
     reserve_after: Option<Duration>,
     fault: Option<Fault>,
-}
-
-/// Where a job stands among those that want slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// From 1.
-    pub place: u32,
-    /// Why it is not further behind, or, for the last, not further ahead.
-    pub rule: Rule,
-    /// Who goes just before it.
-    pub behind: Option<JobId>,
 }
 
 impl Roster {
@@ -282,6 +276,11 @@ impl Roster {
         self.seats.values().filter(|seat| seat.trust != Trust::Trusted).map(|seat| seat.worker)
     }
 
+    /// Whether workers are connected, and all of them are under suspicion: then they are used as any others.
+    pub fn trusts_nobody(&self) -> bool {
+        self.trusted == 0 && !self.seats.is_empty()
+    }
+
     /// Brings what is kept of a job up to date.
     fn recount(&mut self, job: JobId) {
         let Some(candidate) = self.jobs.get_mut(&job) else { return };
@@ -387,28 +386,6 @@ impl Roster {
         candidate.granted(grant);
         self.recount(job);
         self.change(session, |seat| seat.granted.entry(grant).or_insert_with(|| (0, job, spec.clone())).0 += 1);
-    }
-
-    /// The job's place among those that want slots.
-    pub fn place(&self, job: JobId) -> Option<Place> {
-        let (busy, rules) = (&self.busy, self.rules());
-        let mut keys: Vec<_> = self
-            .jobs
-            .values()
-            // What a quota holds up stands nowhere.
-            .filter(|candidate| candidate.view.wanted > 0 && self.quota_met(&candidate.view.spec.owner).is_none())
-            .map(|candidate| (rank::key(&candidate.view, busy, rules), candidate.view.id))
-            .collect();
-        keys.sort();
-        let at = keys.iter().position(|(_, id)| *id == job)?;
-        let before = at.checked_sub(1).and_then(|at| keys.get(at));
-        let after = keys.get(at + 1);
-        let rule = match (before, after) {
-            (Some((key, _)), _) => rank::deciding_rule(key, &keys.get(at)?.0),
-            (None, Some((key, _))) => rank::deciding_rule(&keys.get(at)?.0, key),
-            (None, None) => Rule::Age,
-        };
-        Some(Place { place: at as u32 + 1, rule, behind: before.map(|(_, id)| *id) })
     }
 
     /// Whether the job is past its finish line.

@@ -101,12 +101,8 @@ fn slots_at(needs: &Resources, kind: &Kind) -> Option<u32> {
     if !needs.fits(total) || *slots == 0 {
         return None;
     }
-    let times = |need: u64, have: u64| have.checked_div(need).map_or(*slots, |times| u32::try_from(times).unwrap_or(u32::MAX));
-    let at_once = times(needs.cpus.into(), total.cpus.into())
-        .min(times(needs.mem_bytes, total.mem_bytes))
-        .min(times(needs.gpus.into(), total.gpus.into()));
     // It fits, so at least one does.
-    Some(slots.div_ceil(at_once.clamp(1, *slots)))
+    Some(slots.div_ceil(needs.times(total).clamp(1, *slots)))
 }
 
 #[cfg(test)]

@@ -15,6 +15,10 @@ use super::fault::Fault;
 use super::now::Now;
 use super::suspicion::{Suspicion, Trust};
 
+use phase::Seen;
+
+mod phase;
+
 /// A run as the job delivers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -146,6 +150,7 @@ pub struct Session {
     /// When the last message came; the worker's lease began no later.
     heard: Instant,
     suspicion: Suspicion,
+    seen: Seen,
     fault: Option<Fault>,
 }
 
@@ -170,6 +175,7 @@ impl Session {
             draining: false,
             heard: now.mono,
             suspicion: Suspicion::default(),
+            seen: Seen::new(now),
             fault: None,
         }
     }
@@ -227,6 +233,7 @@ impl Session {
                 }
             }
         }
+        self.note_phase(now);
         effects
     }
 

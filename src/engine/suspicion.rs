@@ -84,6 +84,11 @@ impl Suspicion {
         }
     }
 
+    /// Whether the worker is under suspicion.
+    pub fn is_there(&self) -> bool {
+        self.probe.is_some()
+    }
+
     /// Why the worker is under suspicion, and what happens next; none if it is not.
     pub fn describe(&self, now: Instant) -> Option<String> {
         let due = self.probe?.due.since(now).as_secs();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::domain::deletion::DeletedJob;
 use crate::domain::verb::{Counts, Hold, Said};
-use crate::domain::{GrantId, JobId, JobSpec, JobState, WallTime};
+use crate::domain::{EtaScore, GrantId, JobId, JobSpec, JobState, WallTime};
+
+use super::eta::{InHands, Times};
 
 /// Absolute: each one replaces the one before.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +45,14 @@ pub struct JobView {
     pub limbo: u32,
     /// The last grant this view has taken in.
     pub last_grant: GrantId,
-    /// Seconds a task took: count, mean, variance × count (Welford).
-    pub durations: Durations,
+    /// How long its tasks took.
+    pub times: Times,
+    /// Since when those in workers' hands are there.
+    pub in_hands: InHands,
+    /// From when it has been in this state, and paused or not; none if that was before the head, or its part of it, started.
+    pub since: Option<WallTime>,
+    /// How often its ETA was right, in the rounds that have ended.
+    pub eta_score: EtaScore,
     /// What it was told last.
     pub said: Arc<Vec<Said>>,
     /// When it was accepted.
@@ -53,27 +61,6 @@ pub struct JobView {
     pub began: Option<WallTime>,
     /// When it ended.
     pub ended: Option<WallTime>,
-}
-
-/// Running mean and variance of task times, in seconds (Welford 1962).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Durations {
-    /// How many tasks.
-    pub count: u32,
-    /// Their mean.
-    pub mean: f64,
-    /// Sum of squared distances from the mean.
-    pub m2: f64,
-}
-
-impl Durations {
-    /// Takes one in.
-    pub fn add(&mut self, seconds: f64) {
-        self.count += 1;
-        let delta = seconds - self.mean;
-        self.mean += delta / f64::from(self.count);
-        self.m2 += delta * (seconds - self.mean);
-    }
 }
 
 impl JobView {
@@ -91,21 +78,5 @@ impl JobView {
             began: self.began,
             ended: self.ended,
         }
-    }
-
-    /// Seconds to the end as a range, if `slots` slots work for it; none while it does not run or too little is known.
-    ///
-    /// Remaining work over slots, ± two standard errors of the mean and at least a tenth; the last task adds its own time at the upper end.
-    pub fn eta_seconds(&self, slots: u32) -> Option<(f64, f64)> {
-        let Durations { count, mean, m2 } = self.durations;
-        if self.state != JobState::Running || self.held || count < 3 || slots == 0 {
-            return None;
-        }
-        let left = f64::from(self.counts.undispatched) + f64::from(self.counts.running) / 2.0;
-        let at_once = f64::from(slots.min(self.out.max(1)));
-        let middle = left * mean / at_once;
-        let spread = (m2 / f64::from(count - 1)).sqrt();
-        let error = (2.0 * spread / f64::from(count).sqrt() / mean.max(1e-9)).clamp(0.1, 1.0);
-        Some((middle * (1.0 - error), middle * (1.0 + error) + mean + spread))
     }
 }

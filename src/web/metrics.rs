@@ -10,10 +10,10 @@ use http::{HeaderValue, header};
 use super::exposition::{CONTENT_TYPE, Exposition, Kind};
 use super::process::Process;
 use super::routes::Web;
-use crate::actors::supervisor::{WorkerPhase, WorkerStatus};
+use crate::actors::supervisor::WorkerStatus;
 use crate::domain::{Error, JobState};
 use crate::engine::scale::Demand;
-use crate::engine::{Census, Meters};
+use crate::engine::{Census, Meters, WorkerPhase};
 use crate::rpc::http::error_response;
 use crate::rpc::services::{Who, demand};
 

@@ -18,6 +18,7 @@ mod data_set;
 mod delete;
 mod doctor;
 mod embedded;
+mod explain;
 mod exposition;
 mod failing_sync;
 mod failpoints;

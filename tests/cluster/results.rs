@@ -21,7 +21,7 @@ fn everything_can_be_looked_at_while_a_job_runs_and_a_killed_job_keeps_what_is_d
     let states: Vec<String> = cluster.tasks(&job).iter().map(|task| task["state"].as_str().unwrap().to_owned()).collect();
     assert_eq!(states[..5], ["succeeded"; 5]);
     assert_eq!(states[5..], ["running", "running", "undispatched", "undispatched", "undispatched"]);
-    let explained = |id: &str| cluster.ok(&["explain", id]);
+    let explained = |id: &str| cluster.ok(&["explain", id]).lines().next().unwrap().to_owned();
     assert_eq!(explained("j1.5"), "j1.5 is running on w1 (attempt 1)");
     assert!(explained("j1.3").starts_with("j1.3 has ended: exit code 0"), "{}", explained("j1.3"));
     // The first ones were so short that more were sent ahead: they come back.

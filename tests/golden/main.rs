@@ -14,9 +14,9 @@ use millpond::domain::entry::{ENTRY_VERSION, Entry, JobEntry, Submitted};
 use millpond::domain::identity::{Admitted, IdentityEntry, Issued, Token};
 use millpond::domain::verb::{Change, Counts, Hold, KillMode, Said, Verb};
 use millpond::domain::{
-    Attempt, Cut, Digest, EntryKind, IndexSet, Input, JobId, JobSpec, JobState, Keep, MaxFailed, Merge, Outcome, Packed, Pattern, Policy,
-    Principal, PrincipalId, Quota, Record, Resources, ResultEntry, ResultMeta, ResultRef, Role, SharedFile, SplitRule, TaskEnd, TaskNo,
-    Timing, TokenId, WallTime, WorkerId, WorkerInfo,
+    Attempt, Cut, Digest, EntryKind, EtaScore, IndexSet, Input, JobId, JobSpec, JobState, Keep, MaxFailed, Merge, Outcome, Packed, Pattern,
+    Policy, Principal, PrincipalId, Quota, Record, Resources, ResultEntry, ResultMeta, ResultRef, Role, SharedFile, SplitRule, TaskEnd,
+    TaskNo, Timing, TokenId, WallTime, WorkerId, WorkerInfo,
 };
 use millpond::engine::JobRecord;
 use millpond::engine::ledger::{DatasetRecord, Gone, LedgerPart, TaskSets};
@@ -111,6 +111,7 @@ fn entry_file(entry: &Entry) -> &'static str {
             JobEntry::Doomed => "entry-job-doomed",
             JobEntry::SaidBy { .. } => "entry-job-said-by",
             JobEntry::RetriedWith { .. } => "entry-job-retried-with",
+            JobEntry::EtaScored(_) => "entry-job-eta-scored",
         },
         Entry::WorkerAttached(_) => "entry-worker-attached",
         Entry::WorkerLeft(_) => "entry-worker-left",
@@ -271,6 +272,7 @@ fn entries() -> Vec<Entry> {
         Entry::DatasetDeleted { digest: Digest([0xab; 32]) },
         job(JobEntry::Doomed),
         job(JobEntry::SaidBy { version: 300, by: "ada".into() }),
+        job(JobEntry::EtaScored(EtaScore { checks: 18, inside: 17 })),
     ];
     entries.extend(deletions().map(|deletion| Entry::Deleted(Box::new(deletion))));
     entries.extend((1..).zip(inputs).map(|(no, input)| Entry::JobSubmitted(Box::new(submitted(no, input)))));
@@ -379,6 +381,7 @@ fn parts_of_a_snapshot_of_every_kind() {
     same("part-dataset-owners", &LedgerPart::DatasetOwners(Digest([0xab; 32]), vec!["ana".into(), "ada".into()]));
     same("part-image", &LedgerPart::Image(JobId(300), "ghcr.io/lab/tool:1.4".parse().unwrap()));
     same("part-quota", &LedgerPart::Quota("*".into(), quota()));
+    same("part-eta-score", &LedgerPart::EtaScore(JobId(300), EtaScore { checks: 300, inside: 17 }));
 }
 
 #[test]

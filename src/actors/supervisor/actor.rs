@@ -24,7 +24,8 @@ use crate::domain::{Confines, Epoch, Error, Instant, JobId, Keep, SessionId, Wal
 use crate::engine::pulse::Pulse;
 use crate::engine::session::SessionEvent;
 use crate::engine::{
-    Admission, Arrivals, Census, JobEvent, JobRecord, JobView, Ledger, Meters, Retention, Roster, RosterEffect, RosterEvent, Strays,
+    Admission, Arrivals, Census, Foresight, JobEvent, JobRecord, JobView, Ledger, Meters, Retention, Roster, RosterEffect, RosterEvent,
+    Strays,
 };
 use crate::limits;
 
@@ -142,6 +143,10 @@ pub struct SupervisorState {
     pub(super) meters: Arc<Meters>,
     /// When the worker's room was known that is taken in next.
     known: Option<std::time::Instant>,
+    /// What was said of when jobs end.
+    pub(super) foresight: Foresight,
+    /// When workers went away, since this start.
+    pub(super) away_since: BTreeMap<WorkerId, WallTime>,
 }
 
 /// See the module.
@@ -190,6 +195,8 @@ impl Actor for JobSupervisor {
             disk: args.disk,
             meters: args.meters,
             known: None,
+            foresight: Foresight::default(),
+            away_since: BTreeMap::new(),
         };
         state.look_at_disk();
         state.roster_event(RosterEvent::Quotas(Box::new(args.ledger.quotas)));
@@ -249,6 +256,16 @@ impl Actor for JobSupervisor {
             SupervisorMsg::Snapshot(job, reply) => state.snapshot(job, reply),
             SupervisorMsg::Explain(job, reply) => {
                 let _ = reply.send(state.explain(job));
+            }
+            SupervisorMsg::ExplainWorker(status, reply) => {
+                let _ = reply.send(state.explain_worker(&status));
+            }
+            SupervisorMsg::Whereabouts(job, no, reply) => state.whereabouts(job, no, reply),
+            SupervisorMsg::Order { limit, what_if, reply } => {
+                let _ = reply.send(state.order(limit, what_if));
+            }
+            SupervisorMsg::EtaScore(reply) => {
+                let _ = reply.send(state.eta_score());
             }
             SupervisorMsg::Workers(reply) => state.list_workers(reply),
             SupervisorMsg::Drain(worker, drain, reply) => {

@@ -15,7 +15,6 @@ use crate::domain::entry::{Entry, Submitted};
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, ToWorker};
 use crate::domain::{Error, ErrorKind, Input, JobId, JobState, SessionId, WorkerId};
-use crate::engine::explain::{self, Explanation};
 use crate::engine::session::SessionEvent;
 use crate::engine::usage::tasks_of;
 use crate::engine::{JobEffect, JobEvent, JobFilter, JobMachine, JobRecord, JobView, Repeated, RosterEvent, Strays};
@@ -164,6 +163,7 @@ impl SupervisorState {
         }
         self.views.insert(id, view.clone());
         self.live.insert(id, actor);
+        self.foresee(&view);
         self.roster_event(RosterEvent::Job(Box::new(view)));
         Ok(())
     }
@@ -172,7 +172,8 @@ impl SupervisorState {
         let id = view.id;
         if self.is_present(id, who) {
             self.views.insert(id, view.clone());
-            self.roster_event(RosterEvent::Job(Box::new(view)));
+            self.roster_event(RosterEvent::Job(Box::new(view.clone())));
+            self.foresee(&view);
             self.mark(myself, id);
         }
     }
@@ -183,11 +184,12 @@ impl SupervisorState {
     }
 
     pub(super) fn job_ended(&mut self, myself: &ActorRef<SupervisorMsg>, who: ActorId, snapshot: JobSnapshot) {
-        let JobSnapshot { record, view, strays, pulse, .. } = snapshot;
+        let JobSnapshot { mut record, mut view, strays, pulse, .. } = snapshot;
         let id = record.id;
         if !self.is_present(id, who) {
             return;
         }
+        self.look_back(&mut record, &mut view);
         self.views.insert(id, view.clone());
         self.roster_event(RosterEvent::JobGone(id));
         self.ended.insert(id, EndedJob { record, view, strays, pulse });
@@ -308,21 +310,6 @@ impl SupervisorState {
         Ok(Ok(()))
     }
 
-    fn status(&self, view: &JobView) -> JobStatus {
-        let place = self.roster.place(view.id);
-        JobStatus {
-            reason: explain::reason(view, &self.roster, place),
-            past_finish_line: self.roster.past_finish_line(view),
-            eta_seconds: view.eta_seconds(self.roster.slots()),
-            expires: self.retention.expires(view),
-            view: view.clone(),
-        }
-    }
-
-    pub(super) fn status_of(&self, job: JobId) -> Result<JobStatus, Error> {
-        self.views.get(&job).map(|view| self.status(view)).ok_or_else(|| unknown(job))
-    }
-
     pub(super) fn list(&self, filter: &JobFilter, before: Option<JobId>, limit: usize) -> Vec<JobStatus> {
         let older = self.views.range(..before.unwrap_or(JobId(u64::MAX))).rev();
         older.map(|(_, view)| view).filter(|view| filter.matches(view)).take(limit).map(|view| self.status(view)).collect()
@@ -346,12 +333,6 @@ impl SupervisorState {
                 let _ = reply.send(Err(unknown(job)));
             }
         }
-    }
-
-    pub(super) fn explain(&self, job: JobId) -> Result<(JobStatus, Explanation), Error> {
-        let status = self.status_of(job)?;
-        let explanation = explain::explain(&status.view, &self.roster);
-        Ok((status, explanation))
     }
 
     /// Notes a job that had ended before this start.

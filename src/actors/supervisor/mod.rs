@@ -5,6 +5,7 @@
 
 mod actor;
 mod deletion;
+mod insight;
 mod jobs;
 mod msg;
 mod quotas;
@@ -14,5 +15,6 @@ mod status;
 
 pub use actor::{JobSupervisor, SupervisorArgs};
 pub use deletion::{DatasetUsers, deletable};
+pub use insight::OrderAnswer;
 pub use msg::{Attaching, Submission, SupervisorMsg};
-pub use status::{JobStatus, WorkerPhase, WorkerStatus};
+pub use status::{JobStatus, WorkerStatus};

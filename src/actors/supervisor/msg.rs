@@ -12,13 +12,15 @@ use crate::domain::deletion::DeletionRequest;
 use crate::domain::entry::Entry;
 use crate::domain::verb::Wish;
 use crate::domain::wire::{Finished, Hello, ToWorker};
-use crate::domain::{Digest, Error, Instant, JobId, JobSpec, Quota, Quotas, SessionId, WorkerId};
+use crate::domain::{Digest, Error, EtaScore, Instant, JobId, JobSpec, Quota, Quotas, SessionId, TaskNo, WorkerId};
 use crate::engine::explain::Explanation;
+use crate::engine::job::Whereabouts;
 use crate::engine::scale::Load;
 use crate::engine::usage::{TaskRoom, Usage};
 use crate::engine::{Census, JobFilter, JobRecord, JobView};
 
 use super::deletion::{DatasetUsers, DeletionReply, NoBackup};
+use super::insight::OrderAnswer;
 use super::status::{JobStatus, WorkerStatus};
 
 /// A job as it comes in, checked.
@@ -124,6 +126,21 @@ pub enum SupervisorMsg {
     Snapshot(JobId, RpcReplyPort<Result<JobSnapshot, Error>>),
     /// Why a job is where it is.
     Explain(JobId, RpcReplyPort<Result<(JobStatus, Explanation), Error>>),
+    /// Why a worker gets no tasks, or which it has.
+    ExplainWorker(Box<WorkerStatus>, RpcReplyPort<Explanation>),
+    /// Where a task is.
+    Whereabouts(JobId, TaskNo, RpcReplyPort<Result<Whereabouts, Error>>),
+    /// The next hand-outs; changes nothing.
+    Order {
+        /// At most so many.
+        limit: u32,
+        /// If that job had this priority.
+        what_if: Option<(JobId, i32)>,
+        /// The answer.
+        reply: RpcReplyPort<OrderAnswer>,
+    },
+    /// How often ETAs were right, of all jobs.
+    EtaScore(RpcReplyPort<EtaScore>),
     /// All workers ever attached.
     Workers(RpcReplyPort<Vec<WorkerStatus>>),
     /// Take no more tasks, or, false, take tasks again.
@@ -162,42 +179,18 @@ pub enum SupervisorMsg {
 impl SupervisorMsg {
     /// Whether jobs or workers may look otherwise after it.
     pub(super) fn changes_what_is_shown(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::Submitted(_)
-            | Self::JobChanged(..)
-            | Self::JobEnded(..)
-            | Self::Attached(..)
-            | Self::Room(_)
-            | Self::SessionClosed { .. }
-            | Self::Deleted(_)
-            | Self::Drain(..)
-            | Self::DatasetAdded(_)
-            | Self::DatasetGone(_) => true,
-            Self::Submit(..)
-            | Self::Attach(_)
-            | Self::LateResult(..)
-            | Self::Verb { .. }
-            | Self::Preview(..)
-            | Self::Delete(..)
-            | Self::Doom(..)
-            | Self::Doomed(..)
-            | Self::RemoveFiles(..)
-            | Self::DeleteDataset { .. }
-            | Self::DatasetUsers(..)
-            | Self::Get(..)
-            | Self::List { .. }
-            | Self::Snapshot(..)
-            | Self::Explain(..)
-            | Self::Workers(_)
-            | Self::Loads(_)
-            | Self::SetQuota { .. }
-            | Self::TaskRoom(..)
-            | Self::Usage(_)
-            | Self::Slots(_)
-            | Self::Census(_)
-            | Self::Watched(..)
-            | Self::Flush
-            | Self::Tick => false,
-        }
+                | Self::JobChanged(..)
+                | Self::JobEnded(..)
+                | Self::Attached(..)
+                | Self::Room(_)
+                | Self::SessionClosed { .. }
+                | Self::Deleted(_)
+                | Self::Drain(..)
+                | Self::DatasetAdded(_)
+                | Self::DatasetGone(_)
+        )
     }
 }

@@ -69,6 +69,7 @@ impl SupervisorState {
         let Some(job) = self.live.iter().find(|(_, actor)| actor.get_id() == who).map(|(id, _)| *id) else { return Ok(()) };
         tracing::error!(%job, why, "a job's actor failed: it is begun again from the journal");
         self.live.remove(&job);
+        self.foresight.forget(job);
         self.roster_event(RosterEvent::JobGone(job));
         // Behind all that the failed actor wrote; the entry itself changes nothing.
         let (written, all_written) = tokio::sync::oneshot::channel();

@@ -7,15 +7,15 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use crate::actors::job::JobMsg;
 use crate::actors::proxy::{Description, ProxyArgs, ProxyMsg, WorkerProxy};
 use crate::domain::entry::Entry;
-use crate::domain::wire::{Held, Hello, Standing, ToWorker, Verdict};
-use crate::domain::{Error, Instant, Resources, SessionId, WorkerId, WorkerInfo};
+use crate::domain::wire::{Held, Hello, ToWorker, Verdict};
+use crate::domain::{Error, Instant, Resources, SessionId, WallTime, WorkerId, WorkerInfo};
 use crate::engine::session::SessionEvent;
-use crate::engine::{JobEvent, RosterEvent, Session};
+use crate::engine::{JobEvent, RosterEvent, Session, WorkerPhase};
 use crate::limits;
 
 use super::actor::{Seat, SupervisorState};
 use super::msg::{Attaching, SupervisorMsg};
-use super::status::{WorkerPhase, WorkerStatus};
+use super::status::WorkerStatus;
 
 impl SupervisorState {
     /// A worker wants in. It is known durably before it gets a task, so that a restarted head knows whom to wait for.
@@ -117,6 +117,7 @@ impl SupervisorState {
     pub(super) fn session_closed(&mut self, session: SessionId, goodbye: bool, heard: Instant) {
         let Some(seat) = self.sessions.remove(&session) else { return };
         tracing::info!(worker = %seat.worker, goodbye, "worker gone");
+        self.away_since.insert(seat.worker, self.clock.now().wall);
         self.each_job(&JobEvent::SessionLost(session, heard));
         self.roster_event(RosterEvent::Closed(session));
         // Unless it is already on its way back in, nobody has to wait for it any more.
@@ -143,8 +144,10 @@ impl SupervisorState {
     pub(super) fn list_workers(&self, reply: RpcReplyPort<Vec<WorkerStatus>>) {
         let connected: BTreeSet<WorkerId> = self.sessions.values().map(|seat| seat.worker).collect();
         let not_connected = self.workers.values().filter(|info| !connected.contains(&info.id));
+        let gone = |info: &WorkerInfo| (self.left.contains(&info.id), self.away_since.get(&info.id).copied());
+        let not_connected = not_connected.map(|info| (info.clone(), gone(info)));
         let mut statuses: Vec<WorkerStatus> =
-            not_connected.cloned().map(|info| WorkerStatus { left: self.left.contains(&info.id), ..away(info) }).collect();
+            not_connected.map(|(info, (left, since))| WorkerStatus { left, since, ..away(info) }).collect();
         let asked = self.sessions.values().filter_map(|seat| Some((self.workers.get(&seat.worker)?.clone(), seat.clone())));
         let asked: Vec<_> = asked.collect();
         let now = self.clock.now().wall;
@@ -174,7 +177,9 @@ fn away(info: WorkerInfo) -> WorkerStatus {
     WorkerStatus {
         info,
         phase: WorkerPhase::Away,
+        since: None,
         note: String::new(),
+        drained: false,
         free: 0,
         leases: Vec::new(),
         used: Resources::default(),
@@ -185,18 +190,11 @@ fn away(info: WorkerInfo) -> WorkerStatus {
     }
 }
 
-fn present(info: WorkerInfo, description: Description, attached: crate::domain::WallTime) -> WorkerStatus {
-    let phase = match description {
-        Description { standing: Standing::Leaving, .. } => WorkerPhase::Draining,
-        Description { suspicion: Some(_), .. } => WorkerPhase::Suspected,
-        Description { standing: Standing::Resting, .. } => WorkerPhase::Resting,
-        Description { free: None, .. } => WorkerPhase::Joining,
-        Description { free: Some(0), .. } => WorkerPhase::Busy,
-        Description { .. } => WorkerPhase::Available,
-    };
+fn present(info: WorkerInfo, description: Description, attached: WallTime) -> WorkerStatus {
+    let Description { phase: (phase, since), suspicion, leases, used, free, drained } = description;
+    let suspicion = suspicion.filter(|_| phase != WorkerPhase::Draining);
     let resting = || (phase == WorkerPhase::Resting).then(|| RESTING_NOTE.to_owned());
-    let note = description.suspicion.or_else(resting).unwrap_or_default();
-    let Description { leases, used, free, .. } = description;
-    let (free, attached) = (free.unwrap_or(0), Some(attached));
-    WorkerStatus { info, phase, note, free, leases, used, kept_for: None, confines: None, attached, left: false }
+    let note = suspicion.or_else(resting).unwrap_or_default();
+    let (free, since, attached) = (free.unwrap_or(0), Some(since), Some(attached));
+    WorkerStatus { info, phase, since, note, drained, free, leases, used, kept_for: None, confines: None, attached, left: false }
 }

@@ -1,8 +1,9 @@
 //! Jobs and workers as people are shown them.
 
 use crate::domain::{Confines, JobId, Resources, WallTime, WorkerInfo};
-use crate::engine::JobView;
+use crate::engine::eta::Range;
 use crate::engine::session::LeaseStatus;
+use crate::engine::{JobView, WorkerPhase};
 
 /// A job with what only the supervisor knows of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,47 +14,10 @@ pub struct JobStatus {
     pub reason: String,
     /// Almost done, so not trumped.
     pub past_finish_line: bool,
-    /// Seconds to its end, as a range.
-    pub eta_seconds: Option<(f64, f64)>,
+    /// Seconds to its end.
+    pub eta: Option<Range>,
     /// When it is removed by itself, once it has ended.
     pub expires: Option<WallTime>,
-}
-
-/// What a worker does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerPhase {
-    /// It has free slots.
-    Available,
-    /// It has none.
-    Busy,
-    /// It takes no more.
-    Draining,
-    /// It has connected, and not said yet how many slots are free.
-    Joining,
-    /// Its machine has failed a task; it takes none for a while, then one to try.
-    Resting,
-    /// Tasks of several jobs failed there; it gets one now and then, to try.
-    Suspected,
-    /// It is known, but not connected.
-    Away,
-}
-
-impl WorkerPhase {
-    /// All.
-    pub const ALL: [Self; 7] = [Self::Available, Self::Busy, Self::Draining, Self::Joining, Self::Resting, Self::Suspected, Self::Away];
-
-    /// As in `worker list`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Available => "available",
-            Self::Busy => "busy",
-            Self::Draining => "draining",
-            Self::Joining => "joining",
-            Self::Resting => "resting",
-            Self::Suspected => "suspected",
-            Self::Away => "away",
-        }
-    }
 }
 
 /// A worker as shown.
@@ -63,8 +27,12 @@ pub struct WorkerStatus {
     pub info: WorkerInfo,
     /// What it does.
     pub phase: WorkerPhase,
+    /// Since when; none for one that is away since before the head started.
+    pub since: Option<WallTime>,
     /// Why it does that; empty if that speaks for itself.
     pub note: String,
+    /// It was told to take no more tasks.
+    pub drained: bool,
     /// Slots announced as free.
     pub free: u32,
     /// What it holds.

@@ -44,9 +44,16 @@ impl JobMachine {
         }
     }
 
+    /// Puts one into a worker's hands.
+    pub(super) fn put_out(&mut self, no: TaskNo, out: Out) {
+        self.hands.put(no, out.handed);
+        self.out.insert(no, out);
+    }
+
     /// Takes an attempt out of the workers' hands.
     pub(super) fn take_back(&mut self, no: TaskNo) -> Option<Out> {
         let out = self.out.remove(&no)?;
+        self.hands.take(no, out.handed);
         self.running -= u32::from(out.phase.counts_as_running());
         self.adrift -= u32::from(out.phase.is_unsure_adrift());
         Some(out)
@@ -75,6 +82,10 @@ impl JobMachine {
                 Some(Phase::Sent | Phase::Doubtful | Phase::Started) => Phase::Started,
             };
             self.set_phase(lease.no, phase);
+            // What came from before this machine began there, nobody knows when.
+            if let Some(out) = self.out.get_mut(&lease.no).filter(|out| out.sent.is_some()) {
+                out.began.get_or_insert(now.wall);
+            }
             if self.record.stopping() == Some(KillMode::Stop) {
                 fx.push(JobEffect::Stop(session, *lease, self.record.spec.grace));
             }
@@ -122,7 +133,9 @@ impl JobMachine {
             return;
         }
         let lost_or_stopped = matches!(outcome, Outcome::Lost | Outcome::Revoked);
-        let superseded = self.take_back(no).filter(|_| !current);
+        let out = self.take_back(no);
+        let seconds = out.as_ref().filter(|_| current).map(|out| self.seconds_of(out, timing, now.mono));
+        let superseded = out.filter(|_| !current);
         if let Some(out) = superseded {
             self.strays.add(no, &out, FenceId(self.last_fence));
             let other = Lease { attempt: out.attempt, epoch: self.epoch, ..lease };
@@ -139,6 +152,7 @@ impl JobMachine {
         let worth = !outcome.is_success() && spec.policy.is_worth_a_retry(outcome);
         let again = worth && failures < spec.retries && self.record.stopping().is_none();
         if again {
+            self.times.waste(seconds.unwrap_or(0.0));
             self.persist(
                 JobEntry::AttemptFailed { no, attempt: lease.attempt },
                 Some(AfterDurable::Do(JobEffect::Ack(session, lease))),
@@ -149,9 +163,8 @@ impl JobMachine {
         }
         let success = outcome.is_success();
         let end = TaskEnd { no, attempt: lease.attempt, worker, success, result };
-        if success {
-            self.durations.add(timing.ended.0.saturating_sub(timing.started.0).max(0) as f64 / 1e6);
-        } else {
+        seconds.into_iter().for_each(|seconds| self.times.add(seconds));
+        if !success {
             fx.push(JobEffect::TaskFailed(no, outcome.clone()));
         }
         self.end_task(end, Some(AfterDurable::Do(JobEffect::Ack(session, lease))), now, fx);
@@ -220,7 +233,7 @@ impl JobMachine {
             // A result is always asked for while it can count: the first valid completion wins.
             if open && !self.record.is_outdated(lease.no, lease.attempt) {
                 fx.push(JobEffect::Verdict(session, lease, Verdict::Send));
-                if !counted && self.hold_for(session, worker, lease) {
+                if !counted && self.hold_for(session, worker, lease, now) {
                     self.started(session, &[lease], now, fx);
                 }
             } else {
@@ -229,7 +242,7 @@ impl JobMachine {
             return;
         }
         // One that is to be stopped is adopted, too: the job ends only once it has ended.
-        if open && !counted && self.hold_for(session, worker, lease) {
+        if open && !counted && self.hold_for(session, worker, lease, now) {
             let verdict = if self.record.hold.freeze { Verdict::AdoptFrozen } else { Verdict::Adopt };
             fx.push(JobEffect::Verdict(session, lease, verdict));
             self.started(session, &[lease], now, fx);
@@ -240,8 +253,8 @@ impl JobMachine {
 
     /// Takes over what a live session has sent, after this machine was built anew.
     pub(super) fn kept(&mut self, session: SessionId, worker: WorkerId, lease: Lease, now: Now, fx: &mut Vec<JobEffect>) {
-        if !self.can_count(lease.no) || !self.hold_for(session, worker, lease) {
-            let out = Out { attempt: lease.attempt, worker, session, phase: Phase::Sent };
+        if !self.can_count(lease.no) || !self.hold_for(session, worker, lease, now) {
+            let out = Out { attempt: lease.attempt, worker, session, phase: Phase::Sent, handed: now.mono, sent: None, began: None };
             self.strays.add(lease.no, &out, FenceId(self.last_fence));
             fx.push(JobEffect::Stop(session, lease, self.record.spec.grace));
         }
@@ -256,7 +269,7 @@ impl JobMachine {
     }
 
     /// Puts a claimed attempt into its worker's hands again, if nobody else holds the task.
-    fn hold_for(&mut self, session: SessionId, worker: WorkerId, lease: Lease) -> bool {
+    fn hold_for(&mut self, session: SessionId, worker: WorkerId, lease: Lease, now: Now) -> bool {
         let no = lease.no;
         // Even if refused: its worker may still be stopping it when the task's next attempt comes along.
         let handed = self.handed.entry(no).or_default();
@@ -265,9 +278,11 @@ impl JobMachine {
         if self.out.get(&no).is_some_and(|out| !same(out)) {
             return false;
         }
-        self.take_back(no);
+        let before = self.take_back(no);
         self.take_up(no);
-        self.out.insert(no, Out { attempt: lease.attempt, worker, session, phase: Phase::Sent });
+        let unknown = Out { attempt: lease.attempt, worker, session, phase: Phase::Sent, handed: now.mono, sent: None, began: None };
+        let out = before.map_or(unknown, |out| Out { session, phase: Phase::Sent, ..out });
+        self.put_out(no, out);
         true
     }
 

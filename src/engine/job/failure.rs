@@ -44,6 +44,10 @@ impl Delayed {
         self.by_time.first().map(|(until, _)| *until)
     }
 
+    pub fn until(&self, no: TaskNo) -> Option<Instant> {
+        self.of.get(&no).copied()
+    }
+
     pub fn len(&self) -> u32 {
         self.of.len() as u32
     }

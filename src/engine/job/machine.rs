@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use crate::domain::entry::JobEntry;
 use crate::domain::verb::Counts;
-use crate::domain::{Attempt, Epoch, GrantId, IndexSet, Instant, JobState, SessionId, TaskNo, WorkerId};
+use crate::domain::{Attempt, Epoch, GrantId, IndexSet, Instant, JobState, SessionId, TaskNo, WallTime, WorkerId};
 use crate::engine::alarm::Alarm;
+use crate::engine::eta::{Hands, Times};
 use crate::engine::fault::Fault;
 use crate::engine::now::Now;
 use crate::engine::record::{FIRST_MARK, JobRecord};
-use crate::engine::view::{Durations, JobView};
+use crate::engine::view::JobView;
 
 use super::control::PendingVerb;
 use super::event::{JobEffect, JobEvent};
@@ -29,6 +30,11 @@ pub(super) struct Out {
     pub worker: WorkerId,
     pub session: SessionId,
     pub phase: Phase,
+    /// When it came there, by the time that does not stand still with it.
+    pub handed: Instant,
+    /// When it was sent, and started; none if that was before this machine.
+    pub sent: Option<WallTime>,
+    pub began: Option<WallTime>,
 }
 
 /// How much is known of an attempt that is out.
@@ -108,7 +114,14 @@ pub struct JobMachine {
     pub(super) ending: bool,
     /// The end on its way to the disk.
     pub(super) end_entry: Option<JobEntry>,
-    pub(super) durations: Durations,
+    pub(super) times: Times,
+    /// Since when what is out is there: kept.
+    pub(super) hands: Hands,
+    /// From when its running tasks stand still.
+    pub(super) frozen: Option<Instant>,
+    /// State, and whether it is paused; and from when that is so.
+    pub(super) was: (JobState, bool),
+    pub(super) since: Option<WallTime>,
     pub(super) fault: Option<Fault>,
 }
 
@@ -146,13 +159,18 @@ impl JobMachine {
             split: record.total.is_some(),
             ending: false,
             end_entry: None,
-            durations: Durations::default(),
+            times: Times::default(),
+            hands: Hands::default(),
+            frozen: None,
+            was: (JobState::Ingesting, record.held),
+            since: None,
             fault: None,
             record,
         };
         if machine.record.ended.is_none() {
             machine.fill();
         }
+        machine.begin_times();
         machine
     }
 
@@ -218,7 +236,7 @@ impl JobMachine {
             JobEvent::SplitDone(total) => self.split_done(total, fx),
             JobEvent::SplitFailed(reason) if self.record.total.is_none() => self.end(JobState::Failed, reason, now, fx),
             JobEvent::SplitFailed(_) => {}
-            JobEvent::Granted { grant, session, worker, slots } => self.hand_out(grant, session, worker, slots, fx),
+            JobEvent::Granted { grant, session, worker, slots } => self.hand_out(grant, session, worker, slots, now, fx),
             JobEvent::Started(session, leases) => self.started(session, &leases, now, fx),
             JobEvent::Returned(session, leases) => leases.iter().for_each(|lease| self.give_back(session, lease)),
             JobEvent::Fenced { fence, session, started, dropped } => {
@@ -246,6 +264,7 @@ impl JobMachine {
         self.condemn(fx);
         self.maybe_end(now, fx);
         self.renew_mark(now, fx);
+        self.note_times(now);
         effects
     }
 
@@ -307,14 +326,15 @@ impl JobMachine {
         self.waiting.len().min(self.mark_durable.saturating_sub(first.0)).min(room)
     }
 
-    fn hand_out(&mut self, grant: GrantId, session: SessionId, worker: WorkerId, slots: u32, fx: &mut Vec<JobEffect>) {
+    fn hand_out(&mut self, grant: GrantId, session: SessionId, worker: WorkerId, slots: u32, now: Now, fx: &mut Vec<JobEffect>) {
         self.last_grant = self.last_grant.max(grant);
         let mut runs = Vec::new();
         while (runs.len() as u32) < slots && self.wanted() > 0 {
             let Some(no) = self.waiting.pop_first_below(self.mark_durable) else { break };
             let attempt = self.next_attempt(no);
             self.handed.insert(no, attempt);
-            self.out.insert(no, Out { attempt, worker, session, phase: Phase::Sent });
+            let out = Out { attempt, worker, session, phase: Phase::Sent, handed: now.mono, sent: Some(now.wall), began: None };
+            self.put_out(no, out);
             runs.push((no, attempt));
         }
         fx.push(JobEffect::Deliver { grant, session, runs });
@@ -416,7 +436,10 @@ impl JobMachine {
             delayed: self.delayed.len(),
             round: record.rounds.retried + 1,
             last_grant: self.last_grant,
-            durations: self.durations,
+            times: self.times,
+            in_hands: self.hands.in_short(),
+            since: self.since,
+            eta_score: record.eta_score,
             said: record.said.clone(),
             created: record.created,
             began: record.began,
@@ -430,6 +453,8 @@ impl JobMachine {
         ensure(self.counts().add_up(), "the counts add up to the total")?;
         let started = self.out.values().filter(|out| out.phase.counts_as_running()).count();
         ensure(started as u32 == self.running, "the number of running tasks is right")?;
+        let there = (self.out.len() as u32, self.hands.in_short().count);
+        ensure(there.0 == there.1, "it is known since when what is out is there")?;
         let adrift = self.out.values().filter(|out| out.phase.is_unsure_adrift()).count();
         ensure(adrift as u32 == self.adrift, "the number of tasks adrift is right")?;
         ensure(self.out.keys().all(|no| !self.waiting.contains(*no) && !self.limbo.contains(*no)), "out is not waiting")?;

@@ -17,10 +17,13 @@ mod event;
 mod failure;
 mod machine;
 mod strays;
+mod times;
+mod whereabouts;
 
 pub use event::{JobEffect, JobEvent, VerbError};
 pub use machine::JobMachine;
 pub use strays::Strays;
+pub use whereabouts::{Hands, Whereabouts};
 
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,7 @@ mod nonsense;
 mod restart;
 mod retry;
 mod verbs;
+mod whereabouts;
 
 const EPOCH: Epoch = Epoch(2);
 const S1: SessionId = SessionId(1);

@@ -30,7 +30,7 @@ fn amounts(of: &Resources) -> [(u64, String); 3] {
 }
 
 /// What of `needs` is not in `have`.
-fn lacks(needs: &Resources, have: &Resources) -> Vec<String> {
+pub(super) fn lacks(needs: &Resources, have: &Resources) -> Vec<String> {
     let amounts = amounts(needs).into_iter().zip(amounts(have)).filter(|(need, have)| need.0 > have.0).map(|(need, _)| need.1);
     let labels = needs.labels.iter().filter(|(name, value)| have.labels.get(*name) != Some(value));
     let said = |(name, value): (&String, &String)| match name.as_str() {

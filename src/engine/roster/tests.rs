@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::testing::job_spec;
 use crate::domain::verb::{Counts, Hold};
-use crate::domain::{ArrayRange, Input, JobSpec, JobState, WallTime};
-use crate::engine::view::Durations;
+use crate::domain::{ArrayRange, EtaScore, Input, JobSpec, JobState, WallTime};
+use crate::engine::eta::{InHands, Times};
+use crate::engine::rank::Rule;
 
 mod quota;
 mod starvation;
@@ -40,7 +41,10 @@ pub(in crate::engine) fn a_job(id: u64, owner: &str, tasks: u32) -> JobView {
         delayed: 0,
         round: 1,
         last_grant: GrantId(0),
-        durations: Durations::default(),
+        times: Times::default(),
+        in_hands: InHands::default(),
+        since: None,
+        eta_score: EtaScore::default(),
         said: Arc::default(),
         created: WallTime(0),
         began: None,

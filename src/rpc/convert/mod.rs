@@ -10,6 +10,7 @@
 mod check;
 mod command;
 mod confines;
+mod explanation;
 mod head_message;
 mod hello;
 mod identity;
@@ -30,6 +31,7 @@ mod time;
 mod worker_message;
 
 pub use confines::confines_to_pb;
+pub use explanation::{eta_score_to_pb, eta_to_pb, explanation_to_pb};
 pub use head_message::{from_head, to_worker};
 pub use hello::PROTOCOL_VERSION;
 pub use identity::{principal_to_pb, role_from_pb, role_to_pb, token_to_pb};

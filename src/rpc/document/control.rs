@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::job::{Job, job_state};
-use super::{VERSION, rfc3339, some};
+use super::{VERSION, rfc3339};
 use crate::rpc::pb;
 
 /// What `pause`, `resume`, `kill`, `priority` and `limit` answer: exactly the fields of the contract; `retry` says how many it lets run again.
@@ -56,23 +56,5 @@ impl<'a> Event<'a> {
     pub(crate) fn of(event: &'a pb::JobEvent) -> Self {
         let time = rfc3339(event.time.as_ref());
         Self { version: VERSION, cursor: event.cursor, time, kind: &event.kind, text: &event.text, job: event.job.as_ref().map(Job::of) }
-    }
-}
-
-/// `explain`.
-#[derive(Serialize)]
-pub(crate) struct Explanation<'a> {
-    version: u32,
-    id: &'a str,
-    state: &'static str,
-    sentence: &'a str,
-    place: Option<u32>,
-    rule: Option<&'a str>,
-}
-
-impl<'a> Explanation<'a> {
-    pub(crate) fn of(it: &'a pb::Explanation) -> Self {
-        let place = (it.place > 0).then_some(it.place);
-        Self { version: VERSION, id: &it.id, state: job_state(it.state()), sentence: &it.sentence, place, rule: some(&it.rule) }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::insight::EtaRecord;
 use super::{VERSION, rfc3339, some};
 use crate::rpc::pb;
 
@@ -21,6 +22,8 @@ pub(crate) struct Job<'a> {
     past_finish_line: bool,
     reason: Option<&'a str>,
     eta_seconds: Option<[f64; 2]>,
+    eta_record: Option<EtaRecord>,
+    since: Option<String>,
     tasks: Counts,
     input: Option<Input<'a>>,
     command: &'a [String],
@@ -81,6 +84,8 @@ impl<'a> Job<'a> {
             past_finish_line: job.past_finish_line,
             reason: some(&job.reason),
             eta_seconds: job.eta.map(|eta| [eta.low_seconds, eta.high_seconds]),
+            eta_record: job.eta_score.map(EtaRecord::of),
+            since: rfc3339(job.since.as_ref()),
             tasks: Counts { total, undispatched, running, succeeded, failed, killed },
             input: spec.and_then(|spec| spec.input.as_ref()).map(Input::of),
             command: spec.map_or(&[], |spec| &spec.command),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::insight::EtaRecord;
 use super::{VERSION, rfc3339, some};
 use crate::engine::scale::Demand;
 use crate::rpc::pb;
@@ -16,12 +17,22 @@ pub(crate) struct Cluster<'a> {
     workers: u32,
     slots: u32,
     started: Option<String>,
+    /// Of all jobs together.
+    eta_record: Option<EtaRecord>,
 }
 
 impl<'a> Cluster<'a> {
     pub(crate) fn of(cluster: &'a pb::Cluster) -> Self {
-        let pb::Cluster { version: head, epoch, workers, slots, started } = cluster;
-        Self { version: VERSION, head, epoch: *epoch, workers: *workers, slots: *slots, started: rfc3339(started.as_ref()) }
+        let pb::Cluster { version: head, epoch, workers, slots, started, eta_score } = cluster;
+        Self {
+            version: VERSION,
+            head,
+            epoch: *epoch,
+            workers: *workers,
+            slots: *slots,
+            started: rfc3339(started.as_ref()),
+            eta_record: eta_score.map(EtaRecord::of),
+        }
     }
 }
 

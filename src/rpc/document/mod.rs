@@ -3,15 +3,17 @@
 mod control;
 mod dataset;
 mod identity;
+mod insight;
 mod job;
 mod machines;
 mod quota;
 mod split;
 mod task;
 
-pub(crate) use control::{Controlled, Event, Explanation};
+pub(crate) use control::{Controlled, Event};
 pub(crate) use dataset::Dataset;
 pub(crate) use identity::{Principal, Token, principal_state, role_name, token_state};
+pub(crate) use insight::{Explanation, Order};
 pub(crate) use job::{Job, job_state};
 pub(crate) use machines::{Cluster, Scale, Worker, sandbox_profile, used_and_left, worker_state};
 pub(crate) use quota::Quota;

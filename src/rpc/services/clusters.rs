@@ -11,16 +11,18 @@ use tonic::{Request, Response, Status};
 
 use crate::actors::Head;
 use crate::actors::backup::BackedUp;
-use crate::actors::supervisor::{WorkerPhase, WorkerStatus};
+use crate::actors::supervisor::WorkerStatus;
 use crate::domain::{Error, JobId, JobSpec, WorkerId};
+use crate::engine::WorkerPhase;
 use crate::engine::access::Access;
 use crate::engine::session::LeaseStatus;
-use crate::rpc::convert::{confines_to_pb, quota_from_pb, resources_to_pb, time_to_pb};
+use crate::rpc::convert::{confines_to_pb, eta_score_to_pb, explanation_to_pb, quota_from_pb, resources_to_pb, time_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
 use crate::rpc::status::to_status;
 
 use super::jobs::{check_request_id, page_size, page_token};
+use super::order;
 use super::quotas;
 use super::scale;
 use super::steering::check_words;
@@ -138,13 +140,15 @@ impl Clusters {
 impl ClusterService for Clusters {
     async fn get_cluster(&self, request: Request<pb::GetClusterRequest>) -> Result<Response<pb::Cluster>, Status> {
         Who::of(&request, &self.head, method!("GetCluster")).await?;
-        let (workers, slots) = self.head.slots().await.map_err(|error| to_status(&error))?;
+        let asked = async { Ok((self.head.slots().await?, self.head.eta_score().await?)) };
+        let ((workers, slots), eta_score) = asked.await.map_err(|error: Error| to_status(&error))?;
         Ok(Response::new(pb::Cluster {
             version: env!("CARGO_PKG_VERSION").into(),
             epoch: self.head.epoch.0,
             workers,
             slots,
             started: Some(time_to_pb(self.head.started)),
+            eta_score: eta_score_to_pb(eta_score),
         }))
     }
 
@@ -214,13 +218,24 @@ impl ClusterService for Clusters {
 
     async fn get_worker(&self, request: Request<pb::GetWorkerRequest>) -> Result<Response<pb::Worker>, Status> {
         let who = Who::of(&request, &self.head, method!("GetWorker")).await?;
-        let get = async {
-            let id = worker_id(&request.into_inner().id)?;
-            let workers = self.head.workers().await?;
-            workers.into_iter().find(|status| status.info.id == id).ok_or_else(|| Error::not_found(format!("there is no worker {id}")))
-        };
+        let get = async { self.head.worker(worker_id(&request.into_inner().id)?).await };
         let status = get.await.map_err(|error| to_status(&error))?;
         Ok(Response::new(self.message(&who, &status).await))
+    }
+
+    async fn explain_worker(&self, request: Request<pb::ExplainWorkerRequest>) -> Result<Response<pb::Explanation>, Status> {
+        Who::of(&request, &self.head, method!("ExplainWorker")).await?;
+        let explain = async {
+            let id = worker_id(&request.into_inner().id)?;
+            let explanation = self.head.explain_worker(id).await?;
+            Ok(explanation_to_pb(id.to_string(), explanation))
+        };
+        explain.await.map(Response::new).map_err(|error: Error| to_status(&error))
+    }
+
+    async fn get_order(&self, request: Request<pb::GetOrderRequest>) -> Result<Response<pb::Order>, Status> {
+        let who = Who::of(&request, &self.head, method!("GetOrder")).await?;
+        order::get(&self.head, &who, request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn drain_worker(&self, request: Request<pb::DrainWorkerRequest>) -> Result<Response<pb::Worker>, Status> {

@@ -10,7 +10,7 @@ use crate::domain::deletion::DeletedJob;
 use crate::domain::verb::Said;
 use crate::engine::JobView;
 use crate::limits::PAGE_MAX_BYTES;
-use crate::rpc::convert::{counts_to_pb, spec_to_pb, state_to_pb, time_to_pb};
+use crate::rpc::convert::{counts_to_pb, eta_score_to_pb, eta_to_pb, spec_to_pb, state_to_pb, time_to_pb};
 use crate::rpc::pb;
 
 fn job_of_view(view: &JobView) -> pb::Job {
@@ -33,6 +33,8 @@ fn job_of_view(view: &JobView) -> pb::Job {
         round: view.round,
         expires: None,
         changes: view.said.iter().map(change).collect(),
+        since: view.since.map(time_to_pb),
+        eta_score: eta_score_to_pb(view.eta_score),
     }
 }
 
@@ -45,7 +47,7 @@ pub fn job(status: &JobStatus) -> pb::Job {
     pb::Job {
         past_finish_line: status.past_finish_line,
         reason: status.reason.clone(),
-        eta: status.eta_seconds.map(|(low_seconds, high_seconds)| pb::Eta { low_seconds, high_seconds }),
+        eta: status.eta.map(eta_to_pb),
         expires: status.expires.map(time_to_pb),
         ..job_of_view(&status.view)
     }
@@ -153,7 +155,7 @@ mod tests {
         let status = |id: u64| {
             let spec = JobSpec { command: vec!["x".repeat(100_000)], ..job_spec() };
             let view = JobMachine::new(JobRecord::new(Submitted { spec, ..submitted(id) }), Epoch(1), BTreeSet::new()).view();
-            JobStatus { view, reason: String::new(), past_finish_line: false, eta_seconds: None, expires: None }
+            JobStatus { view, reason: String::new(), past_finish_line: false, eta: None, expires: None }
         };
         let jobs: Vec<JobStatus> = (1..=50).rev().map(status).collect();
         let first = page(&jobs, 1000);

@@ -14,7 +14,7 @@ use crate::domain::verb::{Change, Wish};
 use crate::domain::{EntryKind, Error, ErrorKind, Input, JobId, JobSpec, SplitRule};
 use crate::exec;
 use crate::limits::{NAME_MAX_BYTES, PAGE_MAX_ITEMS, PIECE_BYTES};
-use crate::rpc::convert::{filter_from_pb, spec_from_pb, spec_to_pb, state_to_pb};
+use crate::rpc::convert::{eta_score_to_pb, eta_to_pb, explanation_to_pb, filter_from_pb, spec_from_pb, spec_to_pb, state_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::job_service_server::JobService;
 use crate::rpc::status::to_status;
@@ -147,39 +147,13 @@ impl Jobs {
     async fn explanation(&self, who: &Who, id: &str) -> Result<pb::Explanation, Error> {
         let (job, index) = job_and_index(id)?;
         who.reaches_job(&self.head, job).await?;
-        let (status, explanation) = self.head.explain(job).await?;
-        let sentence = match index {
-            None => explanation.sentence,
-            Some(index) => self.explain_task(job, index, explanation.sentence).await?,
+        let (status, explanation) = match index {
+            None => self.head.explain(job).await?,
+            Some(index) => self.head.explain_task(job, index).await?,
         };
-        Ok(pb::Explanation {
-            id: id.to_owned(),
-            sentence,
-            state: state_to_pb(status.view.state).into(),
-            place: explanation.place.map_or(0, |place| place.place),
-            rule: explanation.place.map(|place| place.rule.name().to_owned()).unwrap_or_default(),
-        })
-    }
-
-    async fn explain_task(&self, job: JobId, index: u64, job_sentence: String) -> Result<String, Error> {
-        let snapshot = self.head.snapshot(job).await?;
-        let no = snapshot.record.spec.task_at(index, snapshot.record.total.unwrap_or(0));
-        let no = no.ok_or_else(|| Error::not_found(format!("{job} has no task {index}")))?;
-        let task = format!("{job}.{index}");
-        let out = snapshot.out.iter().find(|out| out.no == no);
-        Ok(match (task_list::state_of(&snapshot, no), out) {
-            (pb::TaskState::Running, Some(out)) => format!("{task} is running on {} (attempt {})", out.worker, out.attempt.0),
-            (pb::TaskState::Undispatched, Some(out)) => format!("{task} is on its way to {}, and has not started", out.worker),
-            (pb::TaskState::Undispatched, None) => format!("{task} has not started: {job_sentence}"),
-            (pb::TaskState::Killed, _) => format!("{task} will not run: {job_sentence}"),
-            _ => match self.head.result(&snapshot, no).await? {
-                Some(result) => {
-                    let meta = result.meta;
-                    format!("{task} has ended: {} (attempt {}, on {})", meta.outcome.describe(), meta.attempt.0, meta.worker)
-                }
-                None => format!("{task} has ended"),
-            },
-        })
+        let state = state_to_pb(status.view.state).into();
+        let (eta, eta_score) = (status.eta.map(eta_to_pb), eta_score_to_pb(status.view.eta_score));
+        Ok(pb::Explanation { state, eta, eta_score, ..explanation_to_pb(id.to_owned(), explanation) })
     }
 
     async fn task_log(&self, who: &Who, request: pb::GetTaskLogRequest) -> Result<PieceStream<pb::DataPiece>, Error> {

@@ -8,6 +8,7 @@ mod job_messages;
 mod jobs;
 mod leases;
 mod logs;
+mod order;
 mod pieces;
 mod quotas;
 mod receiving;

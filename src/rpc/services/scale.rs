@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::actors::supervisor::{WorkerPhase, WorkerStatus};
+use crate::actors::supervisor::WorkerStatus;
+use crate::engine::WorkerPhase;
 use crate::engine::scale::{Demand, Kind, Load};
 use crate::rpc::pb;
 
