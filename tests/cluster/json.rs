@@ -205,7 +205,7 @@ fn what_is_not_understood_is_refused_and_does_nothing() {
         ("POST", &kill, json_type, "{\"running\": \"stop\"", 400, "body: EOF"),
         ("POST", &kill, json_type, "{\"runing\": \"stop\"}", 400, "unknown field `runing`"),
         ("POST", &kill, json_type, "{\"running\": \"freeze\"}", 400, "unknown variant `freeze`"),
-        ("POST", &kill, json_type, "[]", 400, "body: "),
+        ("POST", &kill, json_type, "[\"stop\"]", 400, "expected an object"),
         ("POST", &format!("{kill}?dry_run=true"), json_type, "{}", 400, "dry_run: unknown in the query"),
         ("POST", "/v1/jobs", json_type, "{\"array\":\"0-1\"}", 400, "missing field `command`"),
         ("POST", "/v1/jobs", json_type, "{\"array\":\"0-1\",\"command\":[]}", 400, "command"),

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::refusal::{Answer, Refusal};
+use super::values::Object;
 use crate::domain::Error;
 use crate::limits::{BODY_MAX_BYTES, BODY_WITHIN, PAGE_MAX_ITEMS};
 use crate::rpc::units::parse_pair;
@@ -123,7 +124,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
         }
         let body = tokio::time::timeout(BODY_WITHIN, whole(body)).await;
         let body = body.map_err(|_| Error::timed_out(format!("the body did not come within {} s", BODY_WITHIN.as_secs())))??;
-        serde_json::from_slice(&body).map(Self).map_err(|error| Error::invalid(format!("body: {error}")).into())
+        serde_json::from_slice(&body).map(|Object(read)| Self(read)).map_err(|error| Error::invalid(format!("body: {error}")).into())
     }
 }
 

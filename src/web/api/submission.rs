@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::ask::request_id;
-use super::values::{Array, Failed, KeepFor, Pairs, Size, Span};
+use super::values::{Array, Failed, KeepFor, Object, Pairs, Size, Span};
 use crate::domain::{ArrayRange, Error, Keep};
 use crate::rpc::pb;
 use crate::rpc::units::{wire_duration, wire_keep};
@@ -21,7 +21,7 @@ pub(super) struct Submission {
     split: Option<String>,
     name: Option<String>,
     owner: Option<String>,
-    with: Option<Vec<With>>,
+    with: Option<Vec<Object<With>>>,
     env: Option<Pairs>,
     labels: Option<Pairs>,
     cpus: Option<u32>,
@@ -86,7 +86,12 @@ impl Submission {
             input: Some(input),
             command: self.command,
             env: self.env.unwrap_or_default().0.into_iter().map(|(name, value)| pb::EnvVar { name, value }).collect(),
-            shared_files: self.with.into_iter().flatten().map(|With { name, digest }| pb::SharedFile { name, digest, len: 0 }).collect(),
+            shared_files: self
+                .with
+                .into_iter()
+                .flatten()
+                .map(|Object(With { name, digest })| pb::SharedFile { name, digest, len: 0 })
+                .collect(),
             needs: Some(pb::Resources {
                 cpus: self.cpus.unwrap_or_default(),
                 mem_bytes: self.mem.map_or(0, |Size(bytes)| bytes),
@@ -167,6 +172,7 @@ mod tests {
             (r#"{"command":["true"],"array":"9-1"}"#, "array `9-1`"),
             (r#"{"command":["true"],"array":"1","array":"2"}"#, "duplicate field `array`"),
             (r#"{"command":["true"],"array":"1","with":[{"name":"x","digest":"y","len":3}]}"#, "unknown field `len`"),
+            (r#"{"command":["true"],"array":"1","with":[["x","y"]]}"#, "expected an object"),
         ] {
             let refused = read(text).unwrap_err();
             assert!(refused.contains(says), "{refused}");

@@ -1,8 +1,10 @@
 //! Sizes, spans and pairs in a body: as people type them, or as numbers.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::domain::{ArrayRange, Error, Keep, MaxFailed};
@@ -86,6 +88,30 @@ impl<'de> Visitor<'de> for PairsVisitor {
     }
 }
 
+/// What is written as an object. A structure alone would be read from an array as well, by the places of its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Object<T>, M::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +132,19 @@ mod tests {
         for bad in ["-1", "1.5", "null", "[]", "\"\"", "99999999999999999999", "18446744073709551615"] {
             assert!(read::<Span>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Wish {
+            stop: bool,
+        }
+        assert_eq!(read::<Object<Wish>>(r#"{"stop":true}"#).unwrap(), Object(Wish { stop: true }));
+        assert!(read::<Wish>("[true]").is_ok(), "which is why");
+        assert!(read::<Object<Wish>>("[true]").unwrap_err().contains("expected an object"));
+        assert!(read::<Object<Wish>>(r#"{"stop":true,"go":1}"#).unwrap_err().contains("unknown field `go`"));
     }
 
     #[test]
