@@ -280,6 +280,8 @@ impl Runner {
         let (job, task) = (info.job.to_string(), format!("{}.{index}", info.job));
         let placeholders =
             Placeholders { input: input.as_deref().unwrap_or_default(), output: &output, index, count, job: &job, with: &with };
+        // A container has no others, so they are numbered anew.
+        let inside = spec.image.as_ref().and(order.gpus.as_ref()).map(|gpus| (0..).take(gpus.len()).collect::<Vec<u32>>());
         let own = TaskVariables {
             job: &job,
             task: &task,
@@ -289,7 +291,7 @@ impl Runner {
             input: input.as_deref(),
             output: &output,
             needs: &spec.needs,
-            gpus: order.gpus.as_deref(),
+            gpus: inside.as_deref().or(order.gpus.as_deref()),
         };
         let argv: Vec<String> = spec.command.iter().map(|arg| exec::expand(arg, &placeholders)).collect();
         let has_bytes = !matches!(&inputs.input, None | Some(ChunkInput::Kept(Pinned { is_folder: true, .. })));

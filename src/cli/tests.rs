@@ -59,7 +59,7 @@ j12  human  ana    waiting, paused         0   1000   172       16       2  2023
         r#"{"version":1,"id":"j7","name":"human","owner":"ana","state":"running","held":false,"frozen":false,"resumes":null,"priority":0,"max_running":null,"#,
         r#""past_finish_line":false,"reason":null,"eta_seconds":null,"eta_record":null,"since":null,"tasks":{"total":1000,"undispatched":812,"running":16,"succeeded":170,"failed":2,"killed":0},"#,
         format_args!(
-            r#""input":{{"dataset":{{"digest":"{digest}","name":"human.mgf","split":"mgf:10"}}}},"command":["search","{{input}}"],"#
+            r#""input":{{"dataset":{{"digest":"{digest}","name":"human.mgf","split":"mgf:10"}}}},"command":["search","{{input}}"],"image":null,"#
         ),
         r#""created":"2023-11-14T22:13:20.000005Z","started":null,"finished":null,"expires":null,"round":0,"changes":[]}"#
     );
