@@ -39,7 +39,7 @@ fn a_remedy_that_is_typed_as_it_is_said_helps() {
 
     cluster.ok(&["pause", &job]);
     let why = explained(&format!("{job}.2"));
-    assert!(text(&why, "sentence").ends_with("it is resumed; 1 task of them go before it"), "{why}");
+    assert!(text(&why, "sentence").ends_with("it is resumed; before it: 1 task"), "{why}");
     cluster.ok(&command(text(&why, "change")));
     assert_eq!(cluster.show(&job)["held"], false);
 

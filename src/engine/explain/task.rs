@@ -37,7 +37,7 @@ fn sentence(task: &str, at: Whereabouts, view: &JobView, job: &Explanation, end:
     let why = &job.sentence;
     match at {
         Whereabouts::Waiting(0) => ("undispatched", format!("{task} has not started: {why}; of those that wait it is the first")),
-        Whereabouts::Waiting(before) => ("undispatched", format!("{task} has not started: {why}; {} of them go before it", tasks(before))),
+        Whereabouts::Waiting(before) => ("undispatched", format!("{task} has not started: {why}; before it: {}", tasks(before))),
         Whereabouts::Limbo => ("undispatched", format!("{task} may still run, since before a restart, on a worker that has not reported")),
         Whereabouts::Delayed { failures, left } => {
             let times = if failures == 1 { "once".to_owned() } else { format!("{failures} times") };

@@ -262,7 +262,11 @@ fn places() -> Vec<Case> {
                 "nothing: no priority puts it before j3",
             ),
         ),
-        // A job that fits nowhere, or whose owner may have no more, goes before nobody.
+        // A job that fits nowhere goes before nobody.
+        beside(
+            &[of_priority(needing(a_job(9, "bob", 100), Resources { gpus: 1, ..Resources::default() }), 9)],
+            case(job(), first, "nothing: it is next"),
+        ),
         beside(
             &[begun(a_job(9, "bob", 100), 2)],
             case(

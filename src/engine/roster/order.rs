@@ -80,7 +80,7 @@ impl Roster {
 
     /// The same, if that job had this priority.
     pub fn place_if(&self, job: JobId, what_if: Option<(JobId, i32)>) -> Option<Place> {
-        let keys = self.standings(what_if);
+        let keys = self.in_order(what_if);
         let at = keys.iter().position(|(_, id)| *id == job)?;
         let before = at.checked_sub(1).and_then(|at| keys.get(at));
         let after = keys.get(at + 1);
@@ -102,9 +102,16 @@ impl Roster {
         keys
     }
 
+    /// The same without those whose tasks fit no worker, where any is connected: they hold nobody up, so they stand before nobody.
+    fn in_order(&self, what_if: Option<(JobId, i32)>) -> Vec<(Key, JobId)> {
+        let is_empty = self.slots() == 0;
+        let fits = |job: &JobId| is_empty || self.jobs.get(job).is_some_and(|job| self.fits_somewhere(&job.view.spec.needs));
+        self.standings(what_if).into_iter().filter(|(_, job)| fits(job)).collect()
+    }
+
     /// The lowest priority that puts a job as far ahead as any does: asked of the order itself.
     pub fn lift(&self, job: JobId) -> Lift {
-        let keys = self.standings(None);
+        let keys = self.in_order(None);
         let Some(at) = keys.iter().position(|(_, id)| *id == job) else { return Lift::None };
         let Some((own, _)) = keys.get(at) else { return Lift::None };
         let same_class = |(key, _): &&(Key, JobId)| key.0 == own.0;
@@ -140,7 +147,8 @@ impl Roster {
         let rules = self.rules();
         let less = |of: &str| u32::from(of == owner);
         let may = |of: &str| self.quotas.of(of).slots.is_none_or(|max| self.held_by(of).saturating_sub(less(of)) < max);
-        let wants = self.jobs.values().filter(|job| job.wanted() > 0 && may(&job.view.spec.owner));
+        let fits = |view: &JobView| self.fits_somewhere(&view.spec.needs);
+        let wants = self.jobs.values().filter(|job| job.wanted() > 0 && may(&job.view.spec.owner) && fits(&job.view));
         let key = |view: &JobView| {
             let key = rank::key(view, &self.busy, rules);
             (key.0, key.1, key.2.saturating_sub(less(&view.spec.owner)), key.3)

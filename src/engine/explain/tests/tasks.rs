@@ -35,12 +35,12 @@ fn every_situation_of_a_task_has_its_one_sentence_and_its_remedy() {
     // The job, where the task is, how it has ended; what is said of it, and what would change it.
     let cases = [
         (job(), Whereabouts::Waiting(0), None, format!("{first}; of those that wait it is the first"), "nothing: it is next"),
-        (job(), Whereabouts::Waiting(1), None, format!("{first}; 1 task of them go before it"), "nothing: it is next"),
+        (job(), Whereabouts::Waiting(1), None, format!("{first}; before it: 1 task"), "nothing: it is next"),
         (
             held(job()),
             Whereabouts::Waiting(5),
             None,
-            "j7.5 has not started: j7 is paused: 100 not started until it is resumed; 5 tasks of them go before it".into(),
+            "j7.5 has not started: j7 is paused: 100 not started until it is resumed; before it: 5 tasks".into(),
             "`millpond resume j7`",
         ),
         (
