@@ -288,6 +288,12 @@ impl DatasetService for FakeHead {
         self.get_dataset(Request::new(GetDatasetRequest { digest })).await
     }
 
+    async fn preview_split(&self, request: Request<pb::PreviewSplitRequest>) -> Result<Response<pb::SplitPreview>, Status> {
+        let pb::PreviewSplitRequest { digest, split } = request.into_inner();
+        self.ask(format!("preview the split of {digest} by {split}"));
+        Ok(Response::new(pb::SplitPreview::default()))
+    }
+
     async fn list_datasets(&self, _: Request<ListDatasetsRequest>) -> Result<Response<ListDatasetsResponse>, Status> {
         Ok(Response::new(ListDatasetsResponse { datasets: self.script().datasets.clone(), next_page_token: String::new() }))
     }

@@ -119,7 +119,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_bounded_and_within_its_time_nothing_is_lost(
-            used in proptest::collection::vec((0u64..3, 0u64..10, 0u64..2 * STRETCHES * STRETCH_MICROS, 0i64..3_000_000), 1..60),
+            used in proptest::collection::vec((0u32..3, 0u64..10, 0u64..2 * STRETCHES * STRETCH_MICROS, 0i64..3_000_000), 1..60),
         ) {
             let (mut timeline, mut now) = (Timeline::default(), NOW);
             let mut sums = BTreeMap::<WorkerId, u64>::new();

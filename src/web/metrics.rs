@@ -204,6 +204,8 @@ mod tests {
             info: WorkerInfo { id: Default::default(), key: String::new(), host: String::new(), slots, total: Resources::default() },
             phase,
             note: String::new(),
+            since: None,
+            drained: false,
             free: 0,
             leases: (0..tasks).map(lease).collect(),
             used: Resources::default(),
