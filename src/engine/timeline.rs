@@ -96,7 +96,10 @@ mod tests {
 
     const NOW: i64 = 1_700_000_000_000_000;
 
-    fn all(timeline: &Timeline, now: WallTime) -> Vec<(WorkerId, Vec<(u64, Vec<Part>)>)> {
+    /// A worker's stretches.
+    type Line = (WorkerId, Vec<(u64, Vec<Part>)>);
+
+    fn all(timeline: &Timeline, now: WallTime) -> Vec<Line> {
         timeline.rows(now).map(|(worker, row)| (worker, row.map(|(at, parts)| (at, parts.to_vec())).collect())).collect()
     }
 

@@ -29,5 +29,5 @@ until url=$(sed -n 's/^listening on //p' "$work/up.log") && [ -n "$url" ]; do
     kill -0 "$head" 2> /dev/null || { cat "$work/up.log" >&2; exit 1; }
     sleep 0.1
 done
-MILLPOND="$bin/millpond" MILLPOND_HEAD="$url" SPECTRA="$WORK" EXAMPLE="$here/../../examples/proteomics" SHOTS="${SHOTS:-}" \
+MILLPOND="$bin/millpond" MILLPOND_HEAD="$url" SPECTRA="$WORK" EXAMPLE="$here/../../examples/proteomics" SHOTS="${SHOTS:-}" FOLDER="$work" \
     timeout 600 node "$work/story.mjs"

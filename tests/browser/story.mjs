@@ -1,12 +1,11 @@
 // One person's afternoon with Millpond, on a wide window and on a telephone's.
 
-import { readFileSync, writeFileSync, mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { accessible, check, fits, job, launch, millpond, open, shot, steer, until, url } from './browser.mjs';
 
 const { SPECTRA, EXAMPLE } = process.env;
-const folder = mkdtempSync(join(tmpdir(), 'millpond-pages-'));
+const folder = process.env.FOLDER;
 const browser = await launch();
 
 async function pages(context, device, paths) {
@@ -140,7 +139,7 @@ try {
   await broken(wide);
   const paths = [
     ['jobs', '/'], ['job', `/jobs/${found}`], ['failed-job', `/jobs/${failed}`], ['task', `/tasks/${failed}.3`], ['new', '/new'],
-    ['workers', '/workers'], ['timeline', '/timeline'], ['data', '/data'], ['system', '/system'], ['login', '/login'],
+    ['order', '/order'], ['workers', '/workers'], ['worker', '/workers/w1'], ['timeline', '/timeline'], ['data', '/data'], ['system', '/system'], ['login', '/login'],
   ];
   await pages(wide, 'wide', paths);
   await pages(phone, 'telephone', paths);

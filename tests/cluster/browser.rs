@@ -100,7 +100,7 @@ fn who_has_a_token_logs_in_once_and_sees_what_is_his() {
 
     let paper = token(&cluster, &["--role", "submitter", "--name", "ana"]);
     let form = ana.ask("POST", "/v1/session", &[("content-type", "text/plain")], &json!({"token": paper}).to_string());
-    assert_eq!(form.status, 400, "{}", form.text);
+    assert_eq!(form.status, 415, "{}", form.text);
     let elsewhere = [("content-type", "application/json"), ("origin", "https://evil.example")];
     assert_eq!(ana.ask("POST", "/v1/session", &elsewhere, &json!({"token": paper}).to_string()).status, 403);
     let done = ana.log_in(&paper);

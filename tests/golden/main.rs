@@ -299,7 +299,7 @@ fn entries_of_every_kind() {
         // As a batch holds them.
         same(name, &entries.iter().filter(|entry| entry_file(entry) == *name).cloned().collect::<Vec<_>>());
     }
-    assert_eq!(names.len(), 32, "an entry of every kind");
+    assert_eq!(names.len(), 33, "an entry of every kind");
 }
 
 /// The kinds of record that came after version 1's first files.

@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::ask::{Id, Query, Sent, json, listing, request_id};
 use super::refusal::Answer;
-use crate::rpc::document::{Cluster, Scale, Worker};
+use crate::domain::Error;
+use crate::rpc::document::{Cluster, Explanation, Order, Scale, Worker};
 use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
 use crate::web::asker::{Asker, answered};
@@ -30,6 +31,29 @@ pub(super) async fn list(State(web): State<Web>, asker: Asker, query: Query) -> 
 
 pub(super) async fn show(State(web): State<Web>, asker: Asker, Id(id): Id) -> Answer {
     json(&Worker::of(&answered(web.clusters.get_worker(asker.asks(pb::GetWorkerRequest { id })).await)?))
+}
+
+pub(super) async fn explain(State(web): State<Web>, asker: Asker, Id(id): Id) -> Answer {
+    json(&Explanation::of(&answered(web.clusters.explain_worker(asker.asks(pb::ExplainWorkerRequest { id })).await)?))
+}
+
+pub(super) const ORDER_WORDS: &[&str] = &["limit", "job", "priority"];
+
+pub(super) async fn order(State(web): State<Web>, asker: Asker, query: Query) -> Answer {
+    let what_if = match (query.get("job"), query.get("priority")) {
+        (None, None) => None,
+        (Some(job), Some(priority)) => {
+            let priority = priority.parse().map_err(|_| Error::invalid("priority: a whole number is needed"))?;
+            Some(pb::WhatIf { job: job.to_owned(), priority })
+        }
+        (Some(_), None) | (None, Some(_)) => return Err(Error::invalid("job and priority go together: what if j7 had priority 6").into()),
+    };
+    let limit = query.number::<u32>("limit")?;
+    if limit.is_some_and(|limit| !(1..=ORDER_MAX_HAND_OUTS).contains(&limit)) {
+        return Err(Error::invalid(format!("limit: 1 to {ORDER_MAX_HAND_OUTS} hand-outs are shown")).into());
+    }
+    let request = pb::GetOrderRequest { limit: limit.unwrap_or_default(), what_if: what_if.clone() };
+    json(&Order::of(&answered(web.clusters.get_order(asker.asks(request)).await)?, what_if.as_ref()))
 }
 
 #[derive(Debug, Deserialize)]

@@ -29,7 +29,11 @@ pub(super) async fn render(web: &Web, asker: &Asker, id: &str) -> Result<Markup,
     Ok(html! {
         h1 { (job.id) " " (name_of(&job)) }
         p { (state(&job)) " " (why.sentence) }
+        (explained(&why))
         @if let Some(range) = job.eta { p { "Ends in " (eta(range)) "." } }
+        @if let Some(score) = job.eta_score.filter(|score| score.checks > 0) {
+            p.faint { "What was said of its end was right " (score.inside) " of " (score.checks) " times." }
+        }
         (bar(&counts))
         (key(&counts))
         (verbs(web, asker, &job, true))
@@ -55,6 +59,19 @@ pub(super) async fn task(web: &Web, asker: &Asker, job: JobId, no: TaskNo) -> Re
     let page = pb::ListTasksRequest { id: job.to_string(), page_size: 1, page_token: no.0.to_string(), state: 0 };
     let found = answered(web.jobs.list_tasks(asker.asks(page)).await)?;
     found.tasks.into_iter().next().ok_or_else(|| Error::not_found(format!("{job} has no such task")))
+}
+
+/// Since when, and what would change it.
+pub(super) fn explained(why: &pb::Explanation) -> Markup {
+    html! {
+        @if why.since.is_some() { p.faint { "Since " (time(why.since.as_ref())) " (" (age(why.since.as_ref(), "")) ")" } }
+        @if !why.change.is_empty() { p { "What would change it: " (typed(&why.change)) } }
+    }
+}
+
+/// A text in which commands stand between backticks.
+fn typed(text: &str) -> Markup {
+    html! { @for (at, part) in text.split('`').enumerate() { @if at % 2 == 1 { code { (part) } } @else { (part) } } }
 }
 
 /// Its name; where it has none, its command.

@@ -18,8 +18,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// The ways from each page to the others.
-const PLACES: [(&str, &str); 6] =
-    [("/", "Jobs"), ("/new", "New job"), ("/workers", "Workers"), ("/timeline", "Timeline"), ("/data", "Data"), ("/system", "System")];
+const PLACES: [(&str, &str); 7] = [
+    ("/", "Jobs"),
+    ("/new", "New job"),
+    ("/order", "Order"),
+    ("/workers", "Workers"),
+    ("/timeline", "Timeline"),
+    ("/data", "Data"),
+    ("/system", "System"),
+];
 
 /// A page before it is put together.
 pub(super) struct Page {

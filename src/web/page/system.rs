@@ -36,6 +36,9 @@ pub(super) async fn render(web: &Web, asker: &Asker) -> Result<Markup, Error> {
             dt { "Workers" } dd { (cluster.workers) " with " (cluster.slots) " slots" }
             dt { "Slots that would be used now" } dd { (scale.slots_wanted) " (" (scale.tasks_out) " tasks out, " (scale.tasks_waiting) " waiting)" }
             @if scale.tasks_unfit > 0 { dt { "Tasks that fit no worker" } dd { (scale.tasks_unfit) } }
+            @if let Some(score) = cluster.eta_score.filter(|score| score.checks > 0) {
+                dt { "Ends foretold" } dd { (score.inside) " of " (score.checks) " were right" }
+            }
             dt { "Disk" } dd { (web.head.disk.gauge().room) }
         }
         (owners(&quotas))

@@ -11,7 +11,7 @@ use crate::rpc::pb::job_service_server::JobService;
 use crate::web::asker::{Asker, answered};
 use crate::web::routes::Web;
 
-use super::job::task;
+use super::job::{explained, task};
 use super::words::{job_of, time};
 
 /// Of what a task wrote, on the page; all of it can be fetched.
@@ -29,6 +29,7 @@ pub(super) async fn render(web: &Web, asker: &Asker, id: &str) -> Result<Markup,
     Ok(html! {
         h1 { (task.id) }
         p { span class={ "state " (task_state(task.state())) } { (task_state(task.state())) } " " (why.sentence) }
+        (explained(&why))
         p { "Of " a href={ "/jobs/" (job_of(&task.id)) } { (job_of(&task.id)) " " (record.spec.name) } }
         dl.facts {
             @if !task.worker.is_empty() { dt { "Worker" } dd { (task.worker) } }

@@ -10,7 +10,7 @@ use crate::web::asker::Asker;
 use crate::web::routes::Web;
 
 use super::layout::{Page, is_stranger, refusal, to_login};
-use super::{data, job, jobs, system, task, timeline, workers};
+use super::{data, job, jobs, order, system, task, timeline, worker, workers};
 
 /// One of them.
 pub(super) enum View {
@@ -20,8 +20,12 @@ pub(super) enum View {
     Job(String),
     /// One, as `j7.42`.
     Task(String),
+    /// What is handed out next.
+    Order(order::WhatIf),
     /// The machines.
     Workers,
+    /// One, as `w3`.
+    Worker(String),
     /// What they have worked for.
     Timeline,
     /// Data sets.
@@ -41,6 +45,8 @@ impl View {
             [] | [""] => Self::Jobs(jobs::Filter::of_query(uri.query().unwrap_or_default())?),
             ["jobs", id] => Self::Job((*id).to_owned()),
             ["tasks", id] => Self::Task((*id).to_owned()),
+            ["order"] => Self::Order(order::WhatIf::of_query(uri.query().unwrap_or_default())?),
+            ["workers", id] => Self::Worker((*id).to_owned()),
             ["workers"] => Self::Workers,
             ["timeline"] => Self::Timeline,
             ["data"] => Self::Data,
@@ -52,7 +58,8 @@ impl View {
     fn title(&self) -> String {
         match self {
             Self::Jobs(_) => "Jobs".into(),
-            Self::Job(id) | Self::Task(id) => id.clone(),
+            Self::Job(id) | Self::Task(id) | Self::Worker(id) => id.clone(),
+            Self::Order(_) => "Order".into(),
             Self::Workers => "Workers".into(),
             Self::Timeline => "Timeline".into(),
             Self::Data => "Data".into(),
@@ -63,7 +70,8 @@ impl View {
     fn place(&self) -> &'static str {
         match self {
             Self::Jobs(_) | Self::Job(_) | Self::Task(_) => "/",
-            Self::Workers => "/workers",
+            Self::Order(_) => "/order",
+            Self::Workers | Self::Worker(_) => "/workers",
             Self::Timeline => "/timeline",
             Self::Data => "/data",
             Self::System => "/system",
@@ -79,7 +87,9 @@ impl View {
             Self::Jobs(filter) => jobs::render(web, asker, filter).await,
             Self::Job(id) => job::render(web, asker, id).await,
             Self::Task(id) => task::render(web, asker, id).await,
+            Self::Order(asked) => order::render(web, asker, asked).await,
             Self::Workers => workers::render(web, asker).await,
+            Self::Worker(id) => worker::render(web, asker, id).await,
             Self::Timeline => timeline::render(web, asker).await,
             Self::Data => data::render(web, asker).await,
             Self::System => system::render(web, asker).await,
@@ -119,7 +129,19 @@ mod tests {
 
     #[test]
     fn a_page_and_what_is_live_on_it_show_the_same() {
-        for address in ["/", "/?state=running", "/jobs/j7", "/tasks/j7.42", "/workers", "/timeline", "/data", "/system"] {
+        for address in [
+            "/",
+            "/?state=running",
+            "/jobs/j7",
+            "/tasks/j7.42",
+            "/order",
+            "/order?job=j7&priority=1",
+            "/workers",
+            "/workers/w3",
+            "/timeline",
+            "/data",
+            "/system",
+        ] {
             let live = format!("/live{}", live_part(address));
             let [page, live] = [address, &live].map(|address| View::of(&address.parse().unwrap()).unwrap());
             assert_eq!((page.title(), page.place()), (live.title(), live.place()), "{address}");

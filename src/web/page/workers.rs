@@ -59,7 +59,7 @@ fn row(worker: &pb::Worker, steers: bool) -> Markup {
     let labels: Vec<String> = total.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     html! {
         tr id={ "row-" (worker.id) } {
-            th scope="row" { (worker.id) div.faint { (worker.host) } @if !labels.is_empty() { div.faint { (labels.join(", ")) } } }
+            th scope="row" { a href={ "/workers/" (worker.id) } { (worker.id) } div.faint { (worker.host) } @if !labels.is_empty() { div.faint { (labels.join(", ")) } } }
             td data-name="State" {
                 span class={ "state " (state) } { (state) }
                 div.faint { (worker.note) }
