@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::ask::{Id, Query, Sent, json, listing, request_id};
 use super::refusal::Answer;
 use crate::domain::Error;
+use crate::limits::PAGE_MAX_ITEMS;
 use crate::rpc::document::{Cluster, Explanation, Order, Scale, Worker};
 use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
@@ -49,8 +50,8 @@ pub(super) async fn order(State(web): State<Web>, asker: Asker, query: Query) ->
         (Some(_), None) | (None, Some(_)) => return Err(Error::invalid("job and priority go together: what if j7 had priority 6").into()),
     };
     let limit = query.number::<u32>("limit")?;
-    if limit.is_some_and(|limit| !(1..=ORDER_MAX_HAND_OUTS).contains(&limit)) {
-        return Err(Error::invalid(format!("limit: 1 to {ORDER_MAX_HAND_OUTS} hand-outs are shown")).into());
+    if limit.is_some_and(|limit| !(1..=PAGE_MAX_ITEMS as u32).contains(&limit)) {
+        return Err(Error::invalid(format!("limit: 1 to {PAGE_MAX_ITEMS} hand-outs are shown")).into());
     }
     let request = pb::GetOrderRequest { limit: limit.unwrap_or_default(), what_if: what_if.clone() };
     json(&Order::of(&answered(web.clusters.get_order(asker.asks(request)).await)?, what_if.as_ref()))
