@@ -194,7 +194,7 @@ fn a_container_at_a_daemon_is_gone_with_its_task_however_that_ends() {
 
     // Both at once: the next start does.
     cluster.ends(&job, 11);
-    let (_, pid) = container_of_docker(&cluster, &[]);
+    let (job, pid) = container_of_docker(&cluster, &[]);
     let launchers = cluster.worker(1).descendants().into_iter().filter(|(_, line)| line.contains("__launcher"));
     let launchers: Vec<u32> = launchers.map(|(pid, _)| pid).collect();
     cluster.worker(1).stops();
@@ -203,6 +203,10 @@ fn a_container_at_a_daemon_is_gone_with_its_task_however_that_ends() {
     assert!(is_alive(pid), "nobody could");
     cluster.worker_starts_again(1, &[]);
     until("it is gone", || !is_alive(pid));
+    // The daemon ends before the rest of all this does.
+    cluster.worker_is_connected(1);
+    cluster.ok(&["kill", &job, "--running", "stop"]);
+    until("no client waits for it", || !cluster.processes().iter().any(|(_, line)| line.contains("docker run")));
 }
 
 #[test]

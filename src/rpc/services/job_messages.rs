@@ -70,6 +70,7 @@ pub fn deleted_before(job: &DeletedJob) -> pb::ControlReply {
         created: Some(time_to_pb(job.created)),
         started: job.began.map(time_to_pb),
         finished: job.ended.map(time_to_pb),
+        since: job.ended.map(time_to_pb),
         round: job.round,
         ..Default::default()
     };
