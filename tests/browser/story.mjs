@@ -1,6 +1,7 @@
 // One person's afternoon with Millpond, on a wide window and on a telephone's.
 
 import { readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { accessible, check, fits, job, launch, millpond, open, shot, steer, until, url } from './browser.mjs';
 
@@ -102,31 +103,47 @@ async function million(context) {
   await page.close();
 }
 
+// A way to the head that breaks once, after so many bytes to it; its address.
+async function breakingOnce(bytes) {
+  let sent = 0;
+  let isWhole = true;
+  const server = createServer((client) => {
+    const head = connect(Number(new URL(url).port), '127.0.0.1');
+    const end = () => [client, head].forEach((socket) => socket.destroy());
+    [client, head].forEach((socket) => socket.on('error', end).on('close', end));
+    head.pipe(client);
+    client.on('data', (data) => {
+      sent += data.length;
+      if (isWhole && sent > bytes) {
+        isWhole = false;
+        end();
+      } else if (!head.write(data)) client.pause();
+    });
+    head.on('drain', () => client.resume());
+  });
+  await new Promise((listens) => server.listen(0, '127.0.0.1', listens));
+  return { server, at: `http://127.0.0.1:${server.address().port}` };
+}
+
 // A connection that breaks in the middle of an upload: it goes on from there, and what is stored is whole.
 async function broken(context) {
   const file = join(folder, 'numbers.txt');
   writeFileSync(file, Array.from({ length: 2000000 }, (_, n) => `${n} ${'x'.repeat(20)}\n`).join(''));
-  const page = await open(context, '/new');
+  const { server, at } = await breakingOnce(30e6);
+  const page = await context.newPage();
+  await page.goto(`${at}/new`);
   const offsets = [];
   page.on('request', (request) => {
     const offset = request.headers()['upload-offset'];
     if (offset && offset !== '*') offsets.push(Number(offset));
   });
-  const network = await context.newCDPSession(page);
-  await network.send('Network.enable');
-  const line = (offline) =>
-    network.send('Network.emulateNetworkConditions', { offline, latency: 0, downloadThroughput: -1, uploadThroughput: 20e6 });
-  await line(false);
   await page.setInputFiles('#data-file', file);
-  await until('half of it is sent', async () => (await page.locator('#upload-progress progress').evaluate((bar) => bar.value)) > 0.5);
-  await line(true);
-  await new Promise((done) => setTimeout(done, 700));
-  await line(false);
   await page.locator('#upload-progress', { hasText: 'is stored' }).waitFor({ timeout: 60000 });
   check(offsets.length > 1 && offsets.at(-1) > 0, `an upload that breaks off goes on by itself, and not from its beginning: ${offsets}`);
   const stored = JSON.parse(millpond('data', 'show', await page.locator('[name=dataset]').inputValue(), '--format', 'json'));
   check(stored.len === readFileSync(file).length, 'and all of it is stored');
   await page.close();
+  server.close();
 }
 
 try {

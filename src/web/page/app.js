@@ -323,7 +323,8 @@ function send(path, file, offset, onProgress) {
       const lines = request.responseText.split("\n").filter(Boolean).map((line) => JSON.parse(line));
       const last = lines.at(-1) ?? {};
       if (last.dataset) return done(last.dataset);
-      const isFinal = ["Invalid", "Denied", "Exhausted", "Conflict"].includes(last.error?.kind);
+      // A browser may by itself have sent the same again after a connection broke: where to go on is asked anew then (Conflict).
+      const isFinal = ["Invalid", "Denied", "Exhausted"].includes(last.error?.kind);
       failed(Object.assign(new Error(last.error?.message ?? `the head answers ${request.status}`), { isFinal }));
     };
     request.send(offset ? file.slice(offset) : file);
