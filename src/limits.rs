@@ -383,3 +383,16 @@ pub const POOL_LOST_AFTER: Duration = Duration::from_secs(2 * 60);
 pub const POOL_RETRY_AFTER: Duration = Duration::from_secs(30);
 /// Pages in browsers that are kept up to date at once.
 pub const LIVE_PAGES_MAX: usize = 512;
+
+/// Ended jobs of which a watcher remembers that it has told their end: the highest numbers.
+pub const NOTICED_ENDS_MAX: usize = 1000;
+/// Notices that wait for one of those who want them; of more the oldest go.
+pub const LETTERS_MAX: usize = 10_000;
+/// The same, by the bytes that would be sent.
+pub const LETTERS_MAX_BYTES: usize = 16 << 20;
+/// From the first try of a notice that has failed to the next; then twice as long, and so on.
+pub const LETTER_PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// The longest pause between two tries.
+pub const LETTER_PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
+/// A notice that could not be delivered for so long is given up.
+pub const LETTER_GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);

@@ -16,6 +16,7 @@ use super::list::ListArgs;
 use super::login::LoginArgs;
 use super::logs::LogsArgs;
 use super::man::{self, ManArgs};
+use super::notify::{self, NotifyArgs};
 use super::order::{self, OrderArgs};
 use super::principal::PrincipalCommand;
 use super::priority::PriorityArgs;
@@ -54,6 +55,7 @@ Look:
   tasks     List the tasks of a job
   watch     Show what happens to a job, as it happens
   wait      Wait until jobs have ended; the exit code says how
+  notify    Call a command or a webhook when jobs end, fail, stall or wait
   explain   Say why a job, a task or a worker is where it is, and what would change it
   order     Show who gets the next slots, and why
   logs      Print what a finished task wrote
@@ -157,6 +159,9 @@ pub(crate) enum Verb {
     Watch(WatchArgs),
     /// Wait until jobs have ended: exit code 0 all succeeded, 10 some tasks failed, 11 killed
     Wait(WaitArgs),
+    /// Call commands and webhooks when jobs end, fail, stall or wait; until Ctrl-C or TERM, or until the jobs that are named have ended
+    #[command(after_help = notify::EXAMPLES)]
+    Notify(Box<NotifyArgs>),
     /// Say why a job, a task or a worker is where it is, since when, and what would change it
     Explain(ExplainArgs),
     /// Show who gets the next slots, and why; or who would, if a job had another priority

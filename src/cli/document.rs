@@ -9,6 +9,8 @@ pub(crate) use crate::rpc::document::{
 
 use super::config::Settings;
 use super::layer::Layer;
+use crate::rpc::pb;
+use crate::rpc::units::now;
 
 /// The options of a job that is not submitted: of `submit --dry-run`, or of a template. Every single value is a text.
 #[derive(Serialize)]
@@ -78,5 +80,25 @@ impl<'a> Configured<'a> {
         let Settings { context, head, job, .. } = settings;
         let (context, named_by) = context.as_ref().map(|(name, by)| (name.as_str(), by.as_str())).unzip();
         Self { version: VERSION, context, named_by, head: head.as_deref(), owner, submit: job.to_json() }
+    }
+}
+
+/// What `notify` tells: the body of a webhook, and the standard input of a hook.
+#[derive(Serialize)]
+pub(crate) struct Notice<'a> {
+    version: u32,
+    event: &'a str,
+    /// The same each time that it is told.
+    id: String,
+    /// When it was seen.
+    time: String,
+    /// As it was then; none of a job that is gone.
+    job: Option<Job<'a>>,
+    text: &'a str,
+}
+
+impl<'a> Notice<'a> {
+    pub(crate) fn of(event: &'a str, id: String, job: Option<&'a pb::Job>, text: &'a str) -> Self {
+        Self { version: VERSION, event, id, time: format!("{:.6}", now()), job: job.map(Job::of), text }
     }
 }

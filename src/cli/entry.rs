@@ -16,8 +16,8 @@ use super::peers::instead_of;
 use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
-    audit, completions, context, data, delete, explain, kill, limit, list, login, logs, man, order, pause, principal, priority, quota,
-    results, resume, retry, run, scale, show, split, submit, tasks, template, token, up, wait, watch, worker,
+    audit, completions, context, data, delete, explain, kill, limit, list, login, logs, man, notify, order, pause, principal, priority,
+    quota, results, resume, retry, run, scale, show, split, submit, tasks, template, token, up, wait, watch, worker,
 };
 use crate::domain::{Error, ErrorKind};
 use crate::pki::Credentials;
@@ -248,6 +248,7 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Principal(command) => principal::run(command, &client, ui).await,
         Verb::Quota(args) => quota::run(args, &client, ui).await,
         Verb::Audit(args) => audit::run(args, &client, ui).await,
+        Verb::Notify(args) => notify::run(*args, client, world, ui).await,
         Verb::Scale(args) => scale::run(*args, &client, world, ui).await,
     }
 }

@@ -1,9 +1,12 @@
 //! A shell line of the admin's, run in our place.
 
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How often it is looked whether a hook has ended.
@@ -13,6 +16,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) struct Hook {
     pub(crate) line: String,
     pub(crate) env: Vec<(&'static str, String)>,
+    /// Its standard input.
+    pub(crate) input: String,
     /// After which it, and all that it has started in its process group, is killed.
     pub(crate) timeout: Duration,
 }
@@ -26,7 +31,8 @@ impl Hook {
 
     fn run_here(self) -> Result<(), String> {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", &self.line]).envs(self.env).stdin(Stdio::null()).process_group(0);
+        let input = stdin_of(&self.input).map_err(|error| format!("its standard input can't be made: {error}"))?;
+        command.args(["-c", &self.line]).envs(self.env).stdin(input).process_group(0);
         let mut child = command.spawn().map_err(|error| format!("it can't be started: {error}"))?;
         let began = Instant::now();
         loop {
@@ -52,12 +58,23 @@ impl Hook {
     }
 }
 
+/// A file in memory, and no pipe: nobody has to wait until it is read, which it may never be.
+fn stdin_of(text: &str) -> std::io::Result<Stdio> {
+    if text.is_empty() {
+        return Ok(Stdio::null());
+    }
+    let mut file = File::from(memfd_create("hook", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     async fn run(line: &str, timeout: Duration) -> Result<(), String> {
-        Hook { line: line.into(), env: vec![("MILLPOND_COUNT", "3".into())], timeout }.run().await
+        Hook { line: line.into(), env: vec![("MILLPOND_COUNT", "3".into())], input: String::new(), timeout }.run().await
     }
 
     #[tokio::test]
@@ -66,6 +83,15 @@ mod tests {
         assert_eq!(run("test $MILLPOND_COUNT = 3", long).await, Ok(()));
         assert_eq!(run("exit 4", long).await, Err("it ended with exit code 4".into()));
         assert_eq!(run("kill -9 $$", long).await, Err("it was killed by signal 9".into()));
+    }
+
+    #[tokio::test]
+    async fn a_hook_has_what_it_is_told_on_its_standard_input_whether_it_reads_it_or_not() {
+        let (input, timeout) = ("x".repeat(1 << 20), Duration::from_secs(60));
+        for line in ["test $(wc -c) = 1048576", "true", "head -c 1 > /dev/null"] {
+            assert_eq!(Hook { line: line.into(), env: vec![], input: input.clone(), timeout }.run().await, Ok(()), "{line}");
+        }
+        assert_eq!(run("test $(wc -c) = 0", timeout).await, Ok(()));
     }
 
     #[tokio::test]

@@ -31,6 +31,7 @@ const WORDS: &[(&str, &str)] = &[
     ("start", "submit"),
     ("status", "list"),
     ("stop", "kill JOB --running stop"),
+    ("strigger", "notify JOB --hook CMD"),
     ("suspend", "pause JOB --running freeze"),
     ("top", "worker list"),
     ("tokens", "token list"),

@@ -243,7 +243,7 @@ impl<'a> Scaler<'a> {
 
     /// Whether it did what it was called for.
     async fn hook(&self, option: &str, line: Option<String>, env: Vec<(&'static str, String)>, ui: &mut Ui) -> bool {
-        let hook = Hook { line: line.unwrap_or_default(), env, timeout: self.args.hook_timeout };
+        let hook = Hook { line: line.unwrap_or_default(), env, input: String::new(), timeout: self.args.hook_timeout };
         let done = hook.run().await;
         if let Err(why) = &done {
             ui.note(format_args!("millpond: {option}: {}; it is tried again", printable(why)));

@@ -86,6 +86,13 @@ pub(crate) struct Filters {
     /// Only jobs in these states, as failed,killed: ingesting, waiting, running, finishing, succeeded, failed, killed, and paused
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',', hide_possible_values = true, help_heading = "Which jobs")]
     state: Vec<State>,
+    #[command(flatten)]
+    traits: Traits,
+}
+
+/// Jobs by what does not change of them.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Traits {
     /// Only jobs of this owner
     #[arg(long, value_name = "NAME", help_heading = "Which jobs")]
     owner: Option<String>,
@@ -101,9 +108,16 @@ fn parse_glob(text: &str) -> Result<String, Error> {
     Glob::new(text).map(|_| text.to_owned())
 }
 
+impl From<Traits> for Filters {
+    fn from(traits: Traits) -> Self {
+        Self { state: Vec::new(), traits }
+    }
+}
+
 impl Filters {
     fn is_empty(&self) -> bool {
-        self.state.is_empty() && self.owner.is_none() && self.label.is_empty() && self.name.is_none()
+        let Traits { owner, label, name } = &self.traits;
+        self.state.is_empty() && owner.is_none() && label.is_empty() && name.is_none()
     }
 
     /// The listing of the jobs that these and the filters mean, without its page.
@@ -120,12 +134,12 @@ impl Filters {
         pb::ListJobsRequest {
             page_size: PAGE_MAX_ITEMS as i32,
             page_token: String::new(),
-            owner: self.owner.clone().unwrap_or_default(),
+            owner: self.traits.owner.clone().unwrap_or_default(),
             live: false,
             states: states.map(Into::into).collect(),
             held: self.state.contains(&State::Paused),
-            labels: self.label.iter().cloned().collect(),
-            name_glob: self.name.clone().unwrap_or_default(),
+            labels: self.traits.label.iter().cloned().collect(),
+            name_glob: self.traits.name.clone().unwrap_or_default(),
             ranges: if all { Vec::new() } else { ranges.collect() },
         }
     }
@@ -216,7 +230,7 @@ impl Selection {
 /// As it would be written.
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Filters { state, owner, label, name } = &self.filters;
+        let Filters { state, traits: Traits { owner, label, name } } = &self.filters;
         let states: Vec<String> = state.iter().map(|state| format!("{state:?}").to_lowercase()).collect();
         let mut words: Vec<String> = self.jobs.iter().map(ToString::to_string).collect();
         words.extend((!states.is_empty()).then(|| format!("--state {}", states.join(","))));

@@ -22,6 +22,7 @@ pub mod launcher_deaths;
 pub mod leased;
 pub mod ledger;
 pub mod meters;
+pub mod notices;
 pub mod now;
 pub mod outbox;
 pub mod pulse;

@@ -25,6 +25,7 @@ pub mod status;
 pub mod tls;
 pub(crate) mod units;
 mod upload_call;
+pub mod webhook;
 
 #[expect(missing_docs, clippy::all, reason = "generated; the documentation is in proto/")]
 pub mod pb {

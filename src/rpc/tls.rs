@@ -141,6 +141,16 @@ impl Keys {
     }
 }
 
+/// For servers of others, by authorities of the caller's, over HTTP/1.1; nothing is shown to them.
+///
+/// # Errors
+/// `Internal`.
+pub(super) fn public_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, Error> {
+    let mut config = builder()?.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = Speaks::Http1.alpn();
+    Ok(Arc::new(config))
+}
+
 /// The name that a head is asked for.
 pub(super) fn head_name() -> Result<ServerName<'static>, Error> {
     ServerName::try_from(HEAD_NAME).map_err(|error| unusable(&error))

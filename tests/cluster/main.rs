@@ -41,6 +41,7 @@ mod metrics;
 mod million;
 mod namespaces;
 mod network;
+mod notify;
 mod pause;
 mod plain_http;
 mod power_loss;
