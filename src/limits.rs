@@ -383,6 +383,10 @@ pub const POOL_LOST_AFTER: Duration = Duration::from_secs(2 * 60);
 pub const POOL_RETRY_AFTER: Duration = Duration::from_secs(30);
 /// Pages in browsers that are kept up to date at once.
 pub const LIVE_PAGES_MAX: usize = 512;
+/// Terminals and programs that are told at once when something changes.
+pub const CLUSTER_WATCHERS_MAX: usize = 512;
+/// Between two words that something has changed, to one of them.
+pub const CLUSTER_CHANGE_EVERY: Duration = Duration::from_millis(250);
 
 /// Ended jobs of which a watcher remembers that it has told their end: the highest numbers.
 pub const NOTICED_ENDS_MAX: usize = 1000;

@@ -30,6 +30,7 @@ use super::submit::{self, SubmitArgs};
 use super::tasks::TasksArgs;
 use super::template::{self, TemplateCommand};
 use super::token::TokenCommand;
+use super::top::{self, TopArgs};
 use super::ui::Format;
 use super::up::UpArgs;
 use super::wait::WaitArgs;
@@ -54,6 +55,7 @@ Look:
   show      Show a job
   tasks     List the tasks of a job
   watch     Show what happens to a job, as it happens
+  top       Show jobs and workers on the whole screen, and steer them by keys
   wait      Wait until jobs have ended; the exit code says how
   notify    Call a command or a webhook when jobs end, fail, stall or wait
   explain   Say why a job, a task or a worker is where it is, and what would change it
@@ -157,6 +159,9 @@ pub(crate) enum Verb {
     Tasks(TasksArgs),
     /// Show what happens to a job, as it happens
     Watch(WatchArgs),
+    /// Show jobs and workers on the whole screen, as they change, and steer them by keys
+    #[command(after_help = top::EXAMPLES)]
+    Top(TopArgs),
     /// Wait until jobs have ended: exit code 0 all succeeded, 10 some tasks failed, 11 killed
     Wait(WaitArgs),
     /// Call commands and webhooks when jobs end, fail, stall or wait; until Ctrl-C or TERM, or until the jobs that are named have ended

@@ -51,7 +51,7 @@ pub(crate) async fn steer(client: &Client, mut verb: Verb) -> Result<pb::Control
 }
 
 /// What it would come to.
-async fn preview(client: &Client, verb: Verb) -> Result<pb::ControlReply, Error> {
+pub(crate) async fn preview(client: &Client, verb: Verb) -> Result<pb::ControlReply, Error> {
     let request = pb::PreviewVerbRequest { verb: Some(verb) };
     client.repeat(async || client.jobs().preview_verb(request.clone()).await).await
 }
@@ -124,11 +124,8 @@ fn write(
         Format::Id => return ui.line(&job.id),
         Format::Table => {}
     }
-    let mut text = format!("{}{}", if dry_run { "dry run: " } else { "" }, sentence(job, reply));
-    if !reply.superseded_by.is_empty() {
-        text.push_str(&format!("; a later {} took over", reply.superseded_by));
-    }
-    ui.line(printable(&text))?;
+    let dry_run = if dry_run { "dry run: " } else { "" };
+    ui.line(printable(&format!("{dry_run}{}{}", sentence(job, reply), superseded(reply))))?;
     for worker in &reply.unconfirmed {
         ui.line(format_args!(
             "  {} did not answer in time: tasks on their way to it count as running and may still start there",
@@ -136,6 +133,21 @@ fn write(
         ))?;
     }
     Ok(())
+}
+
+fn superseded(reply: &pb::ControlReply) -> String {
+    if reply.superseded_by.is_empty() { String::new() } else { format!("; a later {} took over", reply.superseded_by) }
+}
+
+/// Tells one job. In one sentence, what came of it.
+pub(crate) async fn told(client: &Client, verb: Verb, sentence: impl Fn(&pb::Job, &pb::ControlReply) -> String) -> Result<String, Error> {
+    let reply = steer(client, verb).await?;
+    let job = reply.job.as_ref().ok_or_else(|| Error::internal("the head's answer has no job"))?;
+    let late = match reply.unconfirmed.join(", ") {
+        none if none.is_empty() => none,
+        workers => format!("; {workers} did not answer in time"),
+    };
+    Ok(format!("{}{}{late}", sentence(job, &reply), superseded(&reply)))
 }
 
 /// `812 not started, 16 running`.

@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::ui::{Format, Ui};
 use super::{
     audit, completions, context, data, delete, explain, kill, limit, list, login, logs, man, notify, order, pause, principal, priority,
-    quota, results, resume, retry, run, scale, show, split, submit, tasks, template, token, up, wait, watch, worker,
+    quota, results, resume, retry, run, scale, show, split, submit, tasks, template, token, top, up, wait, watch, worker,
 };
 use crate::domain::{Error, ErrorKind};
 use crate::pki::Credentials;
@@ -212,6 +212,7 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Context(command) => return context::run(&command, world, ui),
         Verb::Login(args) => return login::run(args, world, ui).await,
         Verb::Template(command) => return template::run(command, world, ui).await,
+        Verb::Top(args) => return top::run(args, world, ui).await,
         Verb::Man(args) => return man::run(&args, &(world.daemons)(), ui),
         verb => verb,
     };
@@ -225,7 +226,8 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         | Verb::Man(_)
         | Verb::Context(_)
         | Verb::Login(_)
-        | Verb::Template(_) => Err(Error::internal("this verb makes its own connection, or none").into()),
+        | Verb::Template(_)
+        | Verb::Top(_) => Err(Error::internal("this verb makes its own connection, or none").into()),
         Verb::List(args) => list::run(args, &client, ui).await,
         Verb::Show(args) => show::run(args, &client, ui).await,
         Verb::Tasks(args) => tasks::run(args, &client, ui).await,

@@ -41,7 +41,8 @@ pub(crate) async fn run(args: ExplainArgs, client: &Client, ui: &mut Ui) -> Endi
     Ok(Exit::Done)
 }
 
-fn facts(it: &pb::Explanation) -> [(&'static str, String); 4] {
+/// What there is to say beside the sentence.
+pub(crate) fn facts(it: &pb::Explanation) -> [(&'static str, String); 4] {
     [
         ("since", short_time(it.since.as_ref())),
         ("to change", it.change.clone()),

@@ -337,6 +337,13 @@ impl ClusterService for FakeHead {
         Ok(Response::new(pb::Order { next, by_quota: vec!["j8".into()], unfit: Vec::new(), place: 2, place_if: 1 }))
     }
 
+    type WatchClusterStream = Items<ClusterChange>;
+
+    async fn watch_cluster(&self, _: Request<WatchClusterRequest>) -> Result<Response<Items<ClusterChange>>, Status> {
+        self.ask("watch the cluster");
+        Ok(stream((vec![ClusterChange {}], Some(Error::unavailable("going away")))))
+    }
+
     async fn drain_worker(&self, request: Request<DrainWorkerRequest>) -> Result<Response<Worker>, Status> {
         self.worker(&request.into_inner().id)
     }

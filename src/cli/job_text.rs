@@ -21,6 +21,11 @@ pub(crate) fn is_final(job: &pb::Job) -> bool {
 
 /// `j7 running: 170 of 1000 done, 16 running, 2 failed, 3m to 4m left`, `j7 waiting: 0 of 10 done, no worker is connected`.
 pub(crate) fn progress(job: &pb::Job) -> String {
+    progress_at(job, None)
+}
+
+/// The same, with the rate that somebody has seen: `…, 14/s, 3m to 4m left`.
+pub(crate) fn progress_at(job: &pb::Job, rate: Option<String>) -> String {
     let tasks = job.tasks.unwrap_or_default();
     if tasks.total == 0 {
         return format!("{} {}", job.id, state(job));
@@ -29,6 +34,9 @@ pub(crate) fn progress(job: &pb::Job) -> String {
     let others = [(tasks.running, "running"), (tasks.failed, "failed"), (tasks.killed, "killed")];
     for (n, what) in others.into_iter().filter(|(n, _)| *n > 0) {
         text.push_str(&format!(", {n} {what}"));
+    }
+    if let Some(rate) = rate.filter(|_| !is_final(job)) {
+        text.push_str(&format!(", {rate}"));
     }
     if let Some(eta) = job.eta.filter(|_| !is_final(job)) {
         text.push_str(&format!(", {} left", range(&eta)));

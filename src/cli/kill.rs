@@ -50,7 +50,8 @@ pub(crate) fn kill(id: String, request_id: String, running: Running, reason: Str
     pb::KillJobRequest { id, request_id, reason, running: mode.into(), ..Default::default() }
 }
 
-fn sentence(running: Running, job: &pb::Job, reply: &pb::ControlReply) -> String {
+/// What came of it.
+pub(crate) fn sentence(running: Running, job: &pb::Job, reply: &pb::ControlReply) -> String {
     let how = match (reply.changed, is_final(job)) {
         (true, false) => "is being killed",
         (true, true) => "is killed",

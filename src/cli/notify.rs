@@ -115,7 +115,7 @@ impl On {
 #[derive(Clone)]
 enum Way {
     Hook(String),
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
 }
 
 impl Way {
@@ -157,7 +157,7 @@ fn ways(args: &NotifyArgs) -> Result<BTreeMap<String, Way>, Error> {
     let hooks = args.hooks.iter().map(|line| Ok((name("hook", line), Way::Hook(line.clone()))));
     let webhooks = args.webhooks.iter().map(|url| {
         let webhook = Webhook::new(url, args.webhook_ca.as_deref(), secret.as_deref().map(str::as_bytes))?;
-        Ok((name("webhook", url), Way::Webhook(webhook)))
+        Ok((name("webhook", url), Way::Webhook(Box::new(webhook))))
     });
     hooks.chain(webhooks).collect()
 }
@@ -255,7 +255,7 @@ impl Notifier {
             self.connected = std::time::Instant::now();
         }
         let is_first = self.lookout.newest().is_none();
-        let seen = self.looker.look(&self.lookout, self.looks % LOOKS_TO_ENDS == 0, &self.client).await?;
+        let seen = self.looker.look(&self.lookout, self.looks.is_multiple_of(LOOKS_TO_ENDS), &self.client).await?;
         self.looks += 1;
         let notices = self.lookout.on_look(&seen.sights()?, &seen.gone, &self.rules, wall_now());
         let letters: Vec<Letter> = notices

@@ -44,7 +44,8 @@ pub(crate) async fn run(args: PauseArgs, client: &Client, ui: &mut Ui) -> Ending
     control(&args.control, Meant::Live, client, ui, verb, sentence).await
 }
 
-fn sentence(job: &pb::Job, reply: &pb::ControlReply) -> String {
+/// What came of it.
+pub(crate) fn sentence(job: &pb::Job, reply: &pb::ControlReply) -> String {
     let how = if reply.changed { "is paused" } else { "was paused already" };
     let until = job.resumes.map(|at| format!(" until {}", short_time(Some(&at)))).unwrap_or_default();
     let still = if job.frozen && reply.running > 0 { " (standing still)" } else { "" };

@@ -40,9 +40,13 @@ pub(crate) async fn run(args: PriorityArgs, client: &Client, ui: &mut Ui) -> End
         let reason = control.how.reason.clone();
         Verb::Priority(pb::SetJobPriorityRequest { id, request_id, reason, priority, ..Default::default() })
     };
-    controlled::control(&control, Meant::Live, client, ui, verb, |job, reply| match reply.changed {
+    controlled::control(&control, Meant::Live, client, ui, verb, |job, reply| sentence(priority, job, reply)).await
+}
+
+/// What came of it.
+pub(crate) fn sentence(priority: i32, job: &pb::Job, reply: &pb::ControlReply) -> String {
+    match reply.changed {
         true => format!("{} has priority {priority}", job.id),
         false => format!("{} had priority {priority} already", job.id),
-    })
-    .await
+    }
 }

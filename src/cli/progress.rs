@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::job_text;
+use super::rate::Rate;
 use super::ui::{Ui, columns, printable};
 use super::units::{short_size, short_span};
 use crate::rpc::pb;
@@ -27,6 +28,7 @@ pub(crate) struct Progress {
     is_drawn: bool,
     transfer: Option<Transfer>,
     last_line: Option<(Instant, (pb::JobState, bool))>,
+    rate: Rate,
 }
 
 struct Transfer {
@@ -37,7 +39,7 @@ struct Transfer {
 
 impl Progress {
     pub(crate) fn new(ui: &Ui) -> Self {
-        Self { is_terminal: ui.err_is_terminal, is_drawn: false, transfer: None, last_line: None }
+        Self { is_terminal: ui.err_is_terminal, is_drawn: false, transfer: None, last_line: None, rate: Rate::default() }
     }
 
     /// Bytes sent or fetched; `total` 0: nobody knows.
@@ -62,13 +64,19 @@ impl Progress {
 
     /// A job as it is now.
     pub(crate) fn job(&mut self, ui: &mut Ui, job: &pb::Job) {
-        let text = printable(&job_text::progress(job));
+        let text = self.text(job);
         if self.is_terminal {
             let tasks = job.tasks.unwrap_or_default();
             self.draw(Some((job_text::done(&tasks).into(), tasks.total.into())), &text);
         } else if self.is_due(job) {
             ui.note(text);
         }
+    }
+
+    /// How far it is, and how fast it gets on by what was seen of it here.
+    pub(crate) fn text(&mut self, job: &pb::Job) -> String {
+        self.rate.see(Instant::now(), job_text::done(&job.tasks.unwrap_or_default()));
+        printable(&job_text::progress_at(job, self.rate.text()))
     }
 
     /// Whether a plain line about the job is due: a change of state at once, counts only every few seconds.

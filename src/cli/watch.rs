@@ -48,10 +48,13 @@ fn write(ui: &mut Ui, progress: &mut Progress, event: &pb::JobEvent) -> Result<(
         // The bar shows the progress; lines are for what a bar can't show.
         Format::Table if event.kind == "progress" => match &event.job {
             Some(job) if ui.err_is_terminal => progress.job(ui, job),
-            Some(job) if progress.is_due(job) => {
-                ui.line(format_args!("{}  {}", short_time(event.time.as_ref()), printable(&job_text::progress(job))))?;
+            Some(job) => {
+                let text = progress.text(job);
+                if progress.is_due(job) {
+                    ui.line(format_args!("{}  {text}", short_time(event.time.as_ref())))?;
+                }
             }
-            Some(_) | None => {}
+            None => {}
         },
         Format::Table => {
             progress.clear();

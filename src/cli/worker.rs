@@ -58,9 +58,7 @@ pub(crate) async fn run(command: WorkerCommand, client: &Client, ui: &mut Ui) ->
                 true => connected(id, client).await?,
                 false => client.repeat(async || client.cluster().drain_worker(request.clone()).await).await?,
             };
-            let running = worker.slots.saturating_sub(worker.free);
-            let text = format!("{} on {} takes no more tasks: {running} of {} slots in use", worker.id, worker.host, worker.slots);
-            changed(ui, &worker, dry_run, &text)
+            changed(ui, &worker, dry_run, &drained(&worker))
         }
         WorkerCommand::Resume(Change { which: Which { id }, dry_run }) => {
             let request = pb::ResumeWorkerRequest { id: id.clone(), request_id: request_id() };
@@ -68,8 +66,7 @@ pub(crate) async fn run(command: WorkerCommand, client: &Client, ui: &mut Ui) ->
                 true => connected(id, client).await?,
                 false => client.repeat(async || client.cluster().resume_worker(request.clone()).await).await?,
             };
-            let text = format!("{} on {} takes tasks again: {} of {} slots free", worker.id, worker.host, worker.free, worker.slots);
-            changed(ui, &worker, dry_run, &text)
+            changed(ui, &worker, dry_run, &resumed(&worker))
         }
     }
 }
@@ -79,8 +76,19 @@ pub(crate) async fn get(id: String, client: &Client) -> Result<pb::Worker, Error
     client.repeat(async || client.cluster().get_worker(request.clone()).await).await
 }
 
+/// What came of a drain.
+pub(crate) fn drained(worker: &pb::Worker) -> String {
+    let running = worker.slots.saturating_sub(worker.free);
+    format!("{} on {} takes no more tasks: {running} of {} slots in use", worker.id, worker.host, worker.slots)
+}
+
+/// What came of its end.
+pub(crate) fn resumed(worker: &pb::Worker) -> String {
+    format!("{} on {} takes tasks again: {} of {} slots free", worker.id, worker.host, worker.free, worker.slots)
+}
+
 /// As the head would have it, for a dry run.
-async fn connected(id: String, client: &Client) -> Result<pb::Worker, Error> {
+pub(crate) async fn connected(id: String, client: &Client) -> Result<pb::Worker, Error> {
     let worker = get(id, client).await?;
     if worker.state() == pb::WorkerState::Away { Err(Error::conflict(format!("{} is not connected", worker.id))) } else { Ok(worker) }
 }

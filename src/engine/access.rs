@@ -86,6 +86,7 @@ pub const METHODS: &[Row] = &[
     read("/millpond.v1.ClusterService/GetWorker", READS_OWN),
     read("/millpond.v1.ClusterService/ExplainWorker", READS_OWN),
     read("/millpond.v1.ClusterService/GetOrder", READS_OWN),
+    read("/millpond.v1.ClusterService/WatchCluster", READS_OWN),
     change("/millpond.v1.ClusterService/DrainWorker", ADMIN),
     change("/millpond.v1.ClusterService/ResumeWorker", ADMIN),
     change("/millpond.v1.ClusterService/CreateBackup", ADMIN),
@@ -310,6 +311,7 @@ mod tests {
         ClusterService/GetWorker ao-a
         ClusterService/ExplainWorker ao-a
         ClusterService/GetOrder ao-a
+        ClusterService/WatchCluster ao-a
         ClusterService/DrainWorker ---a
         ClusterService/ResumeWorker ---a
         ClusterService/CreateBackup ---a

@@ -63,7 +63,9 @@ fn runs_every_line_of(heading: &str, at_least: usize) -> Cluster {
         let mut shell = cluster.command("sh");
         let shell = shell.args(["-c", line]).env("PATH", &path).env("MILLPOND_HEAD", &cluster.url);
         let answer: Answer = shell.output().unwrap().into();
-        if answer.code != 0 {
+        // There is no terminal here; `top.rs` has one.
+        let code = if line == "millpond top" { 2 } else { 0 };
+        if answer.code != code {
             wrong.push(format!("{line}\n    {answer:?}"));
         }
         count += 1;

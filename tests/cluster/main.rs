@@ -61,6 +61,7 @@ mod small_disk;
 mod stopped_worker;
 mod storm;
 mod suspicion;
+mod top;
 mod upgrade;
 mod uploads;
 mod uploads_last;

@@ -16,13 +16,16 @@ use crate::domain::{Error, JobId, JobSpec, WorkerId};
 use crate::engine::WorkerPhase;
 use crate::engine::access::Access;
 use crate::engine::session::LeaseStatus;
+use crate::limits::CLUSTER_CHANGE_EVERY;
 use crate::rpc::convert::{confines_to_pb, eta_score_to_pb, explanation_to_pb, quota_from_pb, resources_to_pb, time_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
 use crate::rpc::status::to_status;
 
+use super::changes::{self, Watchers};
 use super::jobs::{check_request_id, page_size, page_token};
 use super::order;
+use super::pieces::PieceStream;
 use super::quotas;
 use super::scale;
 use super::steering::check_words;
@@ -45,6 +48,7 @@ const BACKUP_KEY_MIN_BYTES: usize = 32;
 /// See `proto/millpond/v1/cluster.proto`.
 pub struct Clusters {
     head: Head,
+    watchers: Watchers,
 }
 
 fn worker_id(text: &str) -> Result<WorkerId, Error> {
@@ -78,7 +82,7 @@ fn backup_folder(request: &pb::CreateBackupRequest) -> Result<PathBuf, Error> {
 impl Clusters {
     /// The service of a head.
     pub fn new(head: Head) -> Self {
-        Self { head }
+        Self { head, watchers: Watchers::default() }
     }
 
     /// As the caller may see it: of the tasks of others nothing but what they take.
@@ -236,6 +240,14 @@ impl ClusterService for Clusters {
     async fn get_order(&self, request: Request<pb::GetOrderRequest>) -> Result<Response<pb::Order>, Status> {
         let who = Who::of(&request, &self.head, method!("GetOrder")).await?;
         order::get(&self.head, &who, request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    type WatchClusterStream = PieceStream<pb::ClusterChange>;
+
+    async fn watch_cluster(&self, request: Request<pb::WatchClusterRequest>) -> Result<Response<Self::WatchClusterStream>, Status> {
+        Who::of(&request, &self.head, method!("WatchCluster")).await?;
+        let place = self.watchers.place().map_err(|error| to_status(&error))?;
+        Ok(Response::new(changes::told(self.head.changes(), place, CLUSTER_CHANGE_EVERY)))
     }
 
     async fn drain_worker(&self, request: Request<pb::DrainWorkerRequest>) -> Result<Response<pb::Worker>, Status> {

@@ -1,6 +1,7 @@
 //! The gRPC services of the head. Each method reads a request, asks the [`Head`](crate::actors::Head), and writes the answer.
 
 mod audits;
+mod changes;
 mod clusters;
 mod datasets;
 mod identities;

@@ -290,6 +290,10 @@ async fn a_job_is_its_owners_and_others_neither_see_nor_steer_it() {
         refused(jobs.set_job_priority(by(who, pb::SetJobPriorityRequest { id: id(), ..Default::default() })).await, Code::PermissionDenied);
         refused(jobs.set_job_limit(by(who, pb::SetJobLimitRequest { id: id(), ..Default::default() })).await, Code::PermissionDenied);
     }
+    let clusters = Clusters::new(world.head());
+    let watch = async |who: &Principal| clusters.watch_cluster(by(who, pb::WatchClusterRequest {})).await;
+    assert!(watch(&ben).await.is_ok() && watch(&eve).await.is_ok(), "it tells nobody what has changed");
+    assert_eq!(watch(&worker).await.err().unwrap().code(), Code::PermissionDenied);
     for who in [&ben, &worker] {
         let id = || id.clone();
         refused(jobs.list_tasks(by(who, pb::ListTasksRequest { id: id(), ..Default::default() })).await, Code::PermissionDenied);
