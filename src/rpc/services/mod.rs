@@ -3,6 +3,7 @@
 mod audits;
 mod clusters;
 mod datasets;
+mod following;
 mod identities;
 mod job_messages;
 mod jobs;
