@@ -173,6 +173,30 @@ pub const STDOUT_MAX_BYTES: u64 = 1 << 30;
 pub const STDERR_MAX_BYTES: u64 = 256 << 20;
 /// Standard error that is kept: its end.
 pub const STDERR_KEPT_BYTES: usize = 64 * 1024;
+/// One piece of the output of a task that runs, on its way to somebody who follows it.
+pub const FOLLOW_PIECE_MAX_BYTES: usize = 32 * 1024;
+/// Pieces that one worker sends in a second, for all who follow its tasks: 4 MiB/s, so that results and chunks have the line to themselves.
+pub const FOLLOW_PIECES_PER_SECOND_MAX: u32 = 128;
+/// Whoever is further behind than this misses the middle.
+pub const FOLLOW_BEHIND_MAX_BYTES: u64 = 4 << 20;
+/// What he then gets of it: the end. As much is kept in memory of an output whose task has ended, for each who follows it, until he has it.
+pub const FOLLOW_REST_MAX_BYTES: u64 = 64 * 1024;
+/// Between two looks at an output that does not grow.
+pub const FOLLOW_LOOK_EVERY: Duration = Duration::from_millis(100);
+/// So often a worker that has nothing to send asks whether somebody still wants it.
+pub const FOLLOW_ASK_EVERY: Duration = Duration::from_secs(5);
+/// The head asks a worker anew after so long without a word.
+pub const FOLLOW_SILENCE_MAX: Duration = Duration::from_secs(15);
+/// After an attempt is over at the head its last output may take so long to come.
+pub const FOLLOW_LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
+/// A task that the head calls started is with its slot's thread within this.
+pub const FOLLOW_BEGINS_WITHIN: Duration = Duration::from_secs(2);
+/// Those who follow outputs, all together.
+pub const FOLLOWERS_MAX: usize = 256;
+/// Those who follow one task.
+pub const TASK_FOLLOWERS_MAX: usize = 16;
+/// Outputs that one worker sends at once. Who has gone is known a moment later, so one task may take more than may follow it.
+pub const WORKER_FOLLOWS_MAX: usize = 128;
 /// Blocks in which a result is fed to the compressor: other sizes give other bytes.
 pub const DEFLATE_BLOCK_BYTES: usize = 64 * 1024;
 /// Description of one result record (names, lengths, checksums).

@@ -85,6 +85,7 @@ impl Actor for SimulatedWorker {
             slots,
             total: equipment.total().clone(),
             confines: None,
+            follows: false,
             epoch_seen: Epoch(0),
             dial: Dial { start: 1, number: 0 },
             stamp: Instant(0),

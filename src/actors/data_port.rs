@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 
-use crate::domain::wire::Lease;
+use crate::domain::wire::{Lease, OutputPiece};
 use crate::domain::{Digest, Error, Outcome, Packed, ResultRef, Timing, WorkerId};
 
 /// A future that can be moved between threads.
@@ -47,4 +47,7 @@ pub trait DataPort: Send + Sync {
 
     /// Gives a result's packed bytes to the head; returns where they are once they are durable.
     fn upload(&self, header: ResultHeader, from: PathBuf) -> BoxFuture<Result<ResultRef, TransferError>>;
+
+    /// Gives a piece of what a task prints to the head; returns once the next may come: whether anybody wants it.
+    fn give_output(&self, piece: OutputPiece) -> BoxFuture<Result<bool, TransferError>>;
 }

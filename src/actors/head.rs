@@ -13,7 +13,7 @@ use crate::blobs::{DatasetStore, Reservation, Segment, Stored};
 use crate::domain::deletion::{Deleted, DeletedJob, Deletion, DeletionRequest};
 use crate::domain::entry::Entry;
 use crate::domain::verb::Wish;
-use crate::domain::wire::{Hello, ToWorker};
+use crate::domain::wire::{Follow, Hello, ToWorker};
 use crate::domain::{Digest, Epoch, Error, ErrorKind, EtaScore, JobId, Quota, Quotas, ResultMeta, SplitRule, TaskNo, WallTime, WorkerId};
 use crate::engine::explain::task::End;
 use crate::engine::explain::{self, Explanation};
@@ -26,6 +26,7 @@ use crate::engine::{Census, JobFilter, Ledger, Meters};
 use crate::store;
 
 use super::ask::ask;
+use super::audience::Audience;
 use super::backup::{BackedUp, Source, backup};
 use super::bundler::{self, Bundle, BundlerMsg};
 use super::chronicle::ChronicleMsg;
@@ -78,6 +79,8 @@ pub struct Head {
     pub(super) turns: Turns,
     /// Whom it lets in; none on a head that was not told (`millpond-head init`), which lets in everybody.
     pub registrar: Option<Registrar>,
+    /// Those who follow what tasks print.
+    pub audience: Audience,
     /// What it counts of itself.
     pub meters: Arc<Meters>,
 }
@@ -217,7 +220,7 @@ impl Head {
         let (status, of_job) = self.explain(job).await?;
         let no = status.view.spec.task_at(index, status.view.counts.total);
         let no = no.ok_or_else(|| Error::not_found(format!("{job} has no task {index}")))?;
-        let at = ask(&self.supervisor, |reply| SupervisorMsg::Whereabouts(job, no, reply)).await??;
+        let at = self.whereabouts(job, no).await?;
         let end = match at {
             Whereabouts::Ended { .. } => self.result(&self.snapshot(job).await?, no).await?,
             _ => None,
@@ -241,6 +244,16 @@ impl Head {
     /// The next hand-outs, at most so many; and what if a job had another priority. Changes nothing.
     pub async fn order(&self, limit: u32, what_if: Option<(JobId, i32)>) -> Result<OrderAnswer, Error> {
         ask(&self.supervisor, |reply| SupervisorMsg::Order { limit, what_if, reply }).await
+    }
+
+    /// Where a task is.
+    pub async fn whereabouts(&self, job: JobId, no: TaskNo) -> Result<Whereabouts, Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::Whereabouts(job, no, reply)).await?
+    }
+
+    /// Has a worker send what a task prints. `Unavailable` while it is not connected, `Conflict` if it can't.
+    pub async fn follow(&self, worker: WorkerId, follow: Follow) -> Result<(), Error> {
+        ask(&self.supervisor, |reply| SupervisorMsg::Follow(worker, follow, reply)).await?
     }
 
     /// How often ETAs were right, of all jobs that are known.

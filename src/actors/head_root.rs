@@ -17,6 +17,7 @@ use crate::engine::{DiskGauge, Meters, Watermarks};
 use crate::pki::IdentityFolder;
 use crate::store::{SledStore, Store};
 
+use super::audience::Audience;
 use super::bundler::Bundler;
 use super::chronicle::Chronicle;
 use super::clock::{Clock, wall_now};
@@ -188,6 +189,7 @@ impl Actor for HeadRoot {
             kept_files,
             turns: Turns::default(),
             registrar,
+            audience: Audience::default(),
             meters,
         };
         Ok(RootState { head, failed })

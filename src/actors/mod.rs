@@ -9,6 +9,7 @@
 //! An `Err` out of `handle` means "my state can't be trusted": the actor ends, and its supervisor says what becomes of that.
 
 mod ask;
+pub mod audience;
 pub mod backup;
 pub mod bundler;
 pub mod cache;
@@ -31,6 +32,7 @@ pub mod journal;
 mod launchers;
 mod new_folder;
 mod outgoing;
+mod output_sender;
 pub mod prepare;
 pub mod preview;
 pub mod proxy;
@@ -41,6 +43,7 @@ pub mod result_box;
 pub mod room_report;
 pub mod runner;
 pub mod salvage;
+pub mod sights;
 mod small_file;
 mod speaker;
 pub mod supervisor;

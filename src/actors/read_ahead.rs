@@ -137,6 +137,7 @@ mod tests {
 
     use super::super::data_port::{BoxFuture, ResultHeader};
     use super::*;
+    use crate::domain::wire::OutputPiece;
     use crate::domain::{Error, ResultRef};
 
     const DATA: Digest = Digest([1; 32]);
@@ -164,6 +165,10 @@ mod tests {
         }
 
         fn upload(&self, _: ResultHeader, _: PathBuf) -> BoxFuture<Result<ResultRef, TransferError>> {
+            unreachable!()
+        }
+
+        fn give_output(&self, _: OutputPiece) -> BoxFuture<Result<bool, TransferError>> {
             unreachable!()
         }
     }

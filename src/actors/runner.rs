@@ -22,6 +22,7 @@ use super::images::Images;
 use super::launchers::{Launchers, Place};
 use super::prepare::{ChunkInput, Inputs};
 use super::result_box::{KeptBytes, KeptResult, ResultWriter};
+use super::sights::{Sight, Sights};
 use super::worker::WorkerMsg;
 use crate::engine::launcher_deaths::LauncherDeaths;
 
@@ -122,6 +123,8 @@ pub struct RunnerSetup {
     pub launcher_deaths: Arc<Mutex<LauncherDeaths>>,
     /// Where attempts end, and the next ones are.
     pub handover: Arc<Handover>,
+    /// What they print.
+    pub sights: Arc<Sights>,
     /// Told to look there.
     pub worker: ActorRef<WorkerMsg>,
 }
@@ -129,6 +132,8 @@ pub struct RunnerSetup {
 /// Starts a slot's thread. It ends when the sender is dropped.
 pub fn spawn(slot: usize, setup: RunnerSetup, sandbox: SlotSandbox) -> Result<mpsc::Sender<Order>, Error> {
     let folders = SlotFolders::new(&setup.slots_dir, slot as u32, sandbox.owner())?;
+    let sight = Sight { stdout: folders.stdout().to_owned(), stderr: folders.stderr().to_owned(), owner: sandbox.owner() };
+    setup.sights.is_at(slot, sight);
     let (orders, inbox) = mpsc::channel();
     let programs = Programs::new(folders.work().to_owned());
     let inherited = sandbox.env(exec::inherited_env(std::env::vars_os()), folders.work());
@@ -180,7 +185,11 @@ impl Runner {
     /// What is next, if there is something.
     fn work(&mut self, order: Order) -> Option<Order> {
         let lease = order.lease;
-        let attempted = self.is_fit().and_then(|()| self.attempt(&order));
+        let attempted = self.is_fit().and_then(|()| {
+            self.setup.sights.begins(self.slot, lease);
+            self.attempt(&order)
+        });
+        self.setup.sights.ends(self.slot);
         let found = self.folders.look();
         let attempted = attempted.and_then(|(outcome, timing)| self.result(lease, outcome, timing, found));
         let cleaned = self.folders.clean(found);

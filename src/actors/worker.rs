@@ -21,9 +21,11 @@ use super::clock::Clock;
 use super::data_port::{DataPort, TransferError};
 use super::handover::{EndedAttempt, Handover};
 use super::outgoing::{Delivery, Key, Outgoing, key};
+use super::output_sender::{self, Pace};
 use super::prepare::{self, Inputs, Stores};
 use super::result_box::KeptResult;
 use super::runner::{Order, StopSwitch};
+use super::sights::Sights;
 use super::small_file;
 use super::speaker::Speaker;
 
@@ -93,6 +95,8 @@ pub struct WorkerArgs {
     pub stores: Stores,
     /// Where attempts end.
     pub handover: Arc<Handover>,
+    /// What tasks print.
+    pub sights: Arc<Sights>,
     /// The head's stores.
     pub port: Arc<dyn DataPort>,
     /// The highest epoch obeyed is kept here.
@@ -124,6 +128,8 @@ pub struct WorkerState {
     speaker: Speaker,
     stores: Stores,
     handover: Arc<Handover>,
+    sights: Arc<Sights>,
+    pace: Pace,
     port: Arc<dyn DataPort>,
     epoch_file: PathBuf,
     clock: Clock,
@@ -157,6 +163,8 @@ impl Actor for WorkerActor {
             speaker: Speaker::default(),
             stores: args.stores,
             handover: args.handover,
+            sights: args.sights,
+            pace: Pace::new(),
             port: args.port,
             epoch_file: args.epoch_file,
             clock: args.clock,
@@ -272,6 +280,9 @@ impl WorkerState {
             }
             SlotEffect::Fail { lease } => self.fail(lease),
             SlotEffect::Deliver(lease) => self.deliver(myself, lease)?,
+            SlotEffect::Follow(follow) => {
+                tokio::spawn(output_sender::send(follow, self.sights.clone(), self.port.clone(), self.pace.clone()));
+            }
             SlotEffect::Forget(lease) => {
                 failpoint::hit("worker.before_forget");
                 self.outgoing.forget(&lease);

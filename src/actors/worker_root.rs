@@ -24,6 +24,7 @@ use super::handover::Handover;
 use super::images::Images;
 use super::prepare::Stores;
 use super::runner::{self, RunnerSetup};
+use super::sights::Sights;
 use super::small_file;
 use super::worker::{WorkerActor, WorkerArgs, WorkerMsg};
 
@@ -129,10 +130,12 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
     confines.gaps.iter().for_each(|gap| tracing::warn!("the sandbox does not keep all that it promises: {gap}"));
     let clock = Clock::start();
     let handover = Arc::new(Handover::new(clock));
-    let shared = handover.clone();
+    let sights = Arc::new(Sights::new(slots));
+    let (shared, seen) = (handover.clone(), sights.clone());
     let make_runners = move |worker: ActorRef<WorkerMsg>| {
         let launcher_deaths = Arc::default();
-        let setup = RunnerSetup { launcher, slots_dir, results_dir, cache_dir, images, launcher_deaths, handover: shared, worker };
+        let setup =
+            RunnerSetup { launcher, slots_dir, results_dir, cache_dir, images, launcher_deaths, handover: shared, sights: seen, worker };
         let slots = sandboxes.into_slots().into_iter().enumerate();
         slots.map(|(slot, sandbox)| runner::spawn(slot, setup.clone(), sandbox)).collect()
     };
@@ -143,6 +146,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
         slots,
         total: equipment.total().clone(),
         confines: Some(confines),
+        follows: true,
         epoch_seen: epoch,
         dial: Dial { start: count_start(&dir.join("starts"))?, number: 0 },
         stamp: Instant(0),
@@ -156,6 +160,7 @@ fn args(options: &WorkerOptions, port: Arc<dyn DataPort>, left: CancellationToke
         port,
         epoch_file,
         handover,
+        sights,
         clock,
         left,
     })

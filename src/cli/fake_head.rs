@@ -35,6 +35,7 @@ pub(crate) struct Script {
     pub(crate) datasets: Vec<Dataset>,
     pub(crate) replies: VecDeque<Result<ControlReply, Error>>,
     pub(crate) watches: VecDeque<Episode<JobEvent>>,
+    pub(crate) logs: VecDeque<Episode<LogPiece>>,
     pub(crate) bundles: VecDeque<Episode<DataPiece>>,
     /// Watches that follow only once the job is killed.
     pub(crate) after_kill: Vec<Episode<JobEvent>>,
@@ -151,6 +152,7 @@ fn stream<T: Send + 'static>((items, end): Episode<T>) -> Response<Items<T>> {
 impl JobService for FakeHead {
     type WatchJobStream = Items<JobEvent>;
     type GetTaskLogStream = Items<DataPiece>;
+    type FollowTaskLogStream = Items<LogPiece>;
     type DownloadBundleStream = Items<DataPiece>;
 
     async fn submit_job(&self, request: Request<SubmitJobRequest>) -> Result<Response<Job>, Status> {
@@ -251,6 +253,14 @@ impl JobService for FakeHead {
     async fn get_task_log(&self, request: Request<GetTaskLogRequest>) -> Result<Response<Items<DataPiece>>, Status> {
         let text = format!("{:?} of {}\n", request.get_ref().stream(), request.get_ref().id);
         Ok(stream((vec![DataPiece { data: text.into(), ..Default::default() }], None)))
+    }
+
+    async fn follow_task_log(&self, request: Request<FollowTaskLogRequest>) -> Result<Response<Items<LogPiece>>, Status> {
+        let request = request.into_inner();
+        let (stream_name, from) = (request.stream(), (request.attempt, request.offset, request.tail_bytes));
+        self.ask(format!("follow {stream_name:?} of {} from {from:?}", request.id));
+        let episode = self.script().logs.pop_front();
+        episode.map(stream).ok_or_else(|| to_status(&Error::conflict("no log in the script")))
     }
 
     async fn download_bundle(&self, _: Request<DownloadBundleRequest>) -> Result<Response<Items<DataPiece>>, Status> {

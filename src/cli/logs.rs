@@ -1,10 +1,12 @@
-//! `logs`: what a finished task wrote, byte for byte; standard error to standard error.
+//! `logs`: what a task wrote, byte for byte, or, with `-f`, what it writes, as it does; standard error to standard error.
 
 use std::io::Write;
 
 use super::exit::{Ending, Exit, Stop};
+use super::log_follow;
 use super::task_ref::TaskRef;
 use super::ui::Ui;
+use super::units::parse_size;
 use crate::rpc::client::Client;
 use crate::rpc::pb;
 use crate::rpc::pb::get_task_log_request::Stream;
@@ -17,18 +19,28 @@ pub(crate) struct LogsArgs {
     /// Only its standard output
     #[arg(long, conflicts_with = "stderr")]
     stdout: bool,
-    /// Only its standard error (the last 64 KiB)
+    /// Only its standard error (the last 64 KiB; with -f, all of it from now on)
     #[arg(long)]
     stderr: bool,
+    /// Follow the task to its end, whether it waits, runs or is tried again; ends with 0, however the task does. Ctrl-C ends only this
+    #[arg(short, long)]
+    follow: bool,
+    /// Begin so many bytes before the present end of each (4k, 1M)
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "follow")]
+    tail: Option<u64>,
 }
 
 pub(crate) async fn run(args: LogsArgs, client: &Client, ui: &mut Ui) -> Ending {
-    if !args.stderr {
-        copy(args.task, Stream::Stdout, client, &mut ui.out).await?;
-        ui.flush()?;
+    let wanted = [(Stream::Stdout, !args.stderr), (Stream::Stderr, !args.stdout)];
+    let streams: Vec<Stream> = wanted.into_iter().filter(|(_, is_wanted)| *is_wanted).map(|(stream, _)| stream).collect();
+    if args.follow {
+        return log_follow::run(args.task, &streams, args.tail, client, ui).await;
     }
-    if !args.stdout {
-        copy(args.task, Stream::Stderr, client, &mut ui.err).await?;
+    for stream in streams {
+        match stream {
+            Stream::Stderr => copy(args.task, stream, client, &mut ui.err).await?,
+            Stream::Stdout | Stream::Unspecified => copy(args.task, stream, client, &mut ui.out).await?,
+        }
     }
     Ok(Exit::Done)
 }

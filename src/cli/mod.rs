@@ -26,6 +26,7 @@ mod kill;
 mod layer;
 mod limit;
 mod list;
+mod log_follow;
 mod login;
 mod logs;
 mod looker;

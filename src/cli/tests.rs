@@ -10,8 +10,8 @@ use crate::domain::{Error, ErrorKind};
 use crate::rpc::client::Client;
 use crate::rpc::hashed::Form;
 use crate::rpc::pb::{
-    ControlReply, DataPiece, Dataset, Job, JobEvent, JobState, Resources, Scale, ScaleWorker, Task, TaskCounts, TaskState, Worker,
-    WorkerState,
+    ControlReply, DataPiece, Dataset, Job, JobEvent, JobState, LogPiece, Resources, Scale, ScaleWorker, Task, TaskCounts, TaskState,
+    Worker, WorkerState,
 };
 
 mod running;
@@ -110,6 +110,24 @@ async fn tasks_workers_data_and_explanations_are_listed() {
     );
     let ran = shell.run(&["logs", "7.42"]).await;
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("StreamStdout of j7.42\n".replace("Stream", "").as_str(), "Stderr of j7.42\n"));
+}
+
+#[tokio::test]
+async fn a_task_is_followed_on_behind_what_was_seen_when_the_connection_breaks() {
+    let piece = |attempt, offset, data: &'static str| LogPiece { attempt, offset, data: data.into(), ..Default::default() };
+    let says = |text: &str| LogPiece { text: text.into(), ..Default::default() };
+    let broken = vec![says("j7.4 waits for a slot"), piece(1, 0, "ab"), LogPiece { left_out: 3, ..piece(1, 5, "fg\x1b") }];
+    let end = LogPiece { ended: true, ..says("j7.4 has ended: exit code 3") };
+    let logs = [(broken, Some(Error::unavailable("the line broke"))), (vec![piece(1, 8, "h"), piece(2, 0, "AB"), end], None)];
+    let mut shell = Shell::with(Script { logs: logs.into(), ..Script::default() }).await;
+    let ran = shell.run(&["logs", "j7.4", "-f", "--stdout", "--tail", "1k"]).await;
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Done, "abfg\x1bhAB"), "byte for byte");
+    let notes = "j7.4 waits for a slot\n… 3 bytes of standard output left out before byte 5 …\nj7.4 has ended: exit code 3\n";
+    assert_eq!(ran.err, notes);
+    let asked = ["follow Stdout of j7.4 from (0, 0, Some(1024))", "follow Stdout of j7.4 from (1, 8, Some(1024))"];
+    assert_eq!(shell.head.script().asked, asked);
+    assert_eq!(shell.run(&["logs", "j7.4", "-f", "--stderr"]).await.exit, Exit::Conflict, "what the head refuses");
+    assert_eq!(shell.run(&["logs", "j7.4", "--tail", "1k"]).await.exit, Exit::Usage);
 }
 
 #[tokio::test]

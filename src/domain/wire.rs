@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::chunk::Chunk;
@@ -70,6 +71,70 @@ pub enum Verdict {
     Send,
 }
 
+/// What a task prints to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Printed {
+    /// Its standard output.
+    Stdout,
+    /// Its standard error.
+    Stderr,
+}
+
+impl Printed {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
+}
+
+/// From where on an output is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FromWhere {
+    /// A byte.
+    Offset(u64),
+    /// So many bytes before its present end.
+    Last(u64),
+}
+
+/// Somebody follows what a started task prints. The bytes don't come in the session, where they would delay other answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// The head's number for it, which the bytes bear. Random, so that no other head takes it for its own.
+    pub id: u64,
+    /// Whose.
+    pub lease: Lease,
+    /// Which output.
+    pub printed: Printed,
+    /// From where on.
+    pub from: FromWhere,
+}
+
+/// A piece of what a task prints, for one who follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputPiece {
+    /// For whom.
+    pub follow: u64,
+    /// Whose.
+    pub lease: Lease,
+    /// Where in the output it begins.
+    pub offset: u64,
+    /// Bytes right before it that he has missed.
+    pub left_out: u64,
+    /// At most [`crate::limits::FOLLOW_PIECE_MAX_BYTES`]; none: whether he is still there.
+    pub data: Bytes,
+    /// No more comes, and why.
+    pub over: Option<Over>,
+}
+
+/// Why no more comes of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// The attempt has ended, and had printed so many bytes.
+    Ended(u64),
+    /// The worker does not run that attempt.
+    NotHere,
+    /// The worker sends too many already.
+    TooMany,
+}
+
 /// From head to worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToWorker {
@@ -108,6 +173,8 @@ pub enum ToWorker {
     Drain(bool),
     /// The head has heard the worker's heartbeat of this stamp: its lease runs from then, by its own clock.
     Heartbeat(Instant),
+    /// Send what a task prints, by a call of its own. Only to a worker that has said that it can ([`Hello::follows`]).
+    Follow(Follow),
 }
 
 /// What a worker holds when it connects.
@@ -141,6 +208,8 @@ pub struct Hello {
     pub total: Resources,
     /// What its tasks are confined by; none: it is of a version that does not say.
     pub confines: Option<Confines>,
+    /// Whether it knows [`ToWorker::Follow`].
+    pub follows: bool,
     /// The highest epoch it has obeyed.
     pub epoch_seen: Epoch,
     /// The connection that this opens.

@@ -71,6 +71,7 @@ pub const METHODS: &[Row] = &[
     read("/millpond.v1.JobService/PreviewVerb", READS_OWN),
     read("/millpond.v1.JobService/ExplainJob", READS_OWN),
     read("/millpond.v1.JobService/GetTaskLog", READS_OWN),
+    read("/millpond.v1.JobService/FollowTaskLog", READS_OWN),
     read("/millpond.v1.JobService/DownloadBundle", READS_OWN),
     change("/millpond.v1.DatasetService/UploadDataset", CHANGES_OWN),
     change("/millpond.v1.DatasetService/ResumeUpload", CHANGES_OWN),
@@ -94,6 +95,7 @@ pub const METHODS: &[Row] = &[
     read("/millpond.v1.ClusterService/ListQuotas", READS_OWN),
     change("/millpond.v1.WorkerService/Attend", WORKER),
     read("/millpond.v1.ResultService/UploadResult", WORKER),
+    read("/millpond.v1.ResultService/SendOutput", WORKER),
     open(change("/millpond.v1.IdentityService/Enroll", [No, No, No, No])),
     change("/millpond.v1.IdentityService/Renew", HIMSELF),
     read("/millpond.v1.IdentityService/WhoAmI", HIMSELF),
@@ -140,6 +142,7 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("GET /v1/jobs/{id}/tasks", "/millpond.v1.JobService/ListTasks"),
     ("GET /v1/jobs/{id}/events", "/millpond.v1.JobService/WatchJob"),
     ("GET /v1/explain/{id}", "/millpond.v1.JobService/ExplainJob"),
+    ("GET /v1/tasks/{id}/follow", "/millpond.v1.JobService/FollowTaskLog"),
     ("GET /v1/tasks/{id}/stdout", "/millpond.v1.JobService/GetTaskLog"),
     ("GET /v1/tasks/{id}/stderr", "/millpond.v1.JobService/GetTaskLog"),
     ("GET /v1/datasets", "/millpond.v1.DatasetService/ListDatasets"),
@@ -296,6 +299,7 @@ mod tests {
         JobService/PreviewVerb ao-a
         JobService/ExplainJob ao-a
         JobService/GetTaskLog ao-a
+        JobService/FollowTaskLog ao-a
         JobService/DownloadBundle ao-a
         DatasetService/UploadDataset -o-a
         DatasetService/ResumeUpload -o-a
@@ -319,6 +323,7 @@ mod tests {
         ClusterService/ListQuotas ao-a
         WorkerService/Attend --o-
         ResultService/UploadResult --o-
+        ResultService/SendOutput --o-
         IdentityService/Enroll ----
         IdentityService/Renew oooo
         IdentityService/WhoAmI oooo

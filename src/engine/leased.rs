@@ -69,7 +69,8 @@ impl Leased {
             | ToWorker::Stop(..)
             | ToWorker::Freeze(..)
             | ToWorker::Drain(_)
-            | ToWorker::Heartbeat(_) => {}
+            | ToWorker::Heartbeat(_)
+            | ToWorker::Follow(_) => {}
         }
     }
 
@@ -193,6 +194,7 @@ mod tests {
             dial: Dial::default(),
             stamp: Instant(0),
             confines: None,
+            follows: true,
             held,
         })
     }

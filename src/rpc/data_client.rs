@@ -12,11 +12,12 @@ use tonic::Streaming;
 use tonic::transport::Channel;
 
 use crate::actors::data_port::{BoxFuture, DataPort, ResultHeader, TransferError};
+use crate::domain::wire::OutputPiece;
 use crate::domain::{Digest, Error, ResultRef};
 use crate::limits::{MESSAGE_MAX_BYTES, PIECE_BYTES};
 
 use super::address::HeadAddress;
-use super::convert::{receipt_from_pb, upload_header_to_pb};
+use super::convert::{output_piece_to_pb, receipt_from_pb, upload_header_to_pb};
 use super::pb;
 use super::pb::dataset_service_client::DatasetServiceClient;
 use super::pb::result_service_client::ResultServiceClient;
@@ -29,12 +30,14 @@ const QUEUE_PIECES: usize = 4;
 #[derive(Clone)]
 pub struct DataClient {
     channel: Channel,
+    /// What tasks print: whoever takes that slowly holds up nothing else.
+    outputs: Channel,
 }
 
 impl DataClient {
     /// Connects to a head when it is first used, and again whenever that is lost.
     pub fn new(address: &HeadAddress) -> Self {
-        Self { channel: address.lazy_channel() }
+        Self { channel: address.lazy_channel(), outputs: address.lazy_channel() }
     }
 
     async fn pieces(self, digest: Digest, ranges: Vec<(u64, u64)>) -> Result<Streaming<pb::ReadDatasetResponse>, TransferError> {
@@ -94,6 +97,12 @@ impl DataClient {
     }
 }
 
+async fn send_output(channel: Channel, piece: OutputPiece) -> Result<bool, TransferError> {
+    let mut client = ResultServiceClient::new(channel);
+    let reply = client.send_output(output_piece_to_pb(piece)).await;
+    Ok(reply.map_err(|status| from_call(&status))?.into_inner().go_on)
+}
+
 fn other_length(len: u64, expected: u64) -> TransferError {
     Error::unavailable(format!("a chunk arrived with {len} bytes, {expected} were asked for")).into()
 }
@@ -132,5 +141,9 @@ impl DataPort for DataClient {
 
     fn upload(&self, header: ResultHeader, from: PathBuf) -> BoxFuture<Result<ResultRef, TransferError>> {
         Box::pin(self.clone().upload_from(header, from))
+    }
+
+    fn give_output(&self, piece: OutputPiece) -> BoxFuture<Result<bool, TransferError>> {
+        Box::pin(send_output(self.outputs.clone(), piece))
     }
 }

@@ -146,6 +146,38 @@ async function broken(context) {
   server.close();
 }
 
+// A task that runs is followed on its page, which then shows what is kept of it.
+async function follows(context) {
+  const gate = join(folder, 'gate');
+  const id = millpond('submit', '-q', '--name', 'a clock', '--array', '0', '--', 'sh', '-c',
+    `printf "<script>alert(1)</script> \\033[31mred\\n"; i=0; until [ -e ${gate} ]; do i=$((i+1)); echo line $i; sleep 0.1; done; echo the last`).trim();
+  const page = await open(context, `/tasks/${id}.0`);
+  const box = page.locator('#live-stdout pre');
+  await box.locator('text=line 3').waitFor();
+  check((await box.textContent()).startsWith('<script>alert(1)</script> ·[31mred\nline 1\nline 2\n'), 'what it has written before is there, and is text');
+  check((await page.locator('main script').count()) === 0, 'and nothing else than text');
+  const lines = async () => (await box.textContent()).split('\n').length;
+  const before = await lines();
+  await until('more comes by itself', async () => (await lines()) > before + 5);
+  const numbers = [...(await box.textContent()).matchAll(/^line (\d+)$/gm)].map((found) => Number(found[1]));
+  check(numbers.every((number, at) => number === at + 1), 'each line once, in order');
+  await until('the box is full', async () => await box.evaluate((it) => it.scrollHeight > it.clientHeight + 50));
+  const place = async () => await box.evaluate((it) => it.scrollHeight - it.clientHeight - it.scrollTop);
+  check((await place()) < 8, 'it scrolls along');
+  await box.evaluate((it) => (it.scrollTop = 0));
+  const seen = await lines();
+  await until('more has come', async () => (await lines()) > seen + 3);
+  check((await box.evaluate((it) => it.scrollTop)) === 0, 'but not under the eyes of who has scrolled up');
+  await accessible(page, 'a task that runs');
+  await fits(page, 'a task that runs');
+  await shot(page, 'wide-running-task');
+  writeFileSync(gate, '');
+  await page.locator('#stdout pre', { hasText: 'the last' }).waitFor();
+  check((await page.locator('#live-stdout').count()) === 0, 'when it has ended the page shows what is kept');
+  check(page.mistakes.length === 0, `no mistakes on the way ${page.mistakes.join('; ')}`);
+  await page.close();
+}
+
 try {
   const wide = await browser.newContext({ viewport: { width: 1200, height: 850 } });
   const phone = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, colorScheme: 'dark' });
@@ -154,6 +186,7 @@ try {
   const failed = await failing(wide);
   await million(phone);
   await broken(wide);
+  await follows(wide);
   const paths = [
     ['jobs', '/'], ['job', `/jobs/${found}`], ['failed-job', `/jobs/${failed}`], ['task', `/tasks/${failed}.3`], ['new', '/new'],
     ['order', '/order'], ['workers', '/workers'], ['worker', '/workers/w1'], ['timeline', '/timeline'], ['data', '/data'], ['system', '/system'], ['login', '/login'],

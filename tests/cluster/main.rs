@@ -26,6 +26,7 @@ mod failure_policy;
 mod fair_share;
 mod files;
 mod finish_line;
+mod follow;
 mod freeze;
 mod full_disk;
 mod ground;

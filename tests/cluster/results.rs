@@ -17,7 +17,7 @@ fn everything_can_be_looked_at_while_a_job_runs_and_a_killed_job_keeps_what_is_d
     assert_eq!(bundle.names().len(), 5 + 2, "{:?}", bundle.names());
     assert_eq!(bundle.states(), BTreeMap::from([("succeeded".to_owned(), 5), ("not_run".to_owned(), 5)]));
     assert_eq!(cluster.ok(&["logs", "j1.3"]), "out-3");
-    cluster.millpond(&["logs", "j1.5"]).refused(4, &["j1.5", "has not ended"]);
+    cluster.millpond(&["logs", "j1.5"]).refused(4, &["j1.5", "has not ended", "-f"]);
     let states: Vec<String> = cluster.tasks(&job).iter().map(|task| task["state"].as_str().unwrap().to_owned()).collect();
     assert_eq!(states[..5], ["succeeded"; 5]);
     assert_eq!(states[5..], ["running", "running", "undispatched", "undispatched", "undispatched"]);

@@ -107,6 +107,7 @@ pub fn from_workers() -> Vec<Vec<u8>> {
         slots: 4,
         total: Resources::default(),
         confines: Some(Confines { sandbox: Sandbox::Basic, gaps: vec!["a gap".into()] }),
+        follows: true,
         epoch_seen: Epoch(1),
         dial: Dial { start: 1, number: 2 },
         stamp: Instant(5),

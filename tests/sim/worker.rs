@@ -182,6 +182,7 @@ impl World {
             slots: worker.slots,
             total: worker.equipment.total().clone(),
             confines: None,
+            follows: true,
             epoch_seen: worker.epoch,
             dial: Dial { start: incarnation + 1, number: conn.session.0 },
             stamp: worker.clock(self.now),
@@ -385,6 +386,8 @@ impl World {
             SlotEffect::Forget(lease) => {
                 self.workers[at].results.remove(&bare(lease));
             }
+            // The head of the simulator has nobody who follows.
+            SlotEffect::Follow(_) => {}
             SlotEffect::KeepEpoch(epoch) => self.workers[at].epoch = epoch,
             SlotEffect::EndSession(session) => {
                 if let Some(conn) = self.workers[at].conn.filter(|conn| conn.session == session) {

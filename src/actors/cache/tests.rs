@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::actors::data_port::{BoxFuture, ResultHeader};
 use crate::domain::ResultRef;
+use crate::domain::wire::OutputPiece;
 
 /// Serves `abcdefghij` as every data set, or what it is told to.
 #[derive(Default)]
@@ -28,6 +29,10 @@ impl DataPort for Letters {
     }
 
     fn read(&self, _: Digest, _: (u64, u64)) -> BoxFuture<Result<bytes::Bytes, TransferError>> {
+        Box::pin(async { Err(Error::internal("not here").into()) })
+    }
+
+    fn give_output(&self, _: OutputPiece) -> BoxFuture<Result<bool, TransferError>> {
         Box::pin(async { Err(Error::internal("not here").into()) })
     }
 

@@ -82,6 +82,8 @@ pub(super) struct Seat {
     pub proxy: ActorRef<ProxyMsg>,
     pub attached: WallTime,
     pub confines: Option<Confines>,
+    /// Whether it can send what its tasks print.
+    pub follows: bool,
     /// The latest of its room.
     pub reported: Option<RoomReport>,
 }
@@ -270,6 +272,9 @@ impl Actor for JobSupervisor {
             SupervisorMsg::Workers(reply) => state.list_workers(reply),
             SupervisorMsg::Drain(worker, drain, reply) => {
                 let _ = reply.send(state.drain(worker, drain));
+            }
+            SupervisorMsg::Follow(worker, follow, reply) => {
+                let _ = reply.send(state.follow(worker, follow));
             }
             SupervisorMsg::DatasetGone(digest) => {
                 state.datasets.remove(&digest);

@@ -11,7 +11,7 @@ use crate::actors::room_report::RoomReport;
 use crate::domain::deletion::DeletionRequest;
 use crate::domain::entry::Entry;
 use crate::domain::verb::Wish;
-use crate::domain::wire::{Finished, Hello, ToWorker};
+use crate::domain::wire::{Finished, Follow, Hello, ToWorker};
 use crate::domain::{Digest, Error, EtaScore, Instant, JobId, JobSpec, Quota, Quotas, SessionId, TaskNo, WorkerId};
 use crate::engine::explain::Explanation;
 use crate::engine::job::Whereabouts;
@@ -145,6 +145,8 @@ pub enum SupervisorMsg {
     Workers(RpcReplyPort<Vec<WorkerStatus>>),
     /// Take no more tasks, or, false, take tasks again.
     Drain(WorkerId, bool, RpcReplyPort<Result<(), Error>>),
+    /// Have a worker send what a task prints.
+    Follow(WorkerId, Follow, RpcReplyPort<Result<(), Error>>),
     /// A data set may be used by jobs from now on.
     DatasetAdded(crate::domain::Digest),
     /// A data set is deleted.

@@ -7,7 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use crate::actors::job::JobMsg;
 use crate::actors::proxy::{Description, ProxyArgs, ProxyMsg, WorkerProxy};
 use crate::domain::entry::Entry;
-use crate::domain::wire::{Held, Hello, ToWorker, Verdict};
+use crate::domain::wire::{Follow, Held, Hello, ToWorker, Verdict};
 use crate::domain::{Error, Instant, Resources, SessionId, WallTime, WorkerId, WorkerInfo};
 use crate::engine::session::SessionEvent;
 use crate::engine::{JobEvent, RosterEvent, Session, WorkerPhase};
@@ -80,7 +80,8 @@ impl SupervisorState {
         let (proxy, _) = WorkerProxy::spawn_linked(None, WorkerProxy, args, myself.get_cell()).await?;
         tracing::info!(%worker, host = %hello.host, slots = hello.slots, held = hello.held.len(), "worker attached");
         self.claim(&hello, session, worker, &proxy);
-        self.sessions.insert(session, Seat { worker, proxy: proxy.clone(), attached: now.wall, confines: hello.confines, reported: None });
+        let (confines, follows) = (hello.confines, hello.follows);
+        self.sessions.insert(session, Seat { worker, proxy: proxy.clone(), attached: now.wall, confines, follows, reported: None });
         self.roster_event(RosterEvent::Opened { session, worker, slots: hello.slots, total: hello.total });
         let _ = reply.send(Ok(proxy));
         Ok(())
@@ -138,6 +139,20 @@ impl SupervisorState {
             }
             None => Err(Error::conflict(format!("{worker} is not connected"))),
         }
+    }
+
+    /// Has a worker send what a task prints.
+    pub(super) fn follow(&self, worker: WorkerId, follow: Follow) -> Result<(), Error> {
+        let seat = self.sessions.values().find(|seat| seat.worker == worker);
+        let seat = seat.ok_or_else(|| Error::unavailable(format!("{worker} is not connected")))?;
+        if !seat.follows {
+            return Err(Error::conflict(format!(
+                "{worker} is of a version that does not send what its tasks print while they run: install the same millpond there, or wait for \
+                 the task's end"
+            )));
+        }
+        let _ = seat.proxy.cast(ProxyMsg::Event(SessionEvent::Pass(ToWorker::Follow(follow))));
+        Ok(())
     }
 
     /// Asks every proxy at once; the supervisor goes on meanwhile.

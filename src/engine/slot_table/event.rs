@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::wire::{FromWorker, JobInfo, Lease, ToWorker};
+use crate::domain::wire::{Follow, FromWorker, JobInfo, Lease, ToWorker};
 use crate::domain::{Chunk, Epoch, Instant, JobId, SessionId};
 
 /// Something that happened at the worker.
@@ -131,6 +131,8 @@ pub enum SlotEffect {
     Deliver(Lease),
     /// Drop a kept result.
     Forget(Lease),
+    /// Send what a task prints to one who follows it. Nothing is decided by that.
+    Follow(Follow),
     /// Keep this epoch on disk: no lower one is obeyed.
     KeepEpoch(Epoch),
     /// End the session, unread.

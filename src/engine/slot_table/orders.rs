@@ -47,6 +47,7 @@ impl SlotTable {
                 }
                 self.drain(drain, now, fx);
             }
+            ToWorker::Follow(follow) => fx.push(SlotEffect::Follow(follow)),
             ToWorker::Welcome { .. } | ToWorker::Refuse(_) | ToWorker::Heartbeat(_) => {}
         }
     }

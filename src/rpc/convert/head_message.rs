@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::{Within, between, line, message, refuse, sentence};
+use super::follow::{follow_from_pb, follow_to_pb};
 use super::lease::{epoch_from_pb, job_from_pb, lease_from_pb, lease_to_pb, leases_from_pb, leases_to_pb, runs_from_pb, runs_to_pb};
 use super::spec::{spec_from_pb, spec_to_pb};
 use crate::domain::wire::{JobInfo, Lease, ToWorker, Verdict};
@@ -31,6 +32,7 @@ pub fn to_worker(message: ToWorker) -> pb::HeadMessage {
         ToWorker::Recall => Body::Recall(pb::Recall {}),
         ToWorker::Drain(drain) => Body::Drain(pb::Drain { drain }),
         ToWorker::Heartbeat(stamp) => Body::Heartbeat(pb::Heartbeat { stamp_ms: stamp.0 }),
+        ToWorker::Follow(follow) => Body::Follow(follow_to_pb(follow)),
         ToWorker::JobGone(job) => Body::JobGone(pb::JobGone { job: job.0 }),
     };
     pb::HeadMessage { body: Some(body) }
@@ -62,6 +64,7 @@ pub fn from_head(message: pb::HeadMessage) -> Result<ToWorker, Error> {
         Some(Body::Ack(ack)) => leases_from_pb("leases", ack.leases, LEASES_PER_MESSAGE_MAX).map(ToWorker::Ack).within("ack"),
         Some(Body::Drain(pb::Drain { drain })) => Ok(ToWorker::Drain(drain)),
         Some(Body::Heartbeat(pb::Heartbeat { stamp_ms })) => Ok(ToWorker::Heartbeat(Instant(stamp_ms))),
+        Some(Body::Follow(follow)) => follow_from_pb(follow).map(ToWorker::Follow).within("follow"),
         Some(Body::JobGone(pb::JobGone { job })) => Ok(ToWorker::JobGone(JobId(job))),
         None => Err(refuse("body", "missing, or of a kind that this version does not know; install the same millpond on head and worker")),
     }

@@ -26,6 +26,7 @@ pub(super) fn hello_to_pb(hello: Hello) -> pb::Hello {
         connection: hello.dial.number,
         stamp_ms: hello.stamp.0,
         held: hello.held.into_iter().map(held_to_pb).collect(),
+        follows: hello.follows,
     }
 }
 
@@ -38,6 +39,7 @@ pub(super) fn hello_from_pb(hello: pb::Hello) -> Result<Hello, Error> {
         slots: between("slots", hello.slots, 1..=WORKER_SLOTS_MAX)?,
         total: message("total", hello.total, resources_from_pb)?,
         confines: hello.sandbox.map(confines_from_pb).transpose().within("sandbox")?.flatten(),
+        follows: hello.follows,
         epoch_seen: Epoch(hello.epoch_seen),
         dial: Dial { start: between("start", hello.start, 1..=u64::MAX)?, number: between("connection", hello.connection, 1..=u64::MAX)? },
         stamp: Instant(hello.stamp_ms),
@@ -115,6 +117,7 @@ mod tests {
             slots: WORKER_SLOTS_MAX,
             total: Resources { labels: (0..64).map(label).collect(), ..Default::default() },
             confines: Some(Confines { sandbox: Sandbox::Strict, gaps: vec!["g".repeat(limits::TEXT_MAX_BYTES); limits::SANDBOX_GAPS_MAX] }),
+            follows: true,
             epoch_seen: Epoch(u64::MAX),
             dial: Dial { start: u64::MAX, number: u64::MAX },
             stamp: Instant(u64::MAX),

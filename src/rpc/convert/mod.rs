@@ -11,6 +11,7 @@ mod check;
 mod command;
 mod confines;
 mod explanation;
+mod follow;
 mod head_message;
 mod hello;
 mod identity;
@@ -32,6 +33,7 @@ mod worker_message;
 
 pub use confines::confines_to_pb;
 pub use explanation::{eta_score_to_pb, eta_to_pb, explanation_to_pb};
+pub use follow::{output_piece_from_pb, output_piece_to_pb};
 pub use head_message::{from_head, to_worker};
 pub use hello::PROTOCOL_VERSION;
 pub use identity::{principal_to_pb, role_from_pb, role_to_pb, token_to_pb};

@@ -7,7 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::domain::wire::{Dial, Finished, FromWorker, Held, Hello, JobInfo, Lease, ResultBytes, Run, Standing, ToWorker, Verdict};
+use crate::domain::wire::{
+    Dial, Finished, Follow, FromWhere, FromWorker, Held, Hello, JobInfo, Lease, OutputPiece, Over, Printed, ResultBytes, Run, Standing,
+    ToWorker, Verdict,
+};
 use crate::domain::{
     ArrayRange, Attempt, Chunk, Confines, Cut, Digest, EntryKind, Epoch, FenceId, Image, Input, Instant, JobId, JobSpec, Keep, MaxFailed,
     Merge, Outcome, Packed, Pattern, Policy, Record, Resources, ResultEntry, ResultRef, Room, Sandbox, SessionId, SharedFile, SplitRule,
@@ -99,6 +102,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             slots,
             total,
             confines,
+            follows: number % 2 == 0,
             epoch_seen: Epoch(epoch),
             dial: Dial { start, number },
             stamp: Instant(stamp),
@@ -182,6 +186,19 @@ fn chunk() -> impl Strategy<Value = Chunk> {
         .prop_map(|(header, more, len, first_record, records)| Chunk { offset: header + more, len, header, first_record, records })
 }
 
+fn follow() -> impl Strategy<Value = Follow> {
+    let printed = prop_oneof![Just(Printed::Stdout), Just(Printed::Stderr)];
+    let from = prop_oneof![any::<u64>().prop_map(FromWhere::Offset), any::<u64>().prop_map(FromWhere::Last)];
+    (any::<u64>(), lease(), printed, from).prop_map(|(id, lease, printed, from)| Follow { id, lease, printed, from })
+}
+
+pub fn output_piece() -> impl Strategy<Value = OutputPiece> {
+    let over = prop_oneof![any::<u64>().prop_map(Over::Ended), Just(Over::NotHere), Just(Over::TooMany)];
+    (any::<(u64, u64, u64)>(), lease(), prop::collection::vec(any::<u8>(), 0..9), prop::option::of(over)).prop_map(
+        |((follow, offset, left_out), lease, data, over)| OutputPiece { follow, lease, offset, left_out, data: data.into(), over },
+    )
+}
+
 pub fn to_worker() -> impl Strategy<Value = ToWorker> {
     let run = (1u64.., lease(), prop::option::of(chunk())).prop_map(|(seq, lease, chunk)| Run { seq, lease, chunk });
     let verdict = prop_oneof![Just(Verdict::Adopt), Just(Verdict::AdoptFrozen), Just(Verdict::Stop), Just(Verdict::Send)];
@@ -202,6 +219,7 @@ pub fn to_worker() -> impl Strategy<Value = ToWorker> {
         leases().prop_map(ToWorker::Ack),
         any::<bool>().prop_map(ToWorker::Drain),
         Just(ToWorker::Recall),
+        follow().prop_map(ToWorker::Follow),
         any::<u64>().prop_map(|stamp| ToWorker::Heartbeat(Instant(stamp))),
         any::<u64>().prop_map(|job| ToWorker::JobGone(JobId(job))),
     ]

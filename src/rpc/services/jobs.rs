@@ -8,10 +8,12 @@ use tonic::{Request, Response, Status};
 use crate::actors::Head;
 use crate::actors::clock::wall_now;
 use crate::actors::head::Gone;
+use crate::actors::job::JobSnapshot;
 use crate::actors::supervisor::{JobStatus, Submission};
 use crate::domain::deletion::DeletionRequest;
 use crate::domain::verb::{Change, Wish};
-use crate::domain::{EntryKind, Error, ErrorKind, Input, JobId, JobSpec, SplitRule};
+use crate::domain::wire::Printed;
+use crate::domain::{Attempt, EntryKind, Error, ErrorKind, Input, JobId, JobSpec, SplitRule, TaskNo};
 use crate::exec;
 use crate::limits::{NAME_MAX_BYTES, PAGE_MAX_ITEMS, PIECE_BYTES};
 use crate::rpc::convert::{eta_score_to_pb, eta_to_pb, explanation_to_pb, filter_from_pb, spec_from_pb, spec_to_pb, state_to_pb};
@@ -19,6 +21,7 @@ use crate::rpc::pb;
 use crate::rpc::pb::job_service_server::JobService;
 use crate::rpc::status::to_status;
 
+use super::following::{Following, Seen};
 use super::job_messages::{self, job_and_index};
 use super::pieces::{self, PieceStream, Transfers};
 use super::steering::{Asked, about, check_words, wish};
@@ -156,21 +159,39 @@ impl Jobs {
         Ok(pb::Explanation { state, eta, eta_score, ..explanation_to_pb(id.to_owned(), explanation) })
     }
 
-    async fn task_log(&self, who: &Who, request: pb::GetTaskLogRequest) -> Result<PieceStream<pb::DataPiece>, Error> {
+    /// Which task somebody wants to read, and which of its outputs; with its job.
+    async fn log_of(&self, who: &Who, id: &str, stream: i32) -> Result<(JobSnapshot, u64, TaskNo, Printed), Error> {
         use pb::get_task_log_request::Stream;
-        let (job, index) = job_and_index(&request.id)?;
+        let (job, index) = job_and_index(id)?;
         who.reaches_job(&self.head, job).await?;
-        let index = index.ok_or_else(|| Error::invalid(format!("`{}` is a job: name a task, as in j7.42", request.id)))?;
-        let kind = match Stream::try_from(request.stream).map_err(|_| Error::invalid("stream: not a stream"))? {
-            Stream::Unspecified | Stream::Stdout => EntryKind::Stdout,
-            Stream::Stderr => EntryKind::Stderr,
+        let index = index.ok_or_else(|| Error::invalid(format!("`{id}` is a job: name a task, as in j7.42")))?;
+        let printed = match Stream::try_from(stream).map_err(|_| Error::invalid("stream: not a stream"))? {
+            Stream::Unspecified | Stream::Stdout => Printed::Stdout,
+            Stream::Stderr => Printed::Stderr,
         };
         let snapshot = self.head.snapshot(job).await?;
         let no = snapshot.record.spec.task_at(index, snapshot.record.total.unwrap_or(0));
         let no = no.ok_or_else(|| Error::not_found(format!("{job} has no task {index}")))?;
+        Ok((snapshot, index, no, printed))
+    }
+
+    async fn task_log(&self, who: &Who, request: pb::GetTaskLogRequest) -> Result<PieceStream<pb::DataPiece>, Error> {
+        let (snapshot, index, no, printed) = self.log_of(who, &request.id, request.stream).await?;
+        let kind = if printed == Printed::Stdout { EntryKind::Stdout } else { EntryKind::Stderr };
         let result = self.head.result(&snapshot, no).await?;
-        let result = result.ok_or_else(|| Error::conflict(format!("{job}.{index} has not ended: its output comes with its end")))?;
-        Ok(logs::log(result, kind, self.transfers.begin().await?))
+        let job = snapshot.record.id;
+        let running = || format!("{job}.{index} has not ended: `millpond logs {job}.{index} -f` follows it while it runs");
+        Ok(logs::log(result.ok_or_else(|| Error::conflict(running()))?, kind, self.transfers.begin().await?))
+    }
+
+    async fn follow_log(&self, who: &Who, request: pb::FollowTaskLogRequest) -> Result<PieceStream<pb::LogPiece>, Error> {
+        let (snapshot, index, no, printed) = self.log_of(who, &request.id, request.stream).await?;
+        let job = snapshot.record.id;
+        let attempt = (request.attempt > 0).then_some(Attempt(request.attempt));
+        let seen = Seen { attempt, at: attempt.map_or(0, |_| request.offset), over: None };
+        let (head, transfers, tail) = (self.head.clone(), self.transfers.clone(), request.tail_bytes);
+        let seat = self.head.audience.take_seat(job, no)?;
+        Ok(Following { head, transfers, job, index, no, printed, tail, seen }.stream(seat))
     }
 
     async fn download(&self, who: &Who, request: pb::DownloadBundleRequest) -> Result<PieceStream<pb::DataPiece>, Error> {
@@ -379,6 +400,13 @@ impl JobService for Jobs {
     async fn get_task_log(&self, request: Request<pb::GetTaskLogRequest>) -> Result<Response<Self::GetTaskLogStream>, Status> {
         let who = Who::of(&request, &self.head, method!("GetTaskLog")).await?;
         self.task_log(&who, request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    type FollowTaskLogStream = PieceStream<pb::LogPiece>;
+
+    async fn follow_task_log(&self, request: Request<pb::FollowTaskLogRequest>) -> Result<Response<Self::FollowTaskLogStream>, Status> {
+        let who = Who::of(&request, &self.head, method!("FollowTaskLog")).await?;
+        self.follow_log(&who, request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
     }
 
     type DownloadBundleStream = PieceStream<pb::DataPiece>;

@@ -4,6 +4,7 @@ mod audits;
 mod changes;
 mod clusters;
 mod datasets;
+mod following;
 mod identities;
 mod job_messages;
 mod jobs;

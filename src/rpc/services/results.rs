@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::actors::Head;
 use crate::domain::Error;
 use crate::failpoint;
-use crate::rpc::convert::{receipt_to_pb, upload_header_from_pb};
+use crate::rpc::convert::{output_piece_from_pb, receipt_to_pb, upload_header_from_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::result_service_server::ResultService;
 use crate::rpc::status::to_status;
@@ -65,5 +65,17 @@ impl ResultService for Results {
     async fn upload_result(&self, request: Request<Streaming<pb::UploadResultRequest>>) -> Result<Response<pb::ResultReceipt>, Status> {
         let who = Who::of(&request, &self.head, "/millpond.v1.ResultService/UploadResult").await?;
         self.upload(&who, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn send_output(&self, request: Request<pb::SendOutputRequest>) -> Result<Response<pb::SendOutputResponse>, Status> {
+        let who = Who::of(&request, &self.head, "/millpond.v1.ResultService/SendOutput").await?;
+        let piece = output_piece_from_pb(request.into_inner()).map_err(|error| to_status(&error))?;
+        if let Some(worker) = who.principal()
+            && let Err(error) = self.leases.may_send(worker.id, &piece.lease)
+        {
+            who.turns_away(&self.head, About::just(piece.lease.job.to_string()), &error).await;
+            return Err(to_status(&error));
+        }
+        Ok(Response::new(pb::SendOutputResponse { go_on: self.head.audience.takes(piece).await }))
     }
 }

@@ -24,6 +24,8 @@ use crate::rpc::pb::dataset_service_server::DatasetService;
 use crate::rpc::pb::identity_service_server::IdentityService;
 use crate::rpc::pb::job_service_server::JobService;
 
+mod following;
+
 struct World {
     dir: tempfile::TempDir,
     running: RunningHead,

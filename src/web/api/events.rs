@@ -32,7 +32,7 @@ use crate::web::asker::{Asker, answered};
 use crate::web::routes::Web;
 
 /// Sent by a browser that comes again.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 pub(super) const WORDS: &[&str] = &["cursor"];
 
@@ -60,12 +60,15 @@ fn text(event: Result<pb::JobEvent, Status>) -> Bytes {
             let data = serde_json::to_string(&Event::of(&event)).unwrap_or_default();
             format!("id: {}\nevent: {}\ndata: {data}\n\n", event.cursor, event.kind)
         }
-        Err(status) => {
-            let error = ErrorText::of(&from_status(&status));
-            format!("event: error\ndata: {}\n\n", serde_json::json!({ "version": crate::rpc::document::VERSION, "error": error }))
-        }
+        Err(status) => return error_event(&status),
     };
     text.into()
+}
+
+/// Why no more comes.
+pub(super) fn error_event(status: &Status) -> Bytes {
+    let error = ErrorText::of(&from_status(status));
+    format!("event: error\ndata: {}\n\n", serde_json::json!({ "version": crate::rpc::document::VERSION, "error": error })).into()
 }
 
 #[cfg(test)]

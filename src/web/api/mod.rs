@@ -10,6 +10,7 @@ mod ask;
 mod audit;
 mod datasets;
 mod events;
+mod follow;
 mod gate;
 mod identities;
 mod jobs;

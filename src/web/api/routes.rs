@@ -9,7 +9,7 @@ use axum::routing::{MethodFilter, MethodRouter, any, on};
 use http::Method;
 
 use super::gate::{Gate, enter, leave, not_allowed, nothing_there};
-use super::{audit, datasets, events, identities, jobs, logs, machines, openapi, quotas, verbs};
+use super::{audit, datasets, events, follow, identities, jobs, logs, machines, openapi, quotas, verbs};
 use crate::web::routes::Web;
 use crate::web::{bundle, session, upload};
 
@@ -55,6 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
         route("GET /v1/jobs/{id}/events", events::WORDS, events::follow),
         route("GET /v1/jobs/{id}/bundle", NONE, bundle::get),
         route("GET /v1/explain/{id}", NONE, jobs::explain),
+        route("GET /v1/tasks/{id}/follow", follow::WORDS, follow::follow),
         route("GET /v1/tasks/{id}/stdout", NONE, logs::stdout),
         route("GET /v1/tasks/{id}/stderr", NONE, logs::stderr),
         route("PUT /v1/uploads/{id}", upload::WORDS, upload::put),

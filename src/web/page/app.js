@@ -117,6 +117,7 @@ function listen() {
     for (const { name, value } of [...live.attributes]) fresh.setAttribute(name, value);
     morph(live, fresh);
     ages();
+    followAll();
   };
   stream.addEventListener("over", () => {
     stream.close();
@@ -137,9 +138,81 @@ function hush() {
   stream = undefined;
 }
 
+// ---- what a task prints -----------------------------------------------------------------------------------------------------------------------
+
+const FOLLOW_KEPT = 256 * 1024;
+const follows = new Map();
+
+// As the head shows what has ended: without what steers terminals.
+const plain = (text) => text.replaceAll("\r\n", "\n").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "·");
+
+// Puts a text at the end, and keeps no more than the last of all; who has scrolled up stays where he is.
+function print(box, text) {
+  const isAtEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 4;
+  box.append(text);
+  box.kept = (box.kept ?? 0) + text.length;
+  while (box.kept > FOLLOW_KEPT && box.firstChild !== box.lastChild) {
+    box.kept -= box.firstChild.length;
+    box.firstChild.remove();
+  }
+  if (isAtEnd) box.scrollTop = box.scrollHeight;
+}
+
+function follow(box) {
+  // A browser that comes again by itself says the last id; after a page was hidden it is a new one, which begins anew.
+  box.replaceChildren();
+  box.kept = 0;
+  const source = new EventSource(box.dataset.follow);
+  follows.set(box, source);
+  const take = (event) => {
+    const piece = JSON.parse(event.data);
+    if (piece.left_out) print(box, `\n… ${piece.left_out} bytes left out …\n`);
+    if (piece.data) print(box, plain(piece.data));
+    if (piece.text && event.type === "note") print(box, `[${piece.text}]\n`);
+  };
+  source.addEventListener("output", take);
+  source.addEventListener("note", take);
+  source.addEventListener("ended", (event) => {
+    take(event);
+    source.close();
+  });
+  source.addEventListener("error", (event) => {
+    if (!event.data) return;
+    print(box, `[${JSON.parse(event.data).error.message}]\n`);
+    source.close();
+  });
+}
+
+function followAll() {
+  if (document.hidden) return;
+  const boxes = $$("[data-follow]");
+  for (const [box, source] of follows) {
+    if (boxes.includes(box)) continue;
+    source.close();
+    follows.delete(box);
+  }
+  for (const box of boxes) if (!follows.has(box)) follow(box);
+}
+
+function followNone() {
+  for (const source of follows.values()) source.close();
+  follows.clear();
+}
+
 // Browsers open six connections to a head, and no more: a page that nobody sees gives its own back.
-document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));
-addEventListener("pagehide", hush);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    hush();
+    followNone();
+  } else {
+    listen();
+    followAll();
+  }
+});
+addEventListener("pagehide", () => {
+  hush();
+  followNone();
+});
 
 const span = (seconds) => {
   const s = Math.max(0, Math.round(seconds));
@@ -520,3 +593,4 @@ if (jobForm) {
 for (const field of $$("form.filter select")) field.addEventListener("change", () => field.form.requestSubmit());
 ages();
 listen();
+followAll();

@@ -38,8 +38,13 @@ pub(super) async fn render(web: &Web, asker: &Asker, id: &str) -> Result<Markup,
             @if task.started.is_some() { dt { "Started" } dd { (time(task.started.as_ref())) } }
             @if task.finished.is_some() { dt { "Ended" } dd { (time(task.finished.as_ref())) } }
         }
-        (output(&task.id, "Standard error", "stderr", err))
-        (output(&task.id, "Standard output", "stdout", out))
+        @if has_ended || !follows(task.state()) {
+            (output(&task.id, "Standard error", "stderr", err))
+            (output(&task.id, "Standard output", "stdout", out))
+        } @else {
+            (live_output(&task.id, "Standard error", "stderr"))
+            (live_output(&task.id, "Standard output", "stdout"))
+        }
     })
 }
 
@@ -70,17 +75,37 @@ fn text(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// Whether there is something to follow.
+fn follows(state: pb::TaskState) -> bool {
+    match state {
+        pb::TaskState::Running | pb::TaskState::Undispatched => true,
+        pb::TaskState::Unspecified | pb::TaskState::Succeeded | pb::TaskState::Failed | pb::TaskState::Killed => false,
+    }
+}
+
+/// What the script fills as it comes; it is another element than what has ended, so that a page which is live puts that in its place.
+fn live_output(id: &str, title: &str, name: &str) -> Markup {
+    html! {
+        section id={ "live-" (name) } {
+            h2 { (title) }
+            pre tabindex="0" role="log" aria-live="off" aria-label=(title) data-keep data-follow={ "/v1/tasks/" (id) "/follow?stream=" (name) "&tail=" (SHOWN_BYTES) } {}
+        }
+    }
+}
+
 fn output(id: &str, title: &str, name: &str, log: Option<(String, bool)>) -> Markup {
     html! {
         @if let Some((text, more)) = log {
-            h2 { (title) }
-            @if text.is_empty() {
-                p.faint { "nothing" }
-            } @else {
-                pre tabindex="0" aria-label=(title) { (text) }
-                p {
-                    @if more { "The beginning. " }
-                    a href={ "/v1/tasks/" (id) "/" (name) } download={ (id) "." (name) } { "Download all of it" }
+            section id=(name) {
+                h2 { (title) }
+                @if text.is_empty() {
+                    p.faint { "nothing" }
+                } @else {
+                    pre tabindex="0" aria-label=(title) { (text) }
+                    p {
+                        @if more { "The beginning. " }
+                        a href={ "/v1/tasks/" (id) "/" (name) } download={ (id) "." (name) } { "Download all of it" }
+                    }
                 }
             }
         }
@@ -90,6 +115,16 @@ fn output(id: &str, title: &str, name: &str, log: Option<(String, bool)>) -> Mar
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_live_is_another_element_than_what_has_ended() {
+        let live = live_output("j7.4", "Standard error", "stderr").into_string();
+        assert!(live.contains(r#"<section id="live-stderr">"#) && live.contains("data-keep"), "{live}");
+        assert!(live.contains(r#"data-follow="/v1/tasks/j7.4/follow?stream=stderr&amp;tail=65536""#), "{live}");
+        let ended = output("j7.4", "Standard error", "stderr", Some(("oops".into(), false))).into_string();
+        assert!(ended.contains(r#"<section id="stderr">"#), "{ended}");
+        assert!(follows(pb::TaskState::Running) && !follows(pb::TaskState::Killed));
+    }
 
     #[test]
     fn what_steers_a_terminal_is_shown_as_a_dot() {
