@@ -192,3 +192,52 @@ impl Backend for Ansi {
         io::stdout().flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    /// In the environment of this test when it is run at a terminal.
+    const AT_A_TERMINAL: &str = "POND_TEST_AT_A_TERMINAL";
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_says_what_it_is() {
+        if std::env::var_os(AT_A_TERMINAL).is_some() {
+            let _screen = Screen::open().unwrap();
+            panic!("on purpose");
+        }
+        let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&person).unwrap();
+        unlockpt(&person).unwrap();
+        let name = ptsname(&person, Vec::new()).unwrap();
+        let terminal = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let before = tcgetattr(&terminal).unwrap();
+        let stdio = || Stdio::from(terminal.try_clone().unwrap());
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "cli::top::screen::tests::a_panic_gives_the_terminal_back_before_it_says_what_it_is", "--nocapture"]);
+        let mut child =
+            again.env(AT_A_TERMINAL, "1").env("RUST_BACKTRACE", "0").stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
+        assert!(!child.wait().unwrap().success());
+        let after = tcgetattr(&terminal).unwrap();
+        assert_eq!(
+            (after.local_modes, after.input_modes, after.output_modes),
+            (before.local_modes, before.input_modes, before.output_modes)
+        );
+        // What is in the terminal's buffer is read before its end is seen.
+        drop((terminal, again));
+        let mut written = Vec::new();
+        let mut bytes = [0; 4096];
+        while let Ok(len @ 1..) = File::read(&mut File::from(person.try_clone().unwrap()), &mut bytes) {
+            written.extend_from_slice(&bytes[..len]);
+        }
+        let place = |text: &[u8]| memchr::memmem::find(&written, text).unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&written)));
+        assert!(place(ENTER) < place(LEAVE) && place(LEAVE) < place(b"on purpose"));
+        assert_eq!(memchr::memmem::find_iter(&written, LEAVE).count(), 1, "once");
+    }
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
+use ratatui_core::style::Color;
 
 use super::canvas::Canvas;
 use super::deed::Deed;
@@ -164,6 +165,19 @@ j9 (human): is running
 fn names_of_others_steer_no_terminal() {
     let drawn = text(&model(), 200, 24);
     assert!(drawn.contains("red·[31malert") && !drawn.contains(['\u{1b}', '\u{202e}']), "{drawn}");
+}
+
+#[test]
+fn without_colour_nothing_has_one_and_the_words_are_the_same() {
+    let drawn = |has_colour| {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 80, 24));
+        draw(&mut Canvas::new(&mut buffer, has_colour), &model(), "http://lab:7663", NOW);
+        buffer
+    };
+    let (coloured, plain) = (drawn(true), drawn(false));
+    assert!(coloured.content.iter().any(|cell| cell.fg != Color::Reset));
+    assert!(plain.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+    assert!(coloured.content.iter().zip(&plain.content).all(|(one, other)| one.symbol() == other.symbol()));
 }
 
 #[test]
