@@ -49,7 +49,7 @@ pub struct HeadArgs {
     /// An upload that brings nothing for so long loses its place to another; it can be gone on with
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = silence)]
     pub upload_silence: Duration,
-    /// A name or an address that browsers know it by, for its certificate; may be repeated
+    /// A name or an address that browsers know it by, for its certificate; without an identity, a name with a dot in it by which it may be asked for; may be repeated
     #[arg(long = "name", value_name = "HOST")]
     pub names: Vec<String>,
     /// How log lines look, on standard error; RUST_LOG says which there are, as info or debug
