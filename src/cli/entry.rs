@@ -251,7 +251,7 @@ async fn perform(verb: Verb, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         Verb::Quota(args) => quota::run(args, &client, ui).await,
         Verb::Audit(args) => audit::run(args, &client, ui).await,
         Verb::Notify(args) => notify::run(*args, client, world, ui).await,
-        Verb::Scale(args) => scale::run(*args, &client, world, ui).await,
+        Verb::Scale(args) => scale::run(*args, client, world, ui).await,
     }
 }
 

@@ -27,6 +27,8 @@ enum Heard {
     Piece(Stream, pb::LogPiece),
     /// For a person.
     Note(String),
+    /// The same, of the task's end: the last word, behind all that either output still has.
+    End(String),
 }
 
 /// One or both outputs, to the task's end.
@@ -48,9 +50,11 @@ async fn follow_to_the_end(output: Option<Output<'_>>) -> Result<(), Stop> {
 }
 
 async fn write_all(mut heard: mpsc::Receiver<Heard>, ui: &mut Ui) -> Result<(), Stop> {
+    let mut end = None;
     while let Some(heard) = heard.recv().await {
         match heard {
             Heard::Note(text) => ui.note(printable(&text)),
+            Heard::End(text) => end = Some(text),
             Heard::Piece(stream, piece) => {
                 let name = if stream == Stream::Stderr { "error" } else { "output" };
                 if piece.left_out > 0 {
@@ -62,6 +66,7 @@ async fn write_all(mut heard: mpsc::Receiver<Heard>, ui: &mut Ui) -> Result<(), 
             }
         }
     }
+    end.iter().for_each(|text| ui.note(printable(text)));
     Ok(())
 }
 
@@ -108,7 +113,8 @@ impl<'a> Output<'a> {
                 (self.request.attempt, self.request.offset) = (piece.attempt, piece.offset + piece.data.len() as u64);
             }
             let ended = piece.ended;
-            let note = (self.speaks && !piece.text.is_empty()).then(|| Heard::Note(piece.text.clone()));
+            let note = if ended { Heard::End } else { Heard::Note };
+            let note = (self.speaks && !piece.text.is_empty()).then(|| note(piece.text.clone()));
             let data = (!piece.data.is_empty() || piece.left_out > 0).then_some(Heard::Piece(self.stream, piece));
             for heard in note.into_iter().chain(data) {
                 if self.out.send(heard).await.is_err() {

@@ -23,6 +23,7 @@ mod job_file;
 mod job_options;
 mod job_text;
 mod kill;
+mod lasting;
 mod layer;
 mod limit;
 mod list;

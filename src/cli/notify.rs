@@ -13,6 +13,7 @@ use super::entry::World;
 use super::exit::{Ending, Exit, Stop};
 use super::hook::Hook;
 use super::job_text;
+use super::lasting::Lasting;
 use super::looker::{Looker, Seen};
 use super::notified::Notified;
 use super::selector::{Filters, Selector, Traits};
@@ -37,8 +38,6 @@ which stays the same, a receiver knows.";
 
 /// After so many looks it is looked whether a job that has ended was retried.
 const LOOKS_TO_ENDS: u64 = 12;
-/// So often it connects anew: credentials are renewed as that is done.
-const CONNECT_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct NotifyArgs {
@@ -165,8 +164,7 @@ fn ways(args: &NotifyArgs) -> Result<BTreeMap<String, Way>, Error> {
 /// The jobs that it looks at, and those it tells.
 struct Notifier {
     args: NotifyArgs,
-    client: Client,
-    connected: std::time::Instant,
+    head: Lasting,
     looker: Looker,
     rules: NoticeRules,
     ways: BTreeMap<String, Way>,
@@ -201,9 +199,10 @@ impl Notifier {
                 (None, Lookout::default(), post)
             }
         };
-        let (now, complaints) = (std::time::Instant::now(), BTreeMap::new());
+        let (began, complaints) = (std::time::Instant::now(), BTreeMap::new());
         let losses = post.places().map(|(name, _, lost)| (name.to_owned(), lost)).collect();
-        Ok(Self { args, client, connected: now, looker, rules, ways, lookout, post, state, began: now, looks: 0, complaints, losses })
+        let head = Lasting::new(client);
+        Ok(Self { args, head, looker, rules, ways, lookout, post, state, began, looks: 0, complaints, losses })
     }
 
     async fn run(mut self, world: &mut World<'_>, ui: &mut Ui) -> Ending {
@@ -249,13 +248,9 @@ impl Notifier {
     }
 
     async fn look(&mut self, world: &World<'_>, ui: &mut Ui) -> Result<(), Stop> {
-        if self.connected.elapsed() >= CONNECT_EVERY {
-            // Its jobs are those of the head that it began with.
-            self.client = world.connect_to(self.client.url()).await?;
-            self.connected = std::time::Instant::now();
-        }
+        self.head.refresh(world).await?;
         let is_first = self.lookout.newest().is_none();
-        let seen = self.looker.look(&self.lookout, self.looks.is_multiple_of(LOOKS_TO_ENDS), &self.client).await?;
+        let seen = self.looker.look(&self.lookout, self.looks.is_multiple_of(LOOKS_TO_ENDS), self.head.client()).await?;
         self.looks += 1;
         let notices = self.lookout.on_look(&seen.sights()?, &seen.gone, &self.rules, wall_now());
         let letters: Vec<Letter> = notices

@@ -8,8 +8,8 @@ use super::document;
 use super::entry::World;
 use super::exit::{Ending, Exit};
 use super::hook::Hook;
+use super::lasting::Lasting;
 use super::new_file;
-use super::signals::Signals;
 use super::ui::{Format, Ui, printable};
 use super::units::{parse_duration, parse_pair};
 use super::worker;
@@ -68,9 +68,9 @@ pub(crate) struct ScaleArgs {
     state: Option<PathBuf>,
 }
 
-pub(crate) async fn run(args: ScaleArgs, client: &Client, world: &mut World<'_>, ui: &mut Ui) -> Ending {
+pub(crate) async fn run(args: ScaleArgs, client: Client, world: &mut World<'_>, ui: &mut Ui) -> Ending {
     if !args.run {
-        let scale = get(&args, client).await?;
+        let scale = get(&args, &client).await?;
         return show(&scale, args.slots_per_worker, ui);
     }
     let max = args.max.unwrap_or_default();
@@ -78,7 +78,7 @@ pub(crate) async fn run(args: ScaleArgs, client: &Client, world: &mut World<'_>,
         return Err(Error::invalid(format!("--min {} is more than --max {max}", args.min)).into());
     }
     world.signals.catch()?;
-    Scaler::new(args, max, client)?.run(&mut world.signals, ui).await
+    Scaler::new(args, max, client)?.run(world, ui).await
 }
 
 async fn get(args: &ScaleArgs, client: &Client) -> Result<pb::Scale, Error> {
@@ -115,17 +115,17 @@ fn show(scale: &pb::Scale, slots_per_worker: Option<u32>, ui: &mut Ui) -> Ending
 }
 
 /// A pool, the cluster it looks at, and the hooks that it calls.
-struct Scaler<'a> {
+struct Scaler {
     args: ScaleArgs,
-    client: &'a Client,
+    head: Lasting,
     pool: Pool,
     /// Names of machines, by worker: of all that were seen, since a hook is called when its worker is gone.
     hosts: BTreeMap<WorkerId, String>,
     began: std::time::Instant,
 }
 
-impl<'a> Scaler<'a> {
-    fn new(args: ScaleArgs, max: u32, client: &'a Client) -> Result<Self, Error> {
+impl Scaler {
+    fn new(args: ScaleArgs, max: u32, client: Client) -> Result<Self, Error> {
         let rules = PoolRules {
             min: args.min,
             max,
@@ -135,14 +135,14 @@ impl<'a> Scaler<'a> {
         };
         let drained = args.state.as_deref().map(read_state).transpose()?.unwrap_or_default();
         let pool = Pool::new(rules, drained.keys().copied().collect(), Instant(0));
-        Ok(Self { args, client, pool, hosts: drained, began: std::time::Instant::now() })
+        Ok(Self { args, head: Lasting::new(client), pool, hosts: drained, began: std::time::Instant::now() })
     }
 
-    async fn run(mut self, signals: &mut Signals, ui: &mut Ui) -> Ending {
+    async fn run(mut self, world: &mut World<'_>, ui: &mut Ui) -> Ending {
         let mut told = None;
         loop {
             // A hook that runs ends first: what it has started is not to be forgotten halfway.
-            match self.step(ui).await {
+            match self.step(world, ui).await {
                 Ok(()) => told = None,
                 Err(error) if [ErrorKind::Unavailable, ErrorKind::TimedOut].contains(&error.kind) => {
                     // Said once, not with every try.
@@ -156,7 +156,7 @@ impl<'a> Scaler<'a> {
             ui.flush()?;
             tokio::select! {
                 () = tokio::time::sleep(self.args.every.max(Duration::from_millis(100))) => {}
-                () = signals.next() => return Ok(Exit::Done),
+                () = world.signals.next() => return Ok(Exit::Done),
             }
         }
     }
@@ -165,7 +165,8 @@ impl<'a> Scaler<'a> {
         Instant(self.began.elapsed().as_millis() as u64)
     }
 
-    async fn step(&mut self, ui: &mut Ui) -> Result<(), Error> {
+    async fn step(&mut self, world: &World<'_>, ui: &mut Ui) -> Result<(), Error> {
+        self.head.refresh(world).await?;
         let look = self.look().await?;
         let before: BTreeSet<WorkerId> = self.pool.drained().collect();
         let effects = self.pool.on_look(&look, self.now());
@@ -178,7 +179,7 @@ impl<'a> Scaler<'a> {
     }
 
     async fn look(&mut self) -> Result<Look, Error> {
-        let scale = get(&self.args, self.client).await?;
+        let scale = get(&self.args, self.head.client()).await?;
         let mut workers = Vec::new();
         for worker in &scale.workers {
             let id = worker_id(&worker.id)?;
@@ -188,7 +189,7 @@ impl<'a> Scaler<'a> {
         let connected: BTreeSet<WorkerId> = workers.iter().map(|worker| worker.id).collect();
         let mut left = BTreeSet::new();
         for id in self.pool.missing(&connected) {
-            match worker::get(id.to_string(), self.client).await {
+            match worker::get(id.to_string(), self.head.client()).await {
                 Ok(worker) if worker.left => {
                     left.insert(id);
                 }
@@ -215,13 +216,15 @@ impl<'a> Scaler<'a> {
             PoolEffect::Drain(id) => {
                 say(ui, format_args!("draining {id} on {}", self.host(id)));
                 let request = pb::DrainWorkerRequest { id: id.to_string(), request_id: super::controlled::request_id() };
-                let drained = self.client.repeat(async || self.client.cluster().drain_worker(request.clone()).await).await;
+                let client = self.head.client();
+                let drained = client.repeat(async || client.cluster().drain_worker(request.clone()).await).await;
                 forgive(drained, ui)?;
             }
             PoolEffect::TakeBack(id) => {
                 say(ui, format_args!("{id} on {} is wanted again", self.host(id)));
                 let request = pb::ResumeWorkerRequest { id: id.to_string(), request_id: super::controlled::request_id() };
-                let resumed = self.client.repeat(async || self.client.cluster().resume_worker(request.clone()).await).await;
+                let client = self.head.client();
+                let resumed = client.repeat(async || client.cluster().resume_worker(request.clone()).await).await;
                 forgive(resumed, ui)?;
             }
             PoolEffect::Remove(id) => {
