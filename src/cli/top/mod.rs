@@ -1,6 +1,6 @@
 //! `top`: jobs and workers on the whole screen, as they change, and the keys that steer them.
 //!
-//! A [`model`] that is a plain value hears of keys and of what was seen, and says what is to be asked; [`run`] asks it. [`draw`] is a function
+//! A [`model`] that is a plain value hears of keys and of what was seen, and says what is to be asked; [`run`](mod@run) asks it. [`draw`] is a function
 //! from the model to the cells of a screen, [`screen`] the terminal, [`looking`] the one task that looks at the head.
 //!
 //! Invariant: what is asked of the head does not grow with its tasks: a page of jobs, the last few that ended, a page of workers.
