@@ -37,6 +37,10 @@ const KINDS: [(&str, Kind); 5] = [
 /// Tasks and slots.
 const SIZES: [(u32, u32); 4] = [(16, 2), (60, 4), (200, 16), (1000, 32)];
 const SEEDS: u64 = 40;
+/// Few of the first tasks are long, and what has not been seen can't be foretold well: held on the mean over the sizes alone (from 76 % at 60
+/// tasks to 94 % at 1000).
+const RARE: (&str, Kind) =
+    ("short, and one in ten long", |rng, _, _| if rng.uniform() < 0.1 { 20.0 } else { 2.0 * (1.0 + 0.1 * rng.normal()) });
 
 /// Runs a job, and looks back: (ranges, those with the end inside, sum of the ranges' widths over what was left). `narrow` makes a range of what is
 /// said, `said` is told of every check.
@@ -83,7 +87,8 @@ fn run(kind: Kind, (tasks, slots): (u32, u32), seed: u64, narrow: fn(Range) -> R
 
 /// The share of ends that are inside, and the mean width, of all seeds.
 fn coverage(kind: Kind, size: (u32, u32), narrow: fn(Range) -> Range) -> (f64, f64) {
-    let all = (0..SEEDS).map(|seed| run(kind, size, seed * 7 + 1, narrow));
+    // Others than those by which the model was made.
+    let all = (0..SEEDS).map(|seed| run(kind, size, seed * 11 + 9_000_001, narrow));
     let (checks, inside, width) = all.fold((0, 0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2));
     assert!(checks >= 5 * SEEDS as u32, "it says something: {checks}");
     (f64::from(inside) / f64::from(checks), width / f64::from(checks))
@@ -101,6 +106,9 @@ fn eight_of_ten_ends_are_in_the_range_after_the_first_tenth_of_the_tasks() {
     let text: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
     println!("{}", text.join("\n"));
     assert!(lines.iter().all(|(share, _)| *share >= 0.8), "{}", text.join("\n"));
+    let (name, kind) = RARE;
+    let shares = SIZES.map(|size| coverage(kind, size, |range| range).0);
+    assert!(shares.iter().sum::<f64>() / SIZES.len() as f64 >= 0.8, "{name}: {shares:?}");
 }
 
 #[test]
