@@ -120,6 +120,7 @@ pub const ROUTES: &[Row] = &[
     open(read("GET /login", EVERYBODY)),
     open(read("GET /assets/app.css", EVERYBODY)),
     open(read("GET /assets/app.js", EVERYBODY)),
+    open(read("GET /assets/new_job.js", EVERYBODY)),
     open(read("GET /assets/icon.svg", EVERYBODY)),
     open(change("POST /v1/session", [No, No, No, No])),
     change("DELETE /v1/session", HIMSELF),
@@ -339,6 +340,7 @@ mod tests {
         GET /login aaaa
         GET /assets/app.css aaaa
         GET /assets/app.js aaaa
+        GET /assets/new_job.js aaaa
         GET /assets/icon.svg aaaa
         POST /v1/session ----
         DELETE /v1/session oooo

@@ -43,6 +43,7 @@ mod million;
 mod namespaces;
 mod network;
 mod notify;
+mod pages;
 mod pause;
 mod plain_http;
 mod power_loss;

@@ -10,10 +10,12 @@ use crate::pki::digest_of;
 
 const CSS: &str = include_str!("app.css");
 const JS: &str = include_str!("app.js");
+/// Of the page of a new job alone.
+const NEW_JOB_JS: &str = include_str!("new_job.js");
 
-/// The addresses of both. What is behind another one is another version.
-pub(super) static ADDRESSES: LazyLock<[String; 2]> = LazyLock::new(|| {
-    [("/assets/app.css", CSS), ("/assets/app.js", JS)].map(|(path, text)| {
+/// The addresses of all, in the order of style, script, and the script of a new job. What is behind another one is another version.
+pub(super) static ADDRESSES: LazyLock<[String; 3]> = LazyLock::new(|| {
+    [("/assets/app.css", CSS), ("/assets/app.js", JS), ("/assets/new_job.js", NEW_JOB_JS)].map(|(path, text)| {
         let digest = digest_of(text.as_bytes()).to_string();
         format!("{path}?{}", digest.get(..12).unwrap_or_default())
     })
@@ -32,6 +34,10 @@ pub(super) async fn icon() -> Response {
 
 pub(super) async fn js() -> Response {
     asset(JS, "text/javascript; charset=utf-8")
+}
+
+pub(super) async fn new_job_js() -> Response {
+    asset(NEW_JOB_JS, "text/javascript; charset=utf-8")
 }
 
 fn asset(text: &'static str, kind: &'static str) -> Response {

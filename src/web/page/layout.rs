@@ -44,7 +44,7 @@ impl Page {
     /// The document.
     pub fn response(self, web: &Web, asker: &Asker) -> Response {
         let Self { title, place, live, content } = self;
-        let [css, js] = &*ADDRESSES;
+        let [css, js, new_job_js] = &*ADDRESSES;
         let text = html! {
             (DOCTYPE)
             html lang="en" {
@@ -55,6 +55,7 @@ impl Page {
                     link rel="stylesheet" href=(css);
                     link rel="icon" type="image/svg+xml" href="/assets/icon.svg";
                     script src=(js) defer {}
+                    @if place == "/new" { script src=(new_job_js) defer {} }
                 }
                 body data-now=(format!("{:.3}", jiff::Timestamp::now())) {
                     a.skip href="#content" { "to the content" }

@@ -14,6 +14,7 @@ fn all() -> Vec<(String, MethodRouter<Web>)> {
         ("/new".to_owned(), get(new_job::get)),
         ("/assets/app.css".to_owned(), get(assets::css)),
         ("/assets/app.js".to_owned(), get(assets::js)),
+        ("/assets/new_job.js".to_owned(), get(assets::new_job_js)),
         ("/assets/icon.svg".to_owned(), get(assets::icon)),
     ];
     for path in ["/", "/jobs/{id}", "/tasks/{id}", "/order", "/workers", "/workers/{id}", "/timeline", "/data", "/system"] {

@@ -114,10 +114,11 @@ fn ends_are_remembered_up_to_a_limit() {
 
 /// What happens to jobs, by a few bytes: each byte moves one of four jobs on.
 fn move_on(jobs: &mut [Option<Sight>; 4], step: u8) {
-    let number = usize::from(step & 3);
-    let slot = &mut jobs[number];
+    // A job has a higher number than all that came before it.
+    let newest = jobs.iter().flatten().count() as u64;
+    let slot = &mut jobs[usize::from(step & 3)];
     let Some(sight) = slot else {
-        *slot = Some(self::sight(number as u64 + 1, JobState::Waiting, 0, 0, 0));
+        *slot = Some(self::sight(newest + 1, JobState::Waiting, 0, 0, 0));
         return;
     };
     let Counts { undispatched, running, succeeded, failed, .. } = sight.counts;
