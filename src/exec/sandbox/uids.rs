@@ -146,19 +146,22 @@ mod tests {
     #[test]
     fn two_workers_have_no_user_in_common_and_what_one_gives_back_is_free() {
         let dir = tempfile::tempdir().unwrap();
-        let range = UidRange(70_000..=70_004);
+        // Others than workers beside this test may have.
+        let no = |at: u32| 1_000_000 + std::process::id() * 8 + at;
+        let range = UidRange(no(0)..=no(4));
         let take = |count, taken: &[u32]| take_in(dir.path(), &range, count, &taken.iter().copied().collect());
-        let one = take(2, &[70_001]).unwrap();
-        assert_eq!(uids(&one), [70_000, 70_002]);
+        let one = take(2, &[no(1)]).unwrap();
+        assert_eq!(uids(&one), [no(0), no(2)]);
         let two = take(2, &[]).unwrap();
-        assert_eq!(uids(&two), [70_001, 70_003]);
+        assert_eq!(uids(&two), [no(1), no(3)]);
         let refused = take(2, &[]).unwrap_err().message;
-        assert_eq!(refused, "of the users 70000-70004 1 are free, and 2 slots need one each: name more with --task-uids");
+        let (first, last) = (no(0), no(4));
+        assert_eq!(refused, format!("of the users {first}-{last} 1 are free, and 2 slots need one each: name more with --task-uids"));
         drop(one);
-        let running = hold(&dir.path().join("70000.run")).unwrap();
-        assert_eq!(uids(&take(2, &[]).unwrap()), [70_002, 70_004], "a launcher of the worker that is gone still runs");
+        let running = hold(&dir.path().join(format!("{first}.run"))).unwrap();
+        assert_eq!(uids(&take(2, &[]).unwrap()), [no(2), no(4)], "a launcher of the worker that is gone still runs");
         drop(running);
-        assert_eq!(uids(&take(1, &[]).unwrap()), [70_000]);
+        assert_eq!(uids(&take(1, &[]).unwrap()), [no(0)]);
     }
 
     #[test]
