@@ -73,6 +73,8 @@ pub struct Head {
     pub upload_silence: Duration,
     /// One backup at a time.
     pub(super) backups: Arc<Semaphore>,
+    /// One look at a whole data set at a time.
+    pub(super) previews: Arc<Semaphore>,
     /// Held while a backup is made: no file of what it copies is removed meanwhile.
     pub(super) kept_files: Arc<RwLock<()>>,
     /// A deletion that is repeated waits for its first call.
@@ -97,10 +99,18 @@ impl Head {
         Ok(SplitRule::for_name(name, slots.max(1).saturating_mul(4)))
     }
 
-    /// What a data set would be split into.
-    pub async fn preview_split(&self, digest: Digest, rule: SplitRule) -> Result<Preview, Error> {
+    /// What a data set of this name would be split into. One at a time, each reads all of one; it ends with whoever waits for it.
+    pub async fn preview_split(&self, digest: Digest, name: String, rule: SplitRule) -> Result<Preview, Error> {
+        let turn = self.previews.clone().acquire_owned().await;
         let path = self.datasets.path(digest);
-        let looked = tokio::task::spawn_blocking(move || Preview::of(&path, &rule)).await;
+        let stop = CancellationToken::new();
+        let _goes = stop.clone().drop_guard();
+        let looked = tokio::task::spawn_blocking(move || {
+            let looked = Preview::of_stored(path, &name, &rule, &stop);
+            drop(turn);
+            looked
+        });
+        let looked = looked.await;
         looked.map_err(|error| Error::internal(format!("the look at the data set broke off: {error}")))?
     }
 

@@ -186,6 +186,7 @@ impl Actor for HeadRoot {
             disk,
             upload_silence: options.upload_silence,
             backups: Arc::new(Semaphore::new(1)),
+            previews: Arc::new(Semaphore::new(1)),
             kept_files,
             turns: Turns::default(),
             registrar,

@@ -5,6 +5,8 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::archive::Archive;
 use crate::domain::{Chunk, Error, Packing, Record, SplitRule};
 use crate::limits::PIECE_BYTES;
@@ -44,9 +46,23 @@ pub struct FirstRecord {
 }
 
 impl Preview {
-    /// Reads a file, more than once. The errors are those that a job would end with, and `NotFound`.
+    /// Of a file on this machine, as it would be once it is uploaded: read more than once.
+    ///
+    /// # Errors
+    /// Those that a job would end with; `NotFound`.
     pub fn of(path: &Path, rule: &SplitRule) -> Result<Self, Error> {
-        let mut input = Input::open(path)?;
+        Self::of_input(Input::open(path)?, rule, &CancellationToken::new())
+    }
+
+    /// Of a stored data set, as it is: nothing is unpacked. `name`: what it is called; where it lies is nobody's to know.
+    ///
+    /// # Errors
+    /// Those that a job would end with; `Unavailable` once nobody waits for it any more.
+    pub fn of_stored(path: PathBuf, name: &str, rule: &SplitRule, stop: &CancellationToken) -> Result<Self, Error> {
+        Self::of_input(Input::stored(path, name)?, rule, stop)
+    }
+
+    fn of_input(mut input: Input, rule: &SplitRule, stop: &CancellationToken) -> Result<Self, Error> {
         let mut splitter = Splitter::new(rule.clone(), input.bytes);
         let (mut chunks, mut first, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
         let mut take = |chunks: &mut Vec<Chunk>| {
@@ -56,6 +72,9 @@ impl Preview {
         let first_bytes = input.look_at(&[0])?.concat();
         refuse_other_kind(&first_bytes, rule).map_err(|error| input.about(error))?;
         input.read(|piece| {
+            if stop.is_cancelled() {
+                return Err(Error::unavailable("nobody waits for the preview any more"));
+            }
             splitter.feed(piece, &mut chunks)?;
             take(&mut chunks);
             Ok(())
@@ -115,6 +134,8 @@ fn shortened(line: &str) -> String {
 /// A file or folder that can be read again.
 struct Input {
     path: PathBuf,
+    /// What it is called in an error.
+    shown: PathBuf,
     packing: Option<String>,
     /// What is read as a tar.
     archive: Option<Archive>,
@@ -128,14 +149,14 @@ impl Input {
         if let Some(archive) = Archive::open(&path).map_err(|error| error.context(path.display()))? {
             let packing = matches!(archive, Archive::Zip(_)).then(|| "zip".to_owned());
             let bytes = archive.tar_len();
-            return Ok(Self { path, packing, archive: Some(archive), bytes });
+            return Ok(Self { shown: path.clone(), path, packing, archive: Some(archive), bytes });
         }
         let mut file = File::open(&path).map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
         let mut head = Vec::new();
         file.by_ref().take(Packing::HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
         let packing = Packing::of(&head).map(|packing| packing.to_string());
-        let mut input = Self { path: path.clone(), packing, archive: None, bytes };
+        let mut input = Self { shown: path.clone(), path: path.clone(), packing, archive: None, bytes };
         if input.packing.is_some() {
             // The splitter has to know before.
             let mut bytes = 0;
@@ -148,18 +169,28 @@ impl Input {
         Ok(input)
     }
 
+    fn stored(path: PathBuf, name: &str) -> Result<Self, Error> {
+        let shown = PathBuf::from(name);
+        let bytes = std::fs::metadata(&path).map_err(|error| Error::io(&shown, &error))?.len();
+        Ok(Self { path, shown, packing: None, archive: None, bytes })
+    }
+
     /// All of it, plain, piece by piece.
     fn read(&mut self, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         if let Some(archive) = &mut self.archive {
-            return archive.write(&mut take).map_err(|error| error.context(self.path.display()));
+            return archive.write(&mut take).map_err(|error| error.context(self.shown.display()));
         }
-        let failed = |error| Error::io(&self.path, &error);
+        let failed = |error| Error::io(&self.shown, &error);
         let mut file = File::open(&self.path).map_err(failed)?;
         let mut unpacker = Unpacker::default();
         let mut buffer = vec![0; PIECE_BYTES];
         loop {
             let n = file.read(&mut buffer).map_err(failed)?;
             let Some(piece) = buffer.get(..n).filter(|piece| !piece.is_empty()) else { break };
+            if self.packing.is_none() {
+                take(piece).map_err(|error| self.about(error))?;
+                continue;
+            }
             unpacker.feed(piece, &mut take).map_err(|error| self.about(error))?;
         }
         unpacker.finish(&mut take).map(drop).map_err(|error| self.about(error))
@@ -169,7 +200,7 @@ impl Input {
     fn look_at(&mut self, offsets: &[u64]) -> Result<Vec<Vec<u8>>, Error> {
         let mut found = vec![vec![0; LOOK_BYTES]; offsets.len()];
         if self.packing.is_none() && self.archive.is_none() {
-            let failed = |error| Error::io(&self.path, &error);
+            let failed = |error| Error::io(&self.shown, &error);
             let file = File::open(&self.path).map_err(failed)?;
             for (bytes, offset) in found.iter_mut().zip(offsets) {
                 let n = file.read_at(bytes, *offset).map_err(failed)?;
@@ -195,7 +226,7 @@ impl Input {
     }
 
     fn about(&self, error: Error) -> Error {
-        error.context(self.path.display())
+        error.context(self.shown.display())
     }
 }
 
@@ -236,6 +267,27 @@ mod tests {
         assert_eq!(first_line(b"\n \r\n>a b\r\nAC"), ">a b");
         assert_eq!(first_line(&[b'x'; 61]), format!("{}…", "x".repeat(60)));
         assert_eq!(first_line(b"\n"), "");
+    }
+
+    #[test]
+    fn a_stored_data_set_is_taken_as_it_is_and_goes_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("digest");
+        let rule: SplitRule = "fasta:1".parse().unwrap();
+        let stored = |content: &[u8], stop: &CancellationToken| {
+            std::fs::write(&path, content).unwrap();
+            Preview::of_stored(path.clone(), "x.fa", &rule, stop)
+        };
+        let goes_on = CancellationToken::new();
+        assert_eq!(stored(b">a\nAC\n>b\nGT\n", &goes_on).unwrap().summary.chunks, 2);
+        for (content, says) in [(gzip(b">a\nAC\n"), "x.fa: the data set is gzip data, stored as it is"), (b"AC\n".to_vec(), "x.fa: line 1")]
+        {
+            let message = stored(&content, &goes_on).unwrap_err().message;
+            assert!(message.starts_with(says) && !message.contains("digest"), "{message}");
+        }
+        let over = CancellationToken::new();
+        over.cancel();
+        assert_eq!(stored(b">a\nAC\n", &over).unwrap_err().kind, crate::domain::ErrorKind::Unavailable);
     }
 
     #[test]

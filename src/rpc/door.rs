@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response, header};
+use http::{Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -296,7 +296,9 @@ impl Visitor {
         let is_grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         let place = access::place(request.method().as_str(), request.uri().path());
         let meters = self.door.head.meters.clone();
-        let caller = if is_grpc { self.caller.clone() } else { self.browses(&request) };
+        // A browser speaks HTTP/1.1 where nothing is encrypted, whatever a page has it say of the content.
+        let is_browsers = !is_grpc || request.version() != Version::HTTP_2;
+        let caller = if is_browsers { self.browses(&request) } else { self.caller.clone() };
         let let_in = self.let_in(caller, request.uri().path(), is_grpc).await;
         let answer = match let_in {
             Ok(caller) => {
@@ -321,7 +323,12 @@ impl Visitor {
             (Caller::Anyone, Some(registrar), Some(text)) => {
                 // One that is over is none: who sends it is asked to log in.
                 let Ok(session) = registrar.identity().sessions().read(text, wall_now()) else { return Ok(Caller::Anyone) };
+                // So is one that was revoked: whoever has it stays as long as a stranger does.
+                if registrar.check(session.principal).is_err() {
+                    return Ok(Caller::Anyone);
+                }
                 self.shown.add(session)?;
+                // Again: he may have been revoked since, and before anybody listened for it.
                 Ok(registrar.check(session.principal).map_or(Caller::Anyone, Caller::Known))
             }
             (caller, _, _) => Ok(caller),
@@ -331,6 +338,7 @@ impl Visitor {
     /// Whether a method may be entered.
     async fn let_in(&self, caller: Result<Caller, Error>, method: &str, is_grpc: bool) -> Result<Caller, Error> {
         let (head, has_identities) = (&self.door.head, self.door.head.registrar.is_some());
+        let shown = caller.clone().unwrap_or(Caller::Anyone);
         let decided = caller.and_then(|caller| {
             if is_method(method, is_grpc, has_identities) {
                 access::decide(method, &caller, has_identities)?;
@@ -338,8 +346,7 @@ impl Visitor {
             Ok(caller)
         });
         if let Err(error) = &decided {
-            let caller = self.caller.as_ref().unwrap_or(&Caller::Anyone);
-            note_refusal(head, caller, self.peer.to_string(), method, error).await;
+            note_refusal(head, &shown, self.peer.to_string(), method, error).await;
         }
         decided
     }

@@ -1,11 +1,11 @@
 //! Pages as a script sees them: many jobs, names with markup, and readers that don't read. What a person sees is tried in `tests/browser/`.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
-use super::plain_http::ask;
+use super::plain_http::{ask, socket};
 use super::process::{peak_kib, until};
 
 fn page(cluster: &Cluster, path: &str) -> String {
@@ -31,6 +31,28 @@ fn jobs_come_a_page_at_a_time_and_a_name_is_text() {
     assert_eq!(ask(&cluster.url, "GET", "/jobs/j999", &[]).status, 404);
     let strange = ask(&cluster.url, "GET", "/", &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]);
     assert_eq!(strange.status, 403, "another site's page does not read it");
+}
+
+#[test]
+fn a_strangers_name_for_this_machine_opens_nothing_whatever_is_said_of_the_content() {
+    let cluster = Cluster::start(&[]);
+    for (path, kind) in [
+        ("/v1/jobs", "application/json"),
+        ("/millpond.v1.JobService/SubmitJob", "application/grpc"),
+        ("/millpond.v1.JobService/ListJobs", "application/grpc+proto"),
+        ("/", "text/plain"),
+    ] {
+        let mut socket = socket(&cluster.url);
+        write!(
+            socket,
+            "POST {path} HTTP/1.1\r\nhost: evil.example:7663\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("evil.example") && answer.contains("--name"), "{path}: {answer}");
+    }
+    assert!(cluster.json(&["list"])["jobs"].as_array().unwrap().is_empty());
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! `DatasetService`.
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -37,8 +36,6 @@ pub struct Datasets {
     head: Head,
     uploads: Uploads,
     leases: Leases,
-    /// One at a time: each reads all of a data set.
-    previews: Semaphore,
 }
 
 pub(super) fn message((digest, record): DatasetEntry) -> pb::Dataset {
@@ -55,7 +52,7 @@ pub(super) fn message((digest, record): DatasetEntry) -> pb::Dataset {
 impl Datasets {
     /// The service of a head.
     pub fn new(head: Head, uploads: Uploads, leases: Leases) -> Self {
-        Self { head, uploads, leases, previews: Semaphore::new(1) }
+        Self { head, uploads, leases }
     }
 
     async fn upload(&self, who: &Who, mut requests: Streaming<pb::UploadDatasetRequest>) -> Result<pb::Dataset, Status> {
@@ -284,9 +281,7 @@ impl DatasetService for Datasets {
             who.reaches_dataset(&self.head, digest).await?;
             let name = self.head.dataset(digest).await?.1.name;
             let rule = if split.is_empty() { self.head.default_rule(&name).await? } else { split.parse()? };
-            let turn = self.previews.acquire().await;
-            let preview = self.head.preview_split(digest, rule.clone()).await?;
-            drop(turn);
+            let preview = self.head.preview_split(digest, name.clone(), rule.clone()).await?;
             Ok(preview_to_pb(name, rule.to_string(), &preview))
         };
         look.await.map(Response::new).map_err(|error: Error| to_status(&error))

@@ -119,18 +119,28 @@ function listen() {
     ages();
     followAll();
   };
-  stream.addEventListener("over", () => {
-    stream.close();
-    stream = undefined;
-  });
+  // The page itself says what has become of it: that it is gone, or that a login is needed.
+  stream.addEventListener("over", () => location.reload());
   stream.onerror = () => {
     $("#stale").hidden = false;
     // A refusal is final for the browser: come again by ourselves.
     if (stream?.readyState === EventSource.CLOSED) {
       stream = undefined;
-      setTimeout(listen, 3000);
+      refused(live.dataset.live).then((isForGood) => (isForGood ? location.reload() : setTimeout(listen, 3000)));
     }
   };
+}
+
+// Whether what was asked for is not there, or not for whoever looks: a stream that was refused does not say why.
+async function refused(path) {
+  const asked = new AbortController();
+  try {
+    const answer = await fetch(path, { signal: asked.signal });
+    asked.abort();
+    return [401, 403, 404].includes(answer.status);
+  } catch {
+    return false;
+  }
 }
 
 function hush() {
@@ -177,9 +187,13 @@ function follow(box) {
     source.close();
   });
   source.addEventListener("error", (event) => {
-    if (!event.data) return;
-    print(box, `[${JSON.parse(event.data).error.message}]\n`);
-    source.close();
+    if (event.data) {
+      print(box, `[${JSON.parse(event.data).error.message}]\n`);
+      source.close();
+    } else if (source.readyState === EventSource.CLOSED) {
+      // Refused, as many follow outputs: it is tried again.
+      setTimeout(() => follows.get(box) === source && !document.hidden && follow(box), 3000);
+    }
   });
 }
 

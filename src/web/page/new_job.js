@@ -14,13 +14,20 @@ const linesOf = (text) => {
   }
 };
 
+// An error of an upload: whether to try it again is of use.
+const refusal = (error, status) =>
+  Object.assign(new Error(error?.message ?? `the head answers ${status}`), {
+    isFinal: ["Invalid", "Denied", "Exhausted"].includes(error?.kind),
+    isWrong: error?.kind === "Invalid",
+  });
+
 // From which byte on the head wants an upload: the first line of its answer to a request that waits for that.
 async function durable(path) {
   const answer = await fetch(path, { method: "PUT", headers: { "upload-offset": "*" }, body: new Blob([]) });
   const lines = linesOf(await answer.text());
   const last = lines.find((line) => line.dataset);
   if (last) return { dataset: last.dataset };
-  if (!answer.ok) throw Object.assign(new Error(lines[0]?.error?.message ?? `the head answers ${answer.status}`), { isFinal: answer.status < 500 });
+  if (!answer.ok) throw refusal(lines[0]?.error, answer.status);
   return { offset: lines[0]?.durable ?? 0 };
 }
 
@@ -35,8 +42,7 @@ function send(path, file, offset, onProgress) {
       const last = linesOf(request.responseText).at(-1) ?? {};
       if (last.dataset) return done(last.dataset);
       // A browser may by itself have sent the same again after a connection broke: where to go on is asked anew then (Conflict).
-      const isFinal = ["Invalid", "Denied", "Exhausted"].includes(last.error?.kind);
-      failed(Object.assign(new Error(last.error?.message ?? `the head answers ${request.status}`), { isFinal }));
+      failed(refusal(last.error, request.status));
     };
     request.send(offset ? file.slice(offset) : file);
   });
@@ -49,18 +55,22 @@ async function upload(file, isDataset, onProgress) {
   localStorage.setItem(key, id);
   const query = new URLSearchParams({ name: file.name, len: String(file.size), ...(isDataset ? { unpack: "true" } : {}) });
   const path = `/v1/uploads/${id}?${query}`;
-  for (let tries = 0; ; tries += 1) {
+  // Tries since the head has had more of it.
+  let tries = 0;
+  let had = -1;
+  for (;;) {
     try {
       const { dataset, offset } = await durable(path);
+      if (offset > had) [tries, had] = [0, offset];
       const stored = dataset ?? (await send(path, file, offset, onProgress));
       localStorage.removeItem(key);
       return stored;
     } catch (error) {
-      if (error.isFinal || tries === 8) {
-        localStorage.removeItem(key);
-        throw error;
-      }
+      // What will never be taken is not tried again; all else may be gone on with, also when the page is opened another time.
+      if (error.isWrong) localStorage.removeItem(key);
+      if (error.isFinal || tries === 20) throw error;
       await pause(Math.min(500 * 2 ** tries, 10000));
+      tries += 1;
     }
   }
 }
