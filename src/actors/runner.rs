@@ -28,6 +28,8 @@ use crate::engine::launcher_deaths::LauncherDeaths;
 
 /// How long a launcher may be silent beyond what its task may take, before it is given up.
 const LAUNCHER_SLACK: Duration = Duration::from_secs(30);
+/// And where it has a container to remove: what is left in it is killed, and the container program is called up to twice.
+const CONTAINER_SLACK: Duration = limits::CONTAINER_CALL_TIMEOUT.saturating_mul(2).saturating_add(limits::KILL_TIMEOUT);
 
 /// What a slot is to run.
 pub struct Order {
@@ -371,7 +373,8 @@ impl Runner {
         let launcher = self.launchers.get(container.is_some(), place)?;
         order.stop.arm(launcher.stopper());
         let began = Instant::now();
-        let patience = start.timeout_ms.map(|limit| Duration::from_millis(limit.saturating_add(start.grace_ms)) + LAUNCHER_SLACK);
+        let slack = if container.is_some() { LAUNCHER_SLACK + CONTAINER_SLACK } else { LAUNCHER_SLACK };
+        let patience = start.timeout_ms.map(|limit| Duration::from_millis(limit.saturating_add(start.grace_ms)) + slack);
         // The time in which the task stands still does not count.
         let is_overdue = || patience.is_some_and(|patience| began.elapsed().saturating_sub(order.stop.stood_still()) >= patience);
         let ended = launcher.run(start, is_overdue);

@@ -80,11 +80,6 @@ pub enum Printed {
     Stderr,
 }
 
-impl Printed {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
-}
-
 /// From where on an output is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromWhere {

@@ -38,10 +38,6 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
-    /// All.
-    pub const ALL: [Self; 8] =
-        [Self::Succeeded, Self::Failed, Self::Killed, Self::Deleted, Self::TaskFailed, Self::Stalled, Self::Waiting, Self::Resumed];
-
     /// In a word.
     pub fn name(self) -> &'static str {
         match self {

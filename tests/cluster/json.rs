@@ -197,6 +197,7 @@ fn what_is_not_understood_is_refused_and_does_nothing() {
     let (form, text) = (&[("content-type", "application/x-www-form-urlencoded")][..], &[("content-type", "text/plain")][..]);
     let json_type = &[JSON][..];
     let before = cluster.show(&job);
+    let many = (0..65).map(|i| format!("label=l{i}=1")).collect::<Vec<_>>().join("&");
     for (verb, path, headers, body, status, says) in [
         ("POST", kill.as_str(), none, "{}", 415, "application/json"),
         ("POST", &kill, none, "", 415, "application/json"),
@@ -217,6 +218,9 @@ fn what_is_not_understood_is_refused_and_does_nothing() {
         ("GET", "/v1/jobs?state=runing", none, "", 400, "`runing` is none"),
         ("GET", "/v1/jobs?live=true&live=false", none, "", 400, "live: is there twice"),
         ("GET", "/v1/jobs?page_size=1001", none, "", 400, "at most 1000"),
+        ("GET", &format!("/v1/jobs?{many}"), none, "", 400, "labels: 65 items, at most 64"),
+        ("GET", &format!("/v1/scale?{many}"), none, "", 400, "labels: 65 items, at most 64"),
+        ("GET", "/v1/scale?label=zone=a%0Ab", none, "", 400, "labels.value: "),
         ("GET", "/v1/jobs/x", none, "", 400, "`x` is not a job"),
         ("GET", "/v1/jobs/%ff", none, "", 400, "UTF-8"),
         ("GET", "/v1/jobs/%ff/bundle", none, "", 400, "UTF-8"),

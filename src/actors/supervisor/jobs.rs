@@ -171,9 +171,9 @@ impl SupervisorState {
     pub(super) fn job_changed(&mut self, myself: &ActorRef<SupervisorMsg>, who: ActorId, view: JobView) {
         let id = view.id;
         if self.is_present(id, who) {
-            self.views.insert(id, view.clone());
             self.roster_event(RosterEvent::Job(Box::new(view.clone())));
             self.foresee(&view);
+            self.views.insert(id, view);
             self.mark(myself, id);
         }
     }

@@ -193,6 +193,7 @@ impl SupervisorMsg {
                 | Self::Drain(..)
                 | Self::DatasetAdded(_)
                 | Self::DatasetGone(_)
+                | Self::SetQuota { .. }
         )
     }
 }

@@ -1,13 +1,11 @@
 //! What a worker runs images by: found once, at its start.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use rustix::process::{Resource, getegid, geteuid, getrlimit};
 
+use super::super::printed::open_printed;
 use super::super::protocol::Start;
 use super::super::sandbox::SandboxOptions;
 use super::arguments::{self, Confined, Run};
@@ -69,7 +67,7 @@ impl Containers {
                 return Ok(None);
             }
             ContainerChoice::This(kind) => Program::find(kind).map_err(|why| format!("--containers {}: {why}", kind.name())),
-            ContainerChoice::Auto => first(Kind::ALL.map(Program::find)).ok_or_else(String::new),
+            ContainerChoice::Auto => first().ok_or_else(String::new),
         };
         let usable = found.and_then(|program| {
             if !arguments::can_be_said(dir) {
@@ -255,17 +253,16 @@ fn confined(sandbox: &SandboxOptions) -> Confined {
     }
 }
 
-/// The first that is there; why each is not is only of interest where its name was said.
-fn first(found: [Result<Program, String>; 2]) -> Option<Program> {
-    found.into_iter().find_map(|program| program.map_err(|why| tracing::debug!("{why}")).ok())
+/// The first that is there; why one is not is only of interest where its name was said.
+fn first() -> Option<Program> {
+    Kind::ALL.into_iter().find_map(|kind| Program::find(kind).map_err(|why| tracing::debug!("{why}")).ok())
 }
 
 /// The end of a file that a task could have put anything in the place of; nothing if it can't be read.
 fn end_of(path: &Path) -> String {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let mut bytes = Vec::new();
     let mut read = || -> std::io::Result<()> {
-        let mut file = File::options().read(true).custom_flags(flags).open(path)?;
+        let Some(mut file) = open_printed(path, None)? else { return Ok(()) };
         let len = file.metadata()?.len();
         file.seek(SeekFrom::Start(len.saturating_sub(CONTAINER_SAID_MAX_BYTES as u64)))?;
         file.take(CONTAINER_SAID_MAX_BYTES as u64).read_to_end(&mut bytes).map(drop)

@@ -1,11 +1,12 @@
 //! Which jobs a listing is asked for.
 
-use super::check::{Within, at_most, each, line, refuse};
+use super::check::{Within, each, line, refuse};
 use super::job::state_from_pb;
+use super::resources::labels_from_pb;
 use crate::domain::Error;
 use crate::domain::glob::Glob;
 use crate::engine::JobFilter;
-use crate::limits::{JOB_RANGES_MAX, LABELS_MAX, NAME_MAX_BYTES};
+use crate::limits::{JOB_RANGES_MAX, NAME_MAX_BYTES};
 use crate::rpc::pb;
 
 /// From the message; pages are no part of it.
@@ -15,7 +16,7 @@ use crate::rpc::pb;
 pub fn filter_from_pb(request: pb::ListJobsRequest) -> Result<JobFilter, Error> {
     let pb::ListJobsRequest { page_size: _, page_token: _, owner, live, states, held, labels, name_glob, ranges } = request;
     line("owner", &owner, NAME_MAX_BYTES)?;
-    at_most("labels", labels.len(), LABELS_MAX)?;
+    let labels = labels_from_pb(labels)?;
     let name = if name_glob.is_empty() { None } else { Some(Glob::new(&name_glob).map_err(|error| error.context("name_glob"))?) };
     let ids = each("ranges", ranges, JOB_RANGES_MAX, |range| match range.first <= range.last {
         true => Ok(range.first..=range.last),
@@ -26,7 +27,7 @@ pub fn filter_from_pb(request: pb::ListJobsRequest) -> Result<JobFilter, Error> 
         live,
         states: states.into_iter().map(state_from_pb).collect::<Result<_, _>>().within("states")?,
         held,
-        labels: labels.into_iter().collect(),
+        labels,
         name,
         ids,
     })

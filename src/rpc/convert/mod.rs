@@ -43,7 +43,7 @@ pub use lease::{lease_from_pb, lease_to_pb};
 pub use outcome::{outcome_from_pb, outcome_to_pb};
 pub use preview::preview_to_pb;
 pub use quota::{quota_from_pb, quota_to_pb};
-pub use resources::{resources_from_pb, resources_to_pb};
+pub use resources::{labels_from_pb, resources_from_pb, resources_to_pb};
 pub use result::{check_packed, info_from_pb, info_to_pb, receipt_from_pb, receipt_to_pb, upload_header_from_pb, upload_header_to_pb};
 pub use spec::{spec_from_pb, spec_to_pb};
 pub use time::{duration_from_pb, duration_to_pb, time_from_pb, time_to_pb};

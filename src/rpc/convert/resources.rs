@@ -1,6 +1,6 @@
 //! What a worker has and a task asks for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::check::{Within, at_most, line, name};
 use crate::domain::{Error, Resources};
@@ -20,14 +20,23 @@ pub fn resources_to_pb(resources: &Resources) -> pb::Resources {
 /// From the message. Any amount is allowed: a demand that no worker can meet waits, with that as its reason.
 ///
 /// # Errors
-/// `Invalid` for too many labels, an empty name, a name or value over [`NAME_MAX_BYTES`] or with control characters.
+/// As [`labels_from_pb`].
 pub fn resources_from_pb(resources: pb::Resources) -> Result<Resources, Error> {
-    at_most("labels", resources.labels.len(), limits::LABELS_MAX)?;
-    let labels: BTreeMap<_, _> = resources.labels.into_iter().collect();
+    let labels = labels_from_pb(resources.labels)?;
+    Ok(Resources { cpus: resources.cpus, mem_bytes: resources.mem_bytes, gpus: resources.gpus, labels })
+}
+
+/// What a worker has, a job asks for, or one looks for.
+///
+/// # Errors
+/// `Invalid` for more than [`limits::LABELS_MAX`], an empty name, a name or value over [`NAME_MAX_BYTES`] or with control characters.
+pub fn labels_from_pb(labels: HashMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
+    at_most("labels", labels.len(), limits::LABELS_MAX)?;
+    let labels: BTreeMap<_, _> = labels.into_iter().collect();
     for (label, value) in &labels {
         name("name", label).and_then(|()| line("value", value, NAME_MAX_BYTES)).within("labels")?;
     }
-    Ok(Resources { cpus: resources.cpus, mem_bytes: resources.mem_bytes, gpus: resources.gpus, labels })
+    Ok(labels)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::engine::WorkerPhase;
 use crate::engine::access::Access;
 use crate::engine::session::LeaseStatus;
 use crate::limits::CLUSTER_CHANGE_EVERY;
-use crate::rpc::convert::{confines_to_pb, eta_score_to_pb, explanation_to_pb, quota_from_pb, resources_to_pb, time_to_pb};
+use crate::rpc::convert::{confines_to_pb, eta_score_to_pb, explanation_to_pb, labels_from_pb, quota_from_pb, resources_to_pb, time_to_pb};
 use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
 use crate::rpc::status::to_status;
@@ -158,7 +158,7 @@ impl ClusterService for Clusters {
 
     async fn get_scale(&self, request: Request<pb::GetScaleRequest>) -> Result<Response<pb::Scale>, Status> {
         Who::of(&request, &self.head, method!("GetScale")).await?;
-        let labels = request.into_inner().labels;
+        let labels = labels_from_pb(request.into_inner().labels).map_err(|error| to_status(&error))?;
         let seen = async { Ok((self.head.loads().await?, self.head.workers().await?)) };
         let (loads, workers) = seen.await.map_err(|error: Error| to_status(&error))?;
         Ok(Response::new(scale::message(&loads, &workers, &labels)))

@@ -1,6 +1,6 @@
 //! `GetScale`: what the jobs would use, beside the workers that there are.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::actors::supervisor::WorkerStatus;
 use crate::engine::WorkerPhase;
@@ -14,7 +14,7 @@ pub fn demand(loads: &[Load], workers: &[WorkerStatus]) -> Demand {
 }
 
 /// The answer, of all loads and all workers that the head knows.
-pub(super) fn message(loads: &[Load], workers: &[WorkerStatus], labels: &HashMap<String, String>) -> pb::Scale {
+pub(super) fn message(loads: &[Load], workers: &[WorkerStatus], labels: &BTreeMap<String, String>) -> pb::Scale {
     let is_pool = |worker: &&WorkerStatus| labels.iter().all(|(name, value)| worker.info.total.labels.get(name) == Some(value));
     let is_connected = |worker: &&WorkerStatus| worker.phase != WorkerPhase::Away;
     let serves = |worker: &&WorkerStatus| is_connected(worker) && worker.phase != WorkerPhase::Draining;
