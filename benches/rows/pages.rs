@@ -1,13 +1,13 @@
 //! Rows of open pages: what fifty browsers that look at a job of a million tasks cost.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::bench::Bench;
 use crate::cluster::{Cluster, array, kill_request};
@@ -18,7 +18,7 @@ const PAGES: usize = 50;
 /// Pages that are kept up to date, each read as a browser would.
 struct Open {
     is_over: Arc<AtomicBool>,
-    readers: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<Result<()>>>,
     bytes: Arc<AtomicU64>,
 }
 
@@ -27,30 +27,36 @@ impl Open {
         let (is_over, bytes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut readers = Vec::new();
         for path in paths.iter().cycle().take(PAGES) {
-            let mut stream = ask(url, &format!("/live{path}"))?;
+            let live = format!("/live{}", path.trim_end_matches('/'));
+            let mut stream = ask(url, &live)?;
+            let mut buffer = [0; 64 * 1024];
+            let first = stream.read(&mut buffer)?;
+            ensure!(buffer.starts_with(b"HTTP/1.1 200"), "{live}: {}", String::from_utf8_lossy(&buffer[..first.min(200)]));
             stream.set_read_timeout(Some(Duration::from_millis(200)))?;
             let (is_over, bytes) = (is_over.clone(), bytes.clone());
             readers.push(std::thread::spawn(move || {
-                let mut buffer = [0; 64 * 1024];
                 while !is_over.load(Ordering::Relaxed) {
-                    // Nothing within the time is nothing new.
-                    if let Ok(n) = stream.read(&mut buffer) {
-                        bytes.fetch_add(n as u64, Ordering::Relaxed);
+                    match stream.read(&mut buffer) {
+                        Ok(0) => bail!("{live} has ended"),
+                        Ok(n) => drop(bytes.fetch_add(n as u64, Ordering::Relaxed)),
+                        // Nothing within the time is nothing new.
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        Err(error) => return Err(error.into()),
                     }
                 }
+                Ok(())
             }));
         }
         Ok(Self { is_over, readers, bytes })
     }
 
     /// Closes them; how many bytes have come.
-    fn close(self) -> u64 {
+    fn close(self) -> Result<u64> {
         self.is_over.store(true, Ordering::Relaxed);
         for reader in self.readers {
-            // One that has broken off has told nothing.
-            let _ = reader.join();
+            reader.join().map_err(|_| anyhow!("a reader of a page has panicked"))??;
         }
-        self.bytes.load(Ordering::Relaxed)
+        Ok(self.bytes.load(Ordering::Relaxed))
     }
 }
 
@@ -94,7 +100,7 @@ pub fn open(bench: &Bench) -> Result<Vec<Line>> {
             made.push(page(&cluster.url, path)?);
         }
         grown.push(cluster.head_rss()? - before);
-        ensure!(open.close() > 0, "the pages show nothing");
+        ensure!(open.close()? > 0, "the pages show nothing new");
         cluster.call(async |client| Ok(client.jobs().kill_job(kill_request(&million)).await.map(drop)?))
     })?;
     let what = format!("dispatch alone, {PAGES} pages open, a job of {waiting} tasks among what they show");

@@ -11,7 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::blobs::{ChunkIndex, JobFiles, Segment};
 use crate::bundle::{BundleJob, BundleTask, Layout, ReadAt, TaskState, assemble};
-use crate::domain::{Error, Input, JobId, JobState, TaskNo, WorkerId};
+use crate::domain::{Error, Input, JobId, JobState, ResultRef, TaskNo, WorkerId};
 
 use super::job::JobSnapshot;
 use super::job_store::JobStore;
@@ -173,13 +173,22 @@ fn make(data_dir: &Path, job: JobSnapshot, workers: &BTreeMap<WorkerId, String>)
         finished: record.ended.as_ref().map(|ended| ended.at),
         workers,
     };
-    let tasks = (0..record.total.unwrap_or(0)).map(|no| task(&job, &files, chunks.as_deref(), TaskNo(no)));
+    let mut unwell = files.attempts.all()?;
+    unwell.sort_by_key(|(no, _)| *no);
+    let unwell = unwell.chunk_by(|(one, _), (other, _)| one == other);
+    let mut unwell = unwell.peekable();
+    let tasks = (0..record.total.unwrap_or(0)).map(TaskNo).map(|no| {
+        let of_task = |run: &&[(TaskNo, ResultRef)]| run.first().is_some_and(|(of, _)| *of == no);
+        let noted: Vec<ResultRef> = unwell.next_if(of_task).into_iter().flatten().map(|(_, result)| *result).collect();
+        task(&job, &files, chunks.as_deref(), &noted, no)
+    });
     let spool = spool_file(data_dir)?;
     let layout = assemble(&about, tasks, spool)?;
     Ok(Bundle { layout, segment: SegmentReader(files.segment.clone()) })
 }
 
-fn task(job: &JobSnapshot, files: &JobStore, chunks: Option<&ChunkIndex>, no: TaskNo) -> Result<BundleTask, Error> {
+/// `noted`: where the records of its attempts lie that did not go well.
+fn task(job: &JobSnapshot, files: &JobStore, chunks: Option<&ChunkIndex>, noted: &[ResultRef], no: TaskNo) -> Result<BundleTask, Error> {
     let record = &job.record;
     let state = if record.succeeded.contains(no) {
         TaskState::Succeeded
@@ -197,7 +206,9 @@ fn task(job: &JobSnapshot, files: &JobStore, chunks: Option<&ChunkIndex>, no: Ta
         None => (None, 0),
     };
     let chunk = chunks.map(|chunks| chunks.get(no)).transpose()?;
-    Ok(BundleTask { no, index: record.spec.index_of(no), chunk, state, meta, data_offset })
+    let last = meta.as_ref().map(|meta| meta.attempt);
+    let earlier = files.attempts_at(noted, no).into_iter().map(|(meta, _)| meta).filter(|meta| Some(meta.attempt) != last).collect();
+    Ok(BundleTask { no, index: record.spec.index_of(no), chunk, state, meta, earlier, data_offset })
 }
 
 /// A file without a name, gone with its last descriptor.

@@ -1,25 +1,40 @@
-//! Chronicle: who has worked for whom, lately. Child of the HeadRoot. Each job tells it what has ended, all that came together in one message.
+//! Chronicle: who has worked for whom, lately, and how well. Child of the HeadRoot. Each job tells it what has ended, all that came together in one
+//! message.
+
+use std::collections::BTreeMap;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::domain::{JobId, WallTime, WorkerId};
 use crate::engine::timeline::Timeline;
+use crate::engine::worker_record::{Stint, WorkerRecord};
+use crate::limits::WORKERS_MAX;
 
 /// What it is told and asked.
 pub enum ChronicleMsg {
-    /// A worker has used slots for a job: up to when, and for how many microseconds each.
-    Used {
+    /// Attempts have ended.
+    Ended {
         /// Where.
         worker: WorkerId,
         /// For whom.
         job: JobId,
         /// Up to when, by the head's clock.
         now: WallTime,
-        /// Each attempt's time.
-        micros: Vec<u64>,
+        /// Each attempt.
+        stints: Vec<Stint>,
     },
-    /// All that is remembered.
-    Get(RpcReplyPort<Timeline>),
+    /// Who has worked for whom.
+    GetTimeline(RpcReplyPort<Timeline>),
+    /// How well each worker does, of those that have done anything.
+    GetRecords(RpcReplyPort<BTreeMap<WorkerId, WorkerRecord>>),
+}
+
+/// What is remembered.
+#[derive(Default)]
+pub struct ChronicleState {
+    timeline: Timeline,
+    /// Of as many workers as may be attached; the newest ones.
+    records: BTreeMap<WorkerId, WorkerRecord>,
 }
 
 /// See the module.
@@ -27,18 +42,28 @@ pub struct Chronicle;
 
 impl Actor for Chronicle {
     type Msg = ChronicleMsg;
-    type State = Timeline;
+    type State = ChronicleState;
     type Arguments = ();
 
-    async fn pre_start(&self, _: ActorRef<ChronicleMsg>, (): ()) -> Result<Timeline, ActorProcessingErr> {
-        Ok(Timeline::default())
+    async fn pre_start(&self, _: ActorRef<ChronicleMsg>, (): ()) -> Result<ChronicleState, ActorProcessingErr> {
+        Ok(ChronicleState::default())
     }
 
-    async fn handle(&self, _: ActorRef<ChronicleMsg>, message: ChronicleMsg, state: &mut Timeline) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, _: ActorRef<ChronicleMsg>, message: ChronicleMsg, state: &mut ChronicleState) -> Result<(), ActorProcessingErr> {
         match message {
-            ChronicleMsg::Used { worker, job, now, micros } => micros.into_iter().for_each(|micros| state.used(worker, job, micros, now)),
-            ChronicleMsg::Get(reply) => {
-                let _ = reply.send(state.clone());
+            ChronicleMsg::Ended { worker, job, now, stints } => {
+                stints.iter().for_each(|stint| state.timeline.used(worker, job, stint.micros, now));
+                let record = state.records.entry(worker).or_default();
+                stints.iter().for_each(|stint| record.ended(stint));
+                if state.records.len() > WORKERS_MAX {
+                    state.records.pop_first();
+                }
+            }
+            ChronicleMsg::GetTimeline(reply) => {
+                let _ = reply.send(state.timeline.clone());
+            }
+            ChronicleMsg::GetRecords(reply) => {
+                let _ = reply.send(state.records.clone());
             }
         }
         Ok(())

@@ -22,13 +22,14 @@ use crate::engine::ledger::DatasetRecord;
 use crate::engine::scale::Load;
 use crate::engine::timeline::Timeline;
 use crate::engine::usage::{StoredRoom, Usage};
+use crate::engine::worker_record::WorkerRecord;
 use crate::engine::{Census, JobFilter, Ledger, Meters};
 use crate::store;
 
 use super::ask::ask;
 use super::audience::Audience;
 use super::backup::{BackedUp, Source, backup};
-use super::bundler::{self, Bundle, BundlerMsg};
+use super::bundler::{Bundle, BundlerMsg};
 use super::chronicle::ChronicleMsg;
 use super::clock::wall_now;
 use super::disk::Disk;
@@ -39,6 +40,7 @@ use super::preview::Preview;
 use super::proxy::ProxyMsg;
 use super::registrar::Registrar;
 use super::supervisor::{DatasetUsers, JobStatus, OrderAnswer, Submission, SupervisorMsg, WorkerStatus, deletable};
+use super::task_result::TaskResult;
 use super::turns::Turns;
 use super::watch::{self, JobEvent, WatchMsg};
 
@@ -116,7 +118,12 @@ impl Head {
 
     /// Who has worked for whom, lately.
     pub async fn timeline(&self) -> Result<Timeline, Error> {
-        ask(&self.chronicle, ChronicleMsg::Get).await
+        ask(&self.chronicle, ChronicleMsg::GetTimeline).await
+    }
+
+    /// How well workers do, of those that have ended an attempt since the head has started.
+    pub async fn worker_records(&self) -> Result<BTreeMap<WorkerId, WorkerRecord>, Error> {
+        ask(&self.chronicle, ChronicleMsg::GetRecords).await
     }
 
     /// Knows when any job or worker has changed: for whoever shows them.
@@ -436,23 +443,6 @@ impl Head {
         ask(&self.bundler, |reply| BundlerMsg::Make { job: Box::new(snapshot), workers, reply }).await?
     }
 
-    /// Opens the files of a job that has ended once, for all of its results that are asked for.
-    pub fn open_files(&self, job: &mut JobSnapshot) {
-        // Where there are none each of them says so.
-        job.files = bundler::files_of(&self.data_dir, job).ok();
-    }
-
-    /// The description of a task's result, where its bytes begin, and the files they are in; none while it has none.
-    pub async fn result(&self, job: &JobSnapshot, no: TaskNo) -> Result<Option<TaskResult>, Error> {
-        if !job.record.is_final(no) {
-            return Ok(None);
-        }
-        let files = bundler::files_of(&self.data_dir, job)?;
-        let Some(result) = files.find(no)? else { return Ok(None) };
-        let (meta, data_offset) = files.segment.read_meta(result)?;
-        Ok(Some(TaskResult { meta, data_offset, files }))
-    }
-
     /// Makes a large result durable. If that fails no result of its job can be acknowledged any more, and the head stops.
     pub fn sync(&self, segment: &Segment) -> Result<(), Error> {
         segment.sync().inspect_err(|error| self.journal.sync_failed(error.clone()))
@@ -468,14 +458,4 @@ impl Head {
         self.disk.gauge().has_room_for(meta.packed.packed_len().unwrap_or(u64::MAX))?;
         Ok((files.segment.reserve(meta)?, files.segment.clone()))
     }
-}
-
-/// A task's stored result.
-pub struct TaskResult {
-    /// What it is.
-    pub meta: ResultMeta,
-    /// Where its packed bytes begin in the segment.
-    pub data_offset: u64,
-    /// The files.
-    pub files: Arc<super::job_store::JobStore>,
 }

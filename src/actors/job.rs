@@ -10,14 +10,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::blobs::ChunkIndex;
 use crate::domain::entry::{Entry, JobEntry};
 use crate::domain::verb::{Verb, VerbReply, Wish};
-use crate::domain::wire::{Finished, JobInfo, Lease, ResultBytes, ToWorker, Verdict};
+use crate::domain::wire::{Finished, JobInfo, Lease, ToWorker, Verdict};
 use crate::domain::{
-    Attempt, Epoch, Error, ErrorKind, FenceId, Input, JobId, Outcome, Packed, ResultMeta, ResultRef, SessionId, TaskEnd, TaskNo, Timing,
-    WorkerId,
+    Attempt, Epoch, Error, ErrorKind, FenceId, Input, JobId, Outcome, Packed, ResultMeta, SessionId, TaskEnd, TaskNo, Timing, WorkerId,
 };
 use crate::engine::job::Whereabouts;
 use crate::engine::pulse::{Past, Pulse};
 use crate::engine::session::{Delivery, SessionEvent};
+use crate::engine::worker_record::Stint;
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobView};
 
 use super::chronicle::ChronicleMsg;
@@ -115,7 +115,7 @@ pub struct JobArgs {
     pub supervisor: ActorRef<SupervisorMsg>,
     /// Told of failed tasks.
     pub watch: ActorRef<WatchMsg>,
-    /// Told of what has used slots.
+    /// Told of what has ended.
     pub chronicle: ActorRef<ChronicleMsg>,
     /// The process's clocks.
     pub clock: Clock,
@@ -303,7 +303,7 @@ impl JobActorState {
         room: &StoreRoom,
     ) -> Result<(), ActorProcessingErr> {
         let finished = news.iter().filter_map(|news| if let News::Finished(finished) = news { Some(finished.as_ref()) } else { None });
-        let mut stored = self.store(worker, &finished.collect::<Vec<_>>()).into_iter();
+        let mut stored = self.files.store(worker, &finished.collect::<Vec<_>>()).into_iter();
         let (mut effects, mut used) = (Vec::new(), Vec::new());
         for news in news {
             let event = match news {
@@ -315,7 +315,7 @@ impl JobActorState {
                         let (lease, timing) = (finished.lease, finished.timing);
                         let (no, attempt, is_success) = (lease.no, lease.attempt, outcome.is_success());
                         let past = Past { no, attempt, worker, is_success, timing };
-                        used.push(past.micros());
+                        used.push(Stint::new(past.micros(), &outcome, self.pulse.median_micros()));
                         self.pulse.ended(past, &outcome, self.clock.now().wall);
                         JobEvent::Finished { session, worker, lease, outcome, timing, result }
                     }
@@ -328,41 +328,11 @@ impl JobActorState {
             effects.extend(self.machine.on_event(event, self.clock.now()));
         }
         if !used.is_empty() {
-            let _ = self.chronicle.cast(ChronicleMsg::Used { worker, job: self.id, now: self.clock.now().wall, micros: used });
+            let _ = self.chronicle.cast(ChronicleMsg::Ended { worker, job: self.id, now: self.clock.now().wall, stints: used });
         }
         self.perform_all(myself, effects)?;
         self.tell_supervisor(myself);
         Ok(())
-    }
-
-    /// Where each result lies now, and how its attempt counts as having ended.
-    fn store(&self, worker: WorkerId, finished: &[&Finished]) -> Vec<Result<(Outcome, ResultRef), Error>> {
-        let mut stored = Vec::with_capacity(finished.len());
-        let mut records = Vec::new();
-        for Finished { lease, outcome, timing, packed, bytes } in finished {
-            let (outcome, packed, bytes) = match bytes {
-                ResultBytes::Inline(bytes) => (outcome.clone(), packed.clone(), bytes.as_slice()),
-                ResultBytes::Stored(result) if self.holds(*result, lease) => {
-                    stored.push(Some((outcome.clone(), *result)));
-                    continue;
-                }
-                ResultBytes::Stored(_) => {
-                    let reason = "its stored result can't be found at the head".to_owned();
-                    (Outcome::OutputMissing { reason }, Packed::default(), &[][..])
-                }
-            };
-            records.push((ResultMeta { no: lease.no, attempt: lease.attempt, worker, outcome, timing: *timing, packed }, bytes));
-            stored.push(None);
-        }
-        let mut appended = self.files.segment.append_all(&records).into_iter().zip(records);
-        let next = |there: Option<(Outcome, ResultRef)>| match there {
-            Some(there) => Ok(there),
-            None => {
-                let (result, (meta, _)) = appended.next().ok_or_else(|| Error::internal("a result was not stored"))?;
-                Ok((meta.outcome, result?))
-            }
-        };
-        stored.into_iter().map(next).collect()
     }
 
     /// Not acknowledged: the worker keeps the result, and offers it again when it reconnects, should this head end before there is room.
@@ -406,10 +376,6 @@ impl JobActorState {
         Ok(())
     }
 
-    fn holds(&self, result: ResultRef, lease: &Lease) -> bool {
-        self.files.segment.read_meta(result).is_ok_and(|(meta, _)| meta.no == lease.no && meta.attempt == lease.attempt)
-    }
-
     fn to_session(&self, session: SessionId, message: ProxyMsg) {
         // A session that is gone loses this; the supervisor tells us so in SessionLost.
         if let Some(proxy) = self.proxies.get(&session) {
@@ -428,6 +394,10 @@ impl JobActorState {
             JobEffect::Stop(session, lease, grace) => self.pass(session, ToWorker::Stop(lease, grace)),
             JobEffect::Freeze(session, lease, frozen) => self.pass(session, ToWorker::Freeze(lease, frozen)),
             JobEffect::Poison { no, attempt, worker, workers } => self.poison(myself, no, attempt, worker, workers)?,
+            JobEffect::NoteLost { no, attempt, worker, began } => {
+                let now = self.clock.now().wall;
+                self.files.note_lost(no, attempt, worker, Timing { started: began.unwrap_or(now), ended: now });
+            }
             JobEffect::Verdict(session, lease, Verdict::Stop) => self.pass(session, ToWorker::Verdict(lease, Verdict::Stop)),
             JobEffect::Verdict(session, lease, verdict) => {
                 let lease = Lease { epoch: self.epoch, ..lease };
@@ -486,7 +456,9 @@ impl JobActorState {
         let ends = entries.iter().filter_map(|(_, entry)| if let JobEntry::TaskEnded(end) = entry { Some(end) } else { None });
         let ends: Vec<&TaskEnd> = ends.collect();
         self.files.note(&ends)?;
-        let files = (!ends.is_empty()).then(|| self.files.clone());
+        let is_of_attempt = |entry: &JobEntry| matches!(entry, JobEntry::AttemptFailed { .. } | JobEntry::AttemptLost { .. });
+        let has_stored = !ends.is_empty() || entries.iter().any(|(_, entry)| is_of_attempt(entry));
+        let files = has_stored.then(|| self.files.clone());
         let entries = entries.into_iter().map(|(_, entry)| Entry::Job(self.id, entry)).collect();
         let myself = myself.clone();
         self.journal.append_all(entries, files, move || {

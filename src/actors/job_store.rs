@@ -1,10 +1,13 @@
 //! The files of one live job: its segment of results, and where each task's lies.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::blobs::{IndexedResult, JobFiles, ResultIndex, Segment};
-use crate::domain::{Error, JobId, ResultRef, TaskEnd};
+use crate::blobs::{AttemptLog, IndexedResult, JobFiles, ResultIndex, Segment};
+use crate::domain::wire::{Finished, Lease, ResultBytes};
+use crate::domain::{Attempt, Error, JobId, Outcome, Packed, ResultMeta, ResultRef, TaskEnd, TaskNo, Timing, WorkerId};
+use crate::limits::ATTEMPTS_SHOWN_MAX;
 
 /// Open files of a job, shared by its actor, the journal (which syncs them) and the bundler.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub struct JobStore {
     pub segment: Arc<Segment>,
     /// Task → record.
     pub index: ResultIndex,
+    /// Attempts that ended otherwise than well.
+    pub attempts: AttemptLog,
 }
 
 impl JobStore {
@@ -29,7 +34,8 @@ impl JobStore {
         files.create()?;
         let segment = segment.map_or_else(|| Segment::open(&files.segment()).map(Arc::new), Ok)?;
         let index = ResultIndex::open(&files.result_index())?;
-        Ok(Arc::new(Self { job, segment, index }))
+        let attempts = AttemptLog::new(&files.attempts());
+        Ok(Arc::new(Self { job, segment, index, attempts }))
     }
 
     /// Notes where the results of tasks lie. Not durable by itself: the journal has it too, and notes it again when it is replayed.
@@ -37,8 +43,90 @@ impl JobStore {
         self.index.put_some(ends.iter().map(|end| (end.no, IndexedResult { result: end.result, success: end.success })).collect())
     }
 
+    /// Where each result lies now, and how its attempt counts as having ended.
+    pub fn store(&self, worker: WorkerId, finished: &[&Finished]) -> Vec<Result<(Outcome, ResultRef), Error>> {
+        let mut stored = Vec::with_capacity(finished.len());
+        let mut records = Vec::new();
+        for Finished { lease, outcome, timing, packed, bytes } in finished {
+            let (outcome, packed, bytes) = match bytes {
+                ResultBytes::Inline(bytes) => (outcome.clone(), packed.clone(), bytes.as_slice()),
+                ResultBytes::Stored(result) if self.holds(*result, lease) => {
+                    stored.push(Some((outcome.clone(), *result)));
+                    continue;
+                }
+                ResultBytes::Stored(_) => {
+                    let reason = "its stored result can't be found at the head".to_owned();
+                    (Outcome::OutputMissing { reason }, Packed::default(), &[][..])
+                }
+            };
+            records.push((ResultMeta { no: lease.no, attempt: lease.attempt, worker, outcome, timing: *timing, packed }, bytes));
+            stored.push(None);
+        }
+        let mut appended = self.segment.append_all(&records).into_iter().zip(records);
+        let next = |there: Option<(Outcome, ResultRef)>| match there {
+            Some(there) => Ok(there),
+            None => {
+                let (result, (meta, _)) = appended.next().ok_or_else(|| Error::internal("a result was not stored"))?;
+                Ok((meta.outcome, result?))
+            }
+        };
+        let stored: Vec<Result<(Outcome, ResultRef), Error>> = stored.into_iter().map(next).collect();
+        let unwell = finished.iter().zip(&stored).filter_map(|(finished, stored)| match stored {
+            Ok((outcome, result)) if !outcome.is_success() => Some((finished.lease.no, *result)),
+            Ok(_) | Err(_) => None,
+        });
+        self.note_attempts(&unwell.collect::<Vec<_>>());
+        stored
+    }
+
+    fn holds(&self, result: ResultRef, lease: &Lease) -> bool {
+        self.segment.read_meta(result).is_ok_and(|(meta, _)| meta.no == lease.no && meta.attempt == lease.attempt)
+    }
+
+    /// Notes that an attempt went down with its worker.
+    pub fn note_lost(&self, no: TaskNo, attempt: Attempt, worker: WorkerId, timing: Timing) {
+        let meta = ResultMeta { no, attempt, worker, outcome: Outcome::Lost, timing, packed: Packed::default() };
+        match self.segment.append(&meta, &[]) {
+            Ok(result) => self.note_attempts(&[(no, result)]),
+            Err(error) => self.not_noted(&error),
+        }
+    }
+
+    fn note_attempts(&self, attempts: &[(TaskNo, ResultRef)]) {
+        if let Err(error) = self.attempts.note(attempts) {
+            self.not_noted(&error);
+        }
+    }
+
+    /// The task goes on all the same: nothing is decided by it.
+    fn not_noted(&self, error: &Error) {
+        tracing::warn!(job = %self.job, %error, "what became of an attempt could not be noted");
+    }
+
+    /// The attempts of a task that ended otherwise than well, and where the packed bytes of each begin; the earliest first, the latest
+    /// [`ATTEMPTS_SHOWN_MAX`]. One of which nothing can be read any more is left out.
+    pub fn attempts_of(&self, no: TaskNo) -> Result<Vec<(ResultMeta, u64)>, Error> {
+        Ok(self.attempts_at(&self.attempts.of(no)?, no))
+    }
+
+    /// The same, of what was noted. A worker that comes back may tell of an attempt again.
+    pub fn attempts_at(&self, noted: &[ResultRef], no: TaskNo) -> Vec<(ResultMeta, u64)> {
+        let mut attempts = BTreeMap::new();
+        for result in noted.iter().rev() {
+            if attempts.len() == ATTEMPTS_SHOWN_MAX {
+                break;
+            }
+            if let Ok((meta, data_offset)) = self.segment.read_meta(*result)
+                && meta.no == no
+            {
+                attempts.entry(meta.attempt).or_insert((meta, data_offset));
+            }
+        }
+        attempts.into_values().collect()
+    }
+
     /// Where the result of a task lies.
-    pub fn find(&self, no: crate::domain::TaskNo) -> Result<Option<ResultRef>, Error> {
+    pub fn find(&self, no: TaskNo) -> Result<Option<ResultRef>, Error> {
         Ok(self.index.get(no)?.map(|indexed| indexed.result))
     }
 }

@@ -302,7 +302,7 @@ fn write(
     failpoint::hit("segment.before_sync");
     let files: BTreeMap<JobId, &Arc<JobStore>> =
         batch.iter().filter_map(|pending| pending.files.as_ref()).map(|files| (files.job, files)).collect();
-    files.values().try_for_each(|files| files.segment.sync())?;
+    files.values().try_for_each(|files| files.segment.sync().and_then(|()| files.attempts.sync()))?;
     let entries: Vec<&Entry> = batch.iter().map(|pending| &pending.entry).collect();
     failpoint::hit("journal.before_append");
     let bytes = codec::encode(ENTRY_VERSION, &entries)?;

@@ -47,6 +47,7 @@ pub mod sights;
 mod small_file;
 mod speaker;
 pub mod supervisor;
+pub mod task_result;
 mod turns;
 pub mod watch;
 pub mod worker;

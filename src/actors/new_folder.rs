@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::audit::{self, AUDIT_DIR, AuditLog};
-use crate::blobs::{self, ChunkIndex, IndexedResult, JobFiles, ResultIndex};
+use crate::blobs::{self, AttemptLog, ChunkIndex, IndexedResult, JobFiles, ResultIndex};
 use crate::domain::{Digest, Epoch, Error, Input, ResultRef, SplitRule, TaskNo};
 use crate::engine::{JobRecord, Ledger};
 use crate::pki::IdentityFolder;
@@ -39,7 +39,12 @@ impl NewFolder<'_> {
         let index = ResultIndex::open(&files.result_index())?;
         let indexed = |(no, result): &(TaskNo, ResultRef)| (*no, IndexedResult { result: *result, success: job.succeeded.contains(*no) });
         index.put_all(results.iter().map(indexed).collect())?;
-        index.sync()
+        index.sync()?;
+        let mut attempts = AttemptLog::new(&JobFiles::new(self.from, job.id).attempts()).all()?;
+        attempts.retain(|(_, result)| result.offset.saturating_add(result.len) <= len);
+        let copy = AttemptLog::new(&files.attempts());
+        copy.note(&attempts)?;
+        copy.sync()
     }
 
     /// Copies the keys of the head and its authority, durably, where there are any: without them the new folder would let everybody in.

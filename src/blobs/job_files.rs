@@ -37,6 +37,11 @@ impl JobFiles {
         self.folder.join("results.idx")
     }
 
+    /// The attempts that ended otherwise than well ([`super::AttemptLog`]).
+    pub fn attempts(&self) -> PathBuf {
+        self.folder.join("attempts")
+    }
+
     /// Makes the folder, durably; fine if it is there.
     pub fn create(&self) -> Result<(), Error> {
         folder::create(&self.folder)

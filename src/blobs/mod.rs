@@ -3,6 +3,7 @@
 //! Invariant: knows files and the types of `domain/`, not jobs' states; nothing of `store/`, `bundle/`, `exec/` or a floor above.
 //! What is durable and what is not stands at each call. Readers and writers share a file by positions, never by a cursor.
 
+mod attempt_log;
 mod chunk_index;
 mod chunk_index_writer;
 mod datasets;
@@ -18,6 +19,7 @@ mod segment;
 mod sync_mark;
 mod upload;
 
+pub use attempt_log::AttemptLog;
 pub use chunk_index::ChunkIndex;
 pub use chunk_index_writer::ChunkIndexWriter;
 pub use datasets::{Dataset, DatasetStore};

@@ -86,8 +86,9 @@ impl<'a> Assembly<'a> {
         }
         line.entries = &entries;
         self.manifest.task(&line).map_err(spool_error)?;
-        match &task.meta {
-            Some(meta) => self.run.task(task.index, meta, stderr.as_deref()).map_err(spool_error),
+        let last = task.meta.as_ref().map(|meta| (meta, task.earlier.as_slice()));
+        match last.or_else(|| task.earlier.split_last()) {
+            Some((last, earlier)) => self.run.task(task.index, last, earlier, stderr.as_deref()).map_err(spool_error),
             None => Ok(()),
         }
     }
@@ -242,7 +243,7 @@ mod tests {
             let timing = Timing { started: WallTime(self.clock), ended: WallTime(self.clock + 1) };
             let packed = Packed { entries, digest: Some(Digest([no as u8; 32])) };
             let meta = ResultMeta { no: TaskNo(no), attempt: Attempt(1), worker: WorkerId(self.worker), outcome, timing, packed };
-            BundleTask { no: TaskNo(no), index: u64::from(no), chunk: None, state, meta: Some(meta), data_offset }
+            BundleTask { no: TaskNo(no), index: u64::from(no), chunk: None, state, meta: Some(meta), earlier: Vec::new(), data_offset }
         }
 
         fn succeeded(&mut self, no: u32, left: &[(&str, &str)]) -> BundleTask {
@@ -283,7 +284,7 @@ mod tests {
             cluster.ran(1, TaskState::Failed, Outcome::Exited { code: 3 }, &[(">", "half"), ("2>", "sorry"), ("x", "half")]),
             cluster.ran(2, TaskState::Killed, Outcome::Revoked, &[("2>", "…")]),
             cluster.succeeded(3, &[]),
-            BundleTask { no: TaskNo(4), index: 4, chunk: None, state: TaskState::NotRun, meta: None, data_offset: 0 },
+            BundleTask { no: TaskNo(4), index: 4, chunk: None, state: TaskState::NotRun, meta: None, earlier: Vec::new(), data_offset: 0 },
         ];
         tasks[0].chunk = Some(Chunk { offset: 10, len: 90, header: 10, first_record: 0, records: 2 });
         tasks

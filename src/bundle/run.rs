@@ -11,17 +11,25 @@ use crate::domain::{ResultMeta, WallTime};
 /// The version of `run.json`. A key that is added needs no new one.
 const VERSION: u32 = 1;
 
-/// A task whose last attempt ended. Tasks without one have no line.
+/// A task of which an attempt has ended: the last, and those before it that did not go well. Tasks without one have no line.
 #[derive(Serialize)]
 struct RunLine<'a> {
     index: u64,
+    #[serde(flatten)]
+    last: AttemptLine,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<AttemptLine>,
+}
+
+#[derive(Serialize)]
+struct AttemptLine {
     attempt: u32,
-    worker: &'a str,
+    worker: String,
     started: Option<String>,
     ended: Option<String>,
     outcome: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stderr: Option<&'a str>,
 }
 
 /// Writes a run file, task by task.
@@ -51,21 +59,25 @@ impl<'a, W: Write> RunWriter<'a, W> {
         Ok(Self { lines, job })
     }
 
-    /// Writes the line of a task; `stderr` is the archive's entry that holds its standard error, if one does.
+    /// Writes the line of a task, of its last attempt that ended and those before it that did not go well; `stderr` is the archive's entry that
+    /// holds its standard error, if one does.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn task(&mut self, index: u64, meta: &ResultMeta, stderr: Option<&str>) -> io::Result<()> {
-        let id = meta.worker.to_string();
-        self.lines.task(&RunLine {
-            index,
+    pub fn task(&mut self, index: u64, last: &ResultMeta, earlier: &[ResultMeta], stderr: Option<&str>) -> io::Result<()> {
+        let earlier = earlier.iter().map(|attempt| self.attempt(attempt)).collect();
+        let last = self.attempt(last);
+        self.lines.task(&RunLine { index, last, stderr, earlier })
+    }
+
+    fn attempt(&self, meta: &ResultMeta) -> AttemptLine {
+        AttemptLine {
             attempt: meta.attempt.0,
-            worker: self.job.workers.get(&meta.worker).unwrap_or(&id),
+            worker: self.job.workers.get(&meta.worker).cloned().unwrap_or_else(|| meta.worker.to_string()),
             started: time_text(meta.timing.started),
             ended: time_text(meta.timing.ended),
             outcome: meta.outcome.describe(),
-            stderr,
-        })
+        }
     }
 
     /// Ends the file and gives the writer back.

@@ -40,6 +40,8 @@ pub struct BundleTask {
     pub state: TaskState,
     /// The description of its last attempt that ended, if there was one. A task that succeeded has one.
     pub meta: Option<ResultMeta>,
+    /// The attempts before that one that ended otherwise than well, the earliest first.
+    pub earlier: Vec<ResultMeta>,
     /// Where the packed bytes of that attempt begin in the source; not looked at without a description.
     pub data_offset: u64,
 }

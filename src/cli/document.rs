@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 pub(crate) use crate::rpc::document::{
-    Controlled, Dataset, Event, Explanation, Job, Order, Principal, Quota, Scale, Task, Token, VERSION, Worker, job_state, principal_state,
-    role_name, sandbox_profile, task_state, token_state, used_and_left, worker_state,
+    Controlled, Dataset, Event, Explanation, Job, Order, Principal, Quota, Scale, Task, TaskDetail, Token, VERSION, Worker, job_state,
+    principal_state, role_name, sandbox_profile, task_state, token_state, used_and_left, worker_record, worker_state,
 };
 
 use super::config::Settings;

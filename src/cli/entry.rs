@@ -266,7 +266,10 @@ mod tests {
     #[test]
     fn a_wrong_line_is_refused_in_one_line_that_says_with_what() {
         assert_eq!(refused("millpond up --slots x"), "invalid value 'x' for '--slots <N>': not a whole number; `--help` says more");
-        assert_eq!(refused("millpond show"), "the following required arguments were not provided: <JOB>; usage: millpond show <JOB>");
+        assert_eq!(
+            refused("millpond show"),
+            "the following required arguments were not provided: <JOB[.TASK]>; usage: millpond show <JOB[.TASK]>"
+        );
         let format = refused("millpond list --format xx");
         assert!(format.contains("'xx' for '--format <FORMAT>' [possible values: table, json, jsonl, id]"), "{format}");
         for line in

@@ -186,6 +186,12 @@ impl JobService for FakeHead {
         Ok(Response::new(ListTasksResponse { tasks: self.script().tasks.clone(), next_page_token: String::new() }))
     }
 
+    async fn get_task(&self, request: Request<pb::GetTaskRequest>) -> Result<Response<pb::Task>, Status> {
+        let id = request.into_inner().id;
+        let task = self.script().tasks.iter().find(|task| task.id == id).cloned();
+        task.map(Response::new).ok_or_else(|| to_status(&Error::not_found(format!("there is no task {id}"))))
+    }
+
     async fn watch_job(&self, request: Request<WatchJobRequest>) -> Result<Response<Items<JobEvent>>, Status> {
         let request = request.into_inner();
         self.ask(format!("watch {} from {}", request.id, request.cursor));

@@ -22,6 +22,9 @@ pub(crate) struct LogsArgs {
     /// Only its standard error (the last 64 KiB; with -f, all of it from now on)
     #[arg(long)]
     stderr: bool,
+    /// Of this attempt, which has ended (show j7.42 lists them); without it of the last one
+    #[arg(long, value_name = "N", conflicts_with = "follow", value_parser = clap::value_parser!(u32).range(1..))]
+    attempt: Option<u32>,
     /// Follow the task to its end, whether it waits, runs or is tried again; ends with 0, however the task does. Ctrl-C ends only this
     #[arg(short, long)]
     follow: bool,
@@ -38,15 +41,15 @@ pub(crate) async fn run(args: LogsArgs, client: &Client, ui: &mut Ui) -> Ending 
     }
     for stream in streams {
         match stream {
-            Stream::Stderr => copy(args.task, stream, client, &mut ui.err).await?,
-            Stream::Stdout | Stream::Unspecified => copy(args.task, stream, client, &mut ui.out).await?,
+            Stream::Stderr => copy(&args, stream, client, &mut ui.err).await?,
+            Stream::Stdout | Stream::Unspecified => copy(&args, stream, client, &mut ui.out).await?,
         }
     }
     Ok(Exit::Done)
 }
 
-async fn copy(task: TaskRef, stream: Stream, client: &Client, out: &mut (dyn Write + Send)) -> Result<(), Stop> {
-    let request = pb::GetTaskLogRequest { id: task.to_string(), stream: stream.into() };
+async fn copy(args: &LogsArgs, stream: Stream, client: &Client, out: &mut (dyn Write + Send)) -> Result<(), Stop> {
+    let request = pb::GetTaskLogRequest { id: args.task.to_string(), stream: stream.into(), attempt: args.attempt.unwrap_or_default() };
     let mut pieces = client.repeat(async || client.job_data().get_task_log(request.clone()).await).await?;
     while let Some(piece) = pieces.message().await.map_err(|status| client.error(&status))? {
         out.write_all(&piece.data)?;

@@ -1,9 +1,12 @@
-//! `show`: one job, all that is known about it.
+//! `show`: one job, or one task with its attempts, all that is known about it.
 
-use super::document;
+use serde::Serialize;
+
+use super::document::{self, task_state};
 use super::exit::{Ending, Exit};
 use super::explain::foretold;
 use super::job_text::{is_final, range, state};
+use super::task_ref::Explained;
 use super::ui::{Format, Ui, printable};
 use super::units::{short_size, short_time};
 use crate::domain::{Error, JobId};
@@ -12,18 +15,32 @@ use crate::rpc::pb;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct ShowArgs {
-    /// 7 or j7
-    #[arg(value_name = "JOB")]
-    job: JobId,
+    /// 7, j7, or a task: j7.42
+    #[arg(value_name = "JOB[.TASK]")]
+    what: Explained,
 }
 
 pub(crate) async fn run(args: ShowArgs, client: &Client, ui: &mut Ui) -> Ending {
-    let job = get(client, args.job).await?;
+    match args.what {
+        Explained::Job(job) => {
+            let job = get(client, job).await?;
+            show(ui, &document::Job::of(&job), &job.id, facts(&job))
+        }
+        Explained::Task(task) => {
+            let request = pb::GetTaskRequest { id: task.to_string() };
+            let task = client.repeat(async || client.jobs().get_task(request.clone()).await).await?;
+            show(ui, &document::TaskDetail::of(&task), &task.id, task_facts(&task))
+        }
+        Explained::Worker(worker) => Err(Error::invalid(format!("{worker} is a worker: `millpond worker show {worker}`")).into()),
+    }
+}
+
+fn show(ui: &mut Ui, document: &impl Serialize, id: &str, facts: Vec<(&str, String)>) -> Ending {
     match ui.format {
-        Format::Json | Format::Jsonl => ui.json(&document::Job::of(&job))?,
-        Format::Id => ui.line(&job.id)?,
+        Format::Json | Format::Jsonl => ui.json(document)?,
+        Format::Id => ui.line(id)?,
         Format::Table => {
-            for (name, value) in facts(&job).into_iter().filter(|(_, value)| !value.is_empty()) {
+            for (name, value) in facts.into_iter().filter(|(_, value)| !value.is_empty()) {
                 ui.line(format_args!("{name:<11}{}", printable(&value)))?;
             }
         }
@@ -70,6 +87,27 @@ fn facts(job: &pb::Job) -> Vec<(&'static str, String)> {
     let labels = std::iter::once("told").chain(std::iter::repeat(""));
     facts.extend(labels.zip(job.changes.iter().map(change)));
     facts
+}
+
+fn task_facts(task: &pb::Task) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("id", task.id.clone()),
+        ("state", task_state(task.state()).to_owned()),
+        ("attempt", if task.attempt > 0 { task.attempt.to_string() } else { String::new() }),
+        ("worker", task.worker.clone()),
+        ("outcome", task.outcome.clone()),
+        ("started", short_time(task.started.as_ref())),
+        ("finished", short_time(task.finished.as_ref())),
+    ];
+    let labels = std::iter::once("before").chain(std::iter::repeat(""));
+    facts.extend(labels.zip(task.earlier.iter().map(attempt)));
+    facts
+}
+
+/// `attempt 1 on w2, 2026-11-24 22:10:01 to 2026-11-24 22:10:03: exit code 3`.
+fn attempt(it: &pb::TaskAttempt) -> String {
+    let (started, finished) = (short_time(it.started.as_ref()), short_time(it.finished.as_ref()));
+    format!("attempt {} on {}, {started} to {finished}: {}", it.attempt, it.worker, it.outcome)
 }
 
 /// `2026-11-24 22:10:01  priority 5, ana: the paper is due`.

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::controlled::request_id;
-use super::document::{self, sandbox_profile, used_and_left, worker_state};
+use super::document::{self, sandbox_profile, used_and_left, worker_record, worker_state};
 use super::exit::{Ending, Exit};
 use super::pages::{self, Listing};
 use super::table::Column;
@@ -166,6 +166,7 @@ fn facts(worker: &pb::Worker) -> Vec<String> {
         ("labels", labels.join(" ")),
         ("kept for", kept.unwrap_or_default()),
         ("attached", short_time(worker.attached.as_ref())),
+        ("record", worker.record.as_ref().map(worker_record).unwrap_or_default()),
     ];
     let sandbox = worker.sandbox.iter().flat_map(|sandbox| {
         let gaps = sandbox.gaps.iter().map(|gap| ("", format!("but {gap}")));

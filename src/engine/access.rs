@@ -60,6 +60,7 @@ pub const METHODS: &[Row] = &[
     read("/millpond.v1.JobService/GetJob", READS_OWN),
     read("/millpond.v1.JobService/ListJobs", READS_OWN),
     read("/millpond.v1.JobService/ListTasks", READS_OWN),
+    read("/millpond.v1.JobService/GetTask", READS_OWN),
     read("/millpond.v1.JobService/WatchJob", READS_OWN),
     change("/millpond.v1.JobService/PauseJob", CHANGES_OWN),
     change("/millpond.v1.JobService/ResumeJob", CHANGES_OWN),
@@ -143,6 +144,7 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("GET /v1/jobs/{id}/tasks", "/millpond.v1.JobService/ListTasks"),
     ("GET /v1/jobs/{id}/events", "/millpond.v1.JobService/WatchJob"),
     ("GET /v1/explain/{id}", "/millpond.v1.JobService/ExplainJob"),
+    ("GET /v1/tasks/{id}", "/millpond.v1.JobService/GetTask"),
     ("GET /v1/tasks/{id}/follow", "/millpond.v1.JobService/FollowTaskLog"),
     ("GET /v1/tasks/{id}/stdout", "/millpond.v1.JobService/GetTaskLog"),
     ("GET /v1/tasks/{id}/stderr", "/millpond.v1.JobService/GetTaskLog"),
@@ -171,8 +173,8 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("GET /live", "/millpond.v1.JobService/ListJobs"),
     ("GET /jobs/{id}", "/millpond.v1.JobService/GetJob"),
     ("GET /live/jobs/{id}", "/millpond.v1.JobService/GetJob"),
-    ("GET /tasks/{id}", "/millpond.v1.JobService/ListTasks"),
-    ("GET /live/tasks/{id}", "/millpond.v1.JobService/ListTasks"),
+    ("GET /tasks/{id}", "/millpond.v1.JobService/GetTask"),
+    ("GET /live/tasks/{id}", "/millpond.v1.JobService/GetTask"),
     ("GET /order", "/millpond.v1.ClusterService/GetOrder"),
     ("GET /live/order", "/millpond.v1.ClusterService/GetOrder"),
     ("GET /workers/{id}", "/millpond.v1.ClusterService/GetWorker"),
@@ -289,6 +291,7 @@ mod tests {
         JobService/GetJob ao-a
         JobService/ListJobs ao-a
         JobService/ListTasks ao-a
+        JobService/GetTask ao-a
         JobService/WatchJob ao-a
         JobService/PauseJob -o-a
         JobService/ResumeJob -o-a

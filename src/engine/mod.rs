@@ -41,6 +41,7 @@ pub mod turnstile;
 pub mod usage;
 pub mod view;
 pub mod worker_phase;
+pub mod worker_record;
 
 pub use admission::{Admission, Repeated};
 pub use arrivals::Arrivals;

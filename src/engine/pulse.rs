@@ -16,6 +16,8 @@ const REASONS_MAX: usize = 16;
 const REASON_MAX_CHARS: usize = 160;
 /// Attempts that are remembered as the last ones.
 const LAST_MAX: usize = 20;
+/// Of fewer than so many attempts there is no median.
+const MEDIAN_OF_MIN: u64 = 8;
 /// Attempts that are remembered as the slowest.
 const SLOWEST_MAX: usize = 5;
 
@@ -163,6 +165,25 @@ impl Pulse {
         &self.classes
     }
 
+    /// The median time of the attempts that went well, in microseconds, to within a class; none while there are few.
+    pub fn median_micros(&self) -> Option<u64> {
+        let all: u64 = self.classes.iter().map(|count| u64::from(*count)).sum();
+        if all < MEDIAN_OF_MIN {
+            return None;
+        }
+        let mut left = all / 2;
+        for (class, count) in self.classes.iter().enumerate() {
+            let count = u64::from(*count);
+            if left < count {
+                let (begins, ends) = (class_begins(class), class_begins(class + 1));
+                // As if those of a class lay evenly in it.
+                return Some(begins + (ends.saturating_sub(begins) as f64 * (left as f64 + 0.5) / count as f64) as u64);
+            }
+            left -= count;
+        }
+        None
+    }
+
     /// Why attempts failed, the most frequent first; and how many failed for other reasons.
     pub fn reasons(&self) -> (Vec<&Reason>, u32) {
         let mut reasons: Vec<&Reason> = self.reasons.iter().collect();
@@ -205,6 +226,23 @@ mod tests {
             assert_eq!((class_of(class_begins(class)), class_of(class_begins(class + 1) - 1)), (class, class), "{class}");
         }
         assert_eq!([class_of(0), class_of(1), class_of(u64::MAX)], [0, 0, CLASSES - 1]);
+    }
+
+    #[test]
+    fn the_median_is_about_right_once_there_are_some() {
+        let pulse = |all: &[i64]| {
+            let mut pulse = Pulse::default();
+            all.iter().for_each(|micros| pulse.ended(past(1, *micros, true), &Outcome::Exited { code: 0 }, WallTime(0)));
+            pulse.median_micros()
+        };
+        assert_eq!(pulse(&[5; 7]), None);
+        for (all, median) in
+            [(vec![900_000; 9], 900_000.0), (vec![10, 10, 10, 10, 1000, 1000, 1000, 1000, 1000], 1000.0), ((1..2000).collect(), 1000.0)]
+        {
+            let found = pulse(&all).unwrap() as f64;
+            assert!((0.75..1.34).contains(&(found / median)), "{found} for {median}");
+        }
+        assert!(pulse(&[i64::MAX; 8]).is_some() && pulse(&[0; 8]).is_some());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! One file per story. Each test has a cluster of its own in a temporary folder, and fails if anything of it is left when it ends. A debug
 //! build on two cores is given three minutes; `MILLPOND_FULL=1` asks for the longer variants.
 
+mod attempts;
 mod backup;
 mod bad_command;
 mod bad_data;

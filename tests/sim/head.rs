@@ -408,7 +408,7 @@ impl World {
                 self.at(at.0, me, Mail::Head(epoch, HeadMail::Job(JobEvent::Tick)));
             }
             JobEffect::Ended(_) => self.retire(id)?,
-            JobEffect::TaskFailed(..) => {}
+            JobEffect::TaskFailed(..) | JobEffect::NoteLost { .. } => {}
         }
         Ok(())
     }

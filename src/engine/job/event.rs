@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::entry::JobEntry;
 use crate::domain::verb::{VerbReply, Wish};
 use crate::domain::wire::{Lease, Verdict};
-use crate::domain::{Attempt, FenceId, GrantId, Instant, JobState, Outcome, ResultRef, SessionId, TaskNo, Timing, WorkerId};
+use crate::domain::{Attempt, FenceId, GrantId, Instant, JobState, Outcome, ResultRef, SessionId, TaskNo, Timing, WallTime, WorkerId};
 
 /// Something that happened to the job.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +130,17 @@ pub enum JobEffect {
         worker: WorkerId,
         /// How many.
         workers: u32,
+    },
+    /// Note that an attempt went down with its worker, for those who want to know what became of the task.
+    NoteLost {
+        /// The task.
+        no: TaskNo,
+        /// The attempt.
+        attempt: Attempt,
+        /// The worker.
+        worker: WorkerId,
+        /// When it began, by the head's clock, if that is known.
+        began: Option<WallTime>,
     },
     /// A claim's answer.
     Verdict(SessionId, Lease, Verdict),

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::entry::JobEntry;
-use crate::domain::{Attempt, IndexSet, Instant, Outcome, ResultRef, TaskEnd, TaskNo, WorkerId};
+use crate::domain::{Attempt, IndexSet, Instant, Outcome, ResultRef, TaskEnd, TaskNo};
 use crate::engine::fault::Fault;
 use crate::engine::now::Now;
 use crate::engine::record::Losses;
 use crate::limits;
 
 use super::event::JobEffect;
-use super::machine::{AfterDurable, JobMachine};
+use super::machine::{AfterDurable, JobMachine, Out};
 
 /// Tasks that wait for their next try. After a restart of the head they do not wait any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,16 +94,18 @@ impl JobMachine {
     /// An attempt that was adrift is given up: if it had started it went down with its worker.
     pub(super) fn gone(&mut self, no: TaskNo, fx: &mut Vec<JobEffect>) {
         match self.take_back(no) {
-            Some(out) if out.phase.has_started() => self.lost(no, out.attempt, out.worker, fx),
+            Some(out) if out.phase.has_started() => self.lost(no, &out, fx),
             _ => self.wait_again(no),
         }
     }
 
     /// An attempt went down with its worker: it costs no try, but a task that takes down worker after worker ends. One whose line broke only
     /// comes back, and may be lost again: it counts once.
-    fn lost(&mut self, no: TaskNo, attempt: Attempt, worker: WorkerId, fx: &mut Vec<JobEffect>) {
+    fn lost(&mut self, no: TaskNo, out: &Out, fx: &mut Vec<JobEffect>) {
+        let Out { attempt, worker, began, .. } = *out;
         let counted = self.record.losses.get(&no).is_some_and(|losses| attempt <= losses.last);
         if self.record.stopping().is_none() && !counted {
+            fx.push(JobEffect::NoteLost { no, attempt, worker, began });
             self.persist(JobEntry::AttemptLost { no, attempt, worker }, None, fx);
         }
         self.wait_again(no);

@@ -59,9 +59,18 @@ pub(crate) struct Worker<'a> {
     sandbox: Option<&'static str>,
     sandbox_gaps: &'a [String],
     attached: Option<String>,
+    record: Option<Record>,
     /// Nothing was changed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     dry_run: bool,
+}
+
+/// How a worker's attempts have ended.
+#[derive(Serialize)]
+struct Record {
+    succeeded: u64,
+    failed: u64,
+    speed: Option<f64>,
 }
 
 /// What tasks take of a worker, or leave.
@@ -112,9 +121,16 @@ impl<'a> Worker<'a> {
             sandbox: worker.sandbox.as_ref().map(|sandbox| sandbox_profile(sandbox.profile())),
             sandbox_gaps: worker.sandbox.as_ref().map_or(&[], |sandbox| &sandbox.gaps),
             attached: rfc3339(worker.attached.as_ref()),
+            record: worker.record.map(|pb::WorkerRecord { succeeded, failed, speed }| Record { succeeded, failed, speed }),
             dry_run: false,
         }
     }
+}
+
+/// `812 succeeded, 3 failed, 1.3 times the median speed`.
+pub(crate) fn worker_record(record: &pb::WorkerRecord) -> String {
+    let speed = record.speed.map(|speed| format!(", {speed:.1} times the median speed")).unwrap_or_default();
+    format!("{} succeeded, {} failed{speed}", record.succeeded, record.failed)
 }
 
 /// How many workers are wanted.

@@ -17,10 +17,10 @@ pub(crate) use identity::{Principal, Token, principal_state, role_name, token_st
 pub(crate) use insight::{Explanation, Order};
 pub(crate) use job::{Job, job_state};
 pub(crate) use log::LogPiece;
-pub(crate) use machines::{Cluster, Scale, Worker, sandbox_profile, used_and_left, worker_state};
+pub(crate) use machines::{Cluster, Scale, Worker, sandbox_profile, used_and_left, worker_record, worker_state};
 pub(crate) use quota::Quota;
 pub(crate) use split::Split;
-pub(crate) use task::{Task, task_state};
+pub(crate) use task::{Task, TaskDetail, task_state};
 
 use super::units::{rfc3339, some};
 

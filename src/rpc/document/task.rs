@@ -37,6 +37,38 @@ impl<'a> Task<'a> {
     }
 }
 
+/// The task of `show`, with its attempts.
+#[derive(Serialize)]
+pub(crate) struct TaskDetail<'a> {
+    #[serde(flatten)]
+    task: Task<'a>,
+    earlier: Vec<Attempt<'a>>,
+}
+
+#[derive(Serialize)]
+struct Attempt<'a> {
+    attempt: u32,
+    worker: &'a str,
+    exit_code: Option<i32>,
+    outcome: &'a str,
+    started: Option<String>,
+    finished: Option<String>,
+}
+
+impl<'a> TaskDetail<'a> {
+    pub(crate) fn of(task: &'a pb::Task) -> Self {
+        let attempt = |attempt: &'a pb::TaskAttempt| Attempt {
+            attempt: attempt.attempt,
+            worker: &attempt.worker,
+            exit_code: attempt.exit_code,
+            outcome: &attempt.outcome,
+            started: rfc3339(attempt.started.as_ref()),
+            finished: rfc3339(attempt.finished.as_ref()),
+        };
+        Self { task: Task::of(task), earlier: task.earlier.iter().map(attempt).collect() }
+    }
+}
+
 /// As in `tasks`.
 pub(crate) fn task_state(state: pb::TaskState) -> &'static str {
     match state {

@@ -147,6 +147,24 @@ impl Jobs {
         Ok(pb::ListTasksResponse { tasks, next_page_token: next.map(|next| next.to_string()).unwrap_or_default() })
     }
 
+    /// The first tasks that have failed; whoever asks has seen to it that he may know of them.
+    ///
+    /// # Errors
+    /// If a result can't be read.
+    pub async fn failed_tasks(&self, job: &JobSnapshot, limit: usize) -> Result<Vec<pb::Task>, Error> {
+        let mut tasks = Vec::new();
+        for no in job.record.failed.iter().take(limit) {
+            tasks.push(task_list::one(&self.head, job, no).await?);
+        }
+        Ok(tasks)
+    }
+
+    async fn task(&self, who: &Who, id: &str) -> Result<pb::Task, Error> {
+        let (mut snapshot, _, no) = self.task_of(who, id).await?;
+        self.head.open_files(&mut snapshot);
+        task_list::with_attempts(&self.head, &snapshot, no).await
+    }
+
     async fn explanation(&self, who: &Who, id: &str) -> Result<pb::Explanation, Error> {
         let (job, index) = job_and_index(id)?;
         who.reaches_job(&self.head, job).await?;
@@ -159,29 +177,46 @@ impl Jobs {
         Ok(pb::Explanation { state, eta, eta_score, ..explanation_to_pb(id.to_owned(), explanation) })
     }
 
-    /// Which task somebody wants to read, and which of its outputs; with its job.
-    async fn log_of(&self, who: &Who, id: &str, stream: i32) -> Result<(JobSnapshot, u64, TaskNo, Printed), Error> {
-        use pb::get_task_log_request::Stream;
+    /// Which task somebody means, and its job.
+    async fn task_of(&self, who: &Who, id: &str) -> Result<(JobSnapshot, u64, TaskNo), Error> {
         let (job, index) = job_and_index(id)?;
         who.reaches_job(&self.head, job).await?;
         let index = index.ok_or_else(|| Error::invalid(format!("`{id}` is a job: name a task, as in j7.42")))?;
+        let snapshot = self.head.snapshot(job).await?;
+        let no = snapshot.record.spec.task_at(index, snapshot.record.total.unwrap_or(0));
+        let no = no.ok_or_else(|| Error::not_found(format!("{job} has no task {index}")))?;
+        Ok((snapshot, index, no))
+    }
+
+    /// The same, and which of its outputs.
+    async fn log_of(&self, who: &Who, id: &str, stream: i32) -> Result<(JobSnapshot, u64, TaskNo, Printed), Error> {
+        use pb::get_task_log_request::Stream;
+        let (snapshot, index, no) = self.task_of(who, id).await?;
         let printed = match Stream::try_from(stream).map_err(|_| Error::invalid("stream: not a stream"))? {
             Stream::Unspecified | Stream::Stdout => Printed::Stdout,
             Stream::Stderr => Printed::Stderr,
         };
-        let snapshot = self.head.snapshot(job).await?;
-        let no = snapshot.record.spec.task_at(index, snapshot.record.total.unwrap_or(0));
-        let no = no.ok_or_else(|| Error::not_found(format!("{job} has no task {index}")))?;
         Ok((snapshot, index, no, printed))
     }
 
     async fn task_log(&self, who: &Who, request: pb::GetTaskLogRequest) -> Result<PieceStream<pb::DataPiece>, Error> {
         let (snapshot, index, no, printed) = self.log_of(who, &request.id, request.stream).await?;
         let kind = if printed == Printed::Stdout { EntryKind::Stdout } else { EntryKind::Stderr };
-        let result = self.head.result(&snapshot, no).await?;
+        let last = self.head.result(&snapshot, no).await?;
         let job = snapshot.record.id;
-        let running = || format!("{job}.{index} has not ended: `millpond logs {job}.{index} -f` follows it while it runs");
-        Ok(logs::log(result.ok_or_else(|| Error::conflict(running()))?, kind, self.transfers.begin().await?))
+        let result = match Attempt(request.attempt) {
+            Attempt(0) => last.ok_or_else(|| {
+                Error::conflict(format!("{job}.{index} has not ended: `millpond logs {job}.{index} -f` follows it while it runs"))
+            }),
+            attempt => match last.filter(|last| last.meta.attempt == attempt) {
+                Some(last) => Ok(last),
+                None => self.head.earlier_result(&snapshot, no, attempt)?.ok_or_else(|| {
+                    let show = format!("`millpond show {job}.{index}` lists those that there were");
+                    Error::not_found(format!("no attempt {} of {job}.{index} has ended: {show}", attempt.0))
+                }),
+            },
+        };
+        Ok(logs::log(result?, kind, self.transfers.begin().await?))
     }
 
     async fn follow_log(&self, who: &Who, request: pb::FollowTaskLogRequest) -> Result<PieceStream<pb::LogPiece>, Error> {
@@ -292,6 +327,11 @@ impl JobService for Jobs {
     async fn list_tasks(&self, request: Request<pb::ListTasksRequest>) -> Result<Response<pb::ListTasksResponse>, Status> {
         let who = Who::of(&request, &self.head, method!("ListTasks")).await?;
         self.tasks(&who, request.into_inner()).await.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    async fn get_task(&self, request: Request<pb::GetTaskRequest>) -> Result<Response<pb::Task>, Status> {
+        let who = Who::of(&request, &self.head, method!("GetTask")).await?;
+        self.task(&who, &request.into_inner().id).await.map(Response::new).map_err(|error| to_status(&error))
     }
 
     type WatchJobStream = PieceStream<pb::JobEvent>;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::actors::head::TaskResult;
+use crate::actors::task_result::TaskResult;
 use crate::domain::{EntryKind, Error};
 use crate::limits::PIECE_BYTES;
 use crate::rpc::pb;

@@ -1,9 +1,9 @@
 //! A page of a job's tasks.
 
 use crate::actors::Head;
-use crate::actors::head::TaskResult;
 use crate::actors::job::{JobSnapshot, OutTask};
-use crate::domain::{Error, TaskNo};
+use crate::actors::task_result::TaskResult;
+use crate::domain::{Attempt, Error, ResultMeta, TaskNo};
 use crate::rpc::convert::time_to_pb;
 use crate::rpc::pb;
 
@@ -52,6 +52,30 @@ pub async fn page(
         }
     }
     Ok((tasks, (end < total).then_some(end)))
+}
+
+/// One task; its earlier attempts are not in it.
+pub async fn one(head: &Head, job: &JobSnapshot, no: TaskNo) -> Result<pb::Task, Error> {
+    task(head, job, no, state_of(job, no)).await
+}
+
+/// The same with its earlier attempts.
+pub async fn with_attempts(head: &Head, job: &JobSnapshot, no: TaskNo) -> Result<pb::Task, Error> {
+    let mut task = one(head, job, no).await?;
+    let last = (task.attempt > 0).then_some(Attempt(task.attempt));
+    task.earlier = head.earlier_attempts(job, no, last)?.iter().map(attempt).collect();
+    Ok(task)
+}
+
+fn attempt(meta: &ResultMeta) -> pb::TaskAttempt {
+    pb::TaskAttempt {
+        attempt: meta.attempt.0,
+        worker: meta.worker.to_string(),
+        exit_code: meta.outcome.exit_code(),
+        outcome: meta.outcome.describe(),
+        started: Some(time_to_pb(meta.timing.started)),
+        finished: Some(time_to_pb(meta.timing.ended)),
+    }
 }
 
 async fn task(head: &Head, job: &JobSnapshot, no: TaskNo, state: pb::TaskState) -> Result<pb::Task, Error> {

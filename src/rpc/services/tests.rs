@@ -298,10 +298,14 @@ async fn a_job_is_its_owners_and_others_neither_see_nor_steer_it() {
     assert_eq!(watch(&worker).await.err().unwrap().code(), Code::PermissionDenied);
     for who in [&ben, &worker] {
         let id = || id.clone();
+        refused(jobs.get_task(by(who, pb::GetTaskRequest { id: format!("{}.1", id()) })).await, Code::PermissionDenied);
         refused(jobs.list_tasks(by(who, pb::ListTasksRequest { id: id(), ..Default::default() })).await, Code::PermissionDenied);
         refused(jobs.watch_job(by(who, pb::WatchJobRequest { id: id(), cursor: 0 })).await, Code::PermissionDenied);
         refused(jobs.explain_job(by(who, pb::ExplainJobRequest { id: format!("{}.1", id()) })).await, Code::PermissionDenied);
-        refused(jobs.get_task_log(by(who, pb::GetTaskLogRequest { id: format!("{}.1", id()), stream: 0 })).await, Code::PermissionDenied);
+        refused(
+            jobs.get_task_log(by(who, pb::GetTaskLogRequest { id: format!("{}.1", id()), ..Default::default() })).await,
+            Code::PermissionDenied,
+        );
         refused(jobs.download_bundle(by(who, pb::DownloadBundleRequest { id: id(), ..Default::default() })).await, Code::PermissionDenied);
         let verb = pb::preview_verb_request::Verb::Kill(pb::KillJobRequest { id: id(), ..Default::default() });
         refused(jobs.preview_verb(by(who, pb::PreviewVerbRequest { verb: Some(verb) })).await, Code::PermissionDenied);

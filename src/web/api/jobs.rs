@@ -7,7 +7,7 @@ use super::refusal::Answer;
 use super::submission::Submission;
 use super::verbs::steer;
 use crate::domain::Error;
-use crate::rpc::document::{Explanation, Job, Task, job_state, task_state};
+use crate::rpc::document::{Explanation, Job, Task, TaskDetail, job_state, task_state};
 use crate::rpc::pb;
 use crate::rpc::pb::dataset_service_server::DatasetService;
 use crate::rpc::pb::job_service_server::JobService;
@@ -91,6 +91,10 @@ pub(super) async fn tasks(State(web): State<Web>, asker: Asker, Id(id): Id, quer
     let request = pb::ListTasksRequest { id, page_size, page_token, state: state.into() };
     let page = answered(web.jobs.list_tasks(asker.asks(request)).await)?;
     listing("tasks", &page.tasks, Task::of, &page.next_page_token)
+}
+
+pub(super) async fn task(State(web): State<Web>, asker: Asker, Id(id): Id) -> Answer {
+    json(&TaskDetail::of(&answered(web.jobs.get_task(asker.asks(pb::GetTaskRequest { id })).await)?))
 }
 
 pub(super) async fn explain(State(web): State<Web>, asker: Asker, Id(id): Id) -> Answer {

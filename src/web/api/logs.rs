@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::{HeaderValue, header};
 use tokio_stream::StreamExt;
 
-use super::ask::Id;
+use super::ask::{Id, Query};
 use super::refusal::Answer;
 use crate::domain::Error;
 use crate::rpc::pb;
@@ -16,17 +16,23 @@ use crate::rpc::status::from_status;
 use crate::web::asker::{Asker, answered};
 use crate::web::routes::Web;
 
-pub(super) async fn stdout(State(web): State<Web>, asker: Asker, Id(id): Id) -> Answer {
-    log(&web, &asker, id, Stream::Stdout, "stdout").await
+pub(super) const WORDS: &[&str] = &["attempt"];
+
+pub(super) async fn stdout(State(web): State<Web>, asker: Asker, Id(id): Id, query: Query) -> Answer {
+    log(&web, &asker, id, Stream::Stdout, "stdout", &query).await
 }
 
-pub(super) async fn stderr(State(web): State<Web>, asker: Asker, Id(id): Id) -> Answer {
-    log(&web, &asker, id, Stream::Stderr, "stderr").await
+pub(super) async fn stderr(State(web): State<Web>, asker: Asker, Id(id): Id, query: Query) -> Answer {
+    log(&web, &asker, id, Stream::Stderr, "stderr", &query).await
 }
 
-async fn log(web: &Web, asker: &Asker, id: String, stream: Stream, name: &str) -> Answer {
+async fn log(web: &Web, asker: &Asker, id: String, stream: Stream, name: &str, query: &Query) -> Answer {
     let file = format!("attachment; filename=\"{id}.{name}\"");
-    let request = pb::GetTaskLogRequest { id, stream: stream.into() };
+    let attempt = query.number("attempt")?;
+    if attempt == Some(0) {
+        return Err(Error::invalid("attempt: they are counted from 1").into());
+    }
+    let request = pb::GetTaskLogRequest { id, stream: stream.into(), attempt: attempt.unwrap_or_default() };
     let mut pieces = answered(web.jobs.get_task_log(asker.asks(request)).await)?;
     // Before the answer begins, so that what can't be read is said, and is not a connection that breaks.
     let first = pieces.next().await.transpose().map_err(|status| from_status(&status))?.unwrap_or_default();

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::actors::job::JobSnapshot;
-use crate::domain::{Error, JobId, TaskNo};
+use crate::domain::{Error, JobId};
 use crate::rpc::http::bundle_path;
 use crate::rpc::pb;
 use crate::rpc::pb::job_service_server::JobService;
@@ -24,7 +24,7 @@ pub(super) async fn render(web: &Web, asker: &Asker, id: &str) -> Result<Markup,
     let why = answered(web.jobs.explain_job(asker.asks(pb::ExplainJobRequest { id: id.to_owned() })).await)?;
     // From here on it is known that he may see it.
     let snapshot = web.head.snapshot(job.id.parse::<JobId>()?).await?;
-    let failed = failed(web, asker, &snapshot).await?;
+    let failed = web.jobs.failed_tasks(&snapshot, LISTED_TASKS).await?;
     let counts = job.tasks.unwrap_or_default();
     Ok(html! {
         h1 { (job.id) " " (name_of(&job)) }
@@ -44,21 +44,6 @@ pub(super) async fn render(web: &Web, asker: &Asker, id: &str) -> Result<Markup,
         (failures(&job, &failed))
         (changes(&job))
     })
-}
-
-async fn failed(web: &Web, asker: &Asker, snapshot: &JobSnapshot) -> Result<Vec<pb::Task>, Error> {
-    let mut tasks = Vec::new();
-    for no in snapshot.record.failed.iter().take(LISTED_TASKS) {
-        tasks.push(task(web, asker, snapshot.record.id, no).await?);
-    }
-    Ok(tasks)
-}
-
-/// One task of a job.
-pub(super) async fn task(web: &Web, asker: &Asker, job: JobId, no: TaskNo) -> Result<pb::Task, Error> {
-    let page = pb::ListTasksRequest { id: job.to_string(), page_size: 1, page_token: no.0.to_string(), state: 0 };
-    let found = answered(web.jobs.list_tasks(asker.asks(page)).await)?;
-    found.tasks.into_iter().next().ok_or_else(|| Error::not_found(format!("{job} has no such task")))
 }
 
 /// Since when, and what would change it.

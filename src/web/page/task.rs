@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use tokio_stream::StreamExt;
 
-use crate::domain::{Error, JobId};
+use crate::domain::Error;
 use crate::rpc::document::task_state;
 use crate::rpc::pb;
 use crate::rpc::pb::get_task_log_request::Stream;
@@ -11,7 +11,7 @@ use crate::rpc::pb::job_service_server::JobService;
 use crate::web::asker::{Asker, answered};
 use crate::web::routes::Web;
 
-use super::job::{explained, task};
+use super::job::{explained, name_of};
 use super::words::{job_of, time};
 
 /// Of what a task wrote, on the page; all of it can be fetched.
@@ -19,18 +19,15 @@ const SHOWN_BYTES: usize = 64 * 1024;
 
 pub(super) async fn render(web: &Web, asker: &Asker, id: &str) -> Result<Markup, Error> {
     let why = answered(web.jobs.explain_job(asker.asks(pb::ExplainJobRequest { id: id.to_owned() })).await)?;
-    let (job, index) = id.split_once('.').ok_or_else(|| Error::not_found(format!("{id} is no task: write it as j7.42")))?;
-    let (job, index): (JobId, u64) = (job.parse()?, index.parse().map_err(|_| Error::not_found(format!("{id} is no task")))?);
-    let record = web.head.snapshot(job).await?.record;
-    let no = record.spec.task_at(index, record.total.unwrap_or(0));
-    let task = task(web, asker, job, no.ok_or_else(|| Error::not_found(format!("{job} has no task {index}")))?).await?;
+    let task = answered(web.jobs.get_task(asker.asks(pb::GetTaskRequest { id: id.to_owned() })).await)?;
+    let job = answered(web.jobs.get_job(asker.asks(pb::GetJobRequest { id: job_of(&task.id).to_owned() })).await)?;
     let has_ended = task.finished.is_some();
     let (out, err) = (log(web, asker, id, Stream::Stdout, has_ended).await?, log(web, asker, id, Stream::Stderr, has_ended).await?);
     Ok(html! {
         h1 { (task.id) }
         p { span class={ "state " (task_state(task.state())) } { (task_state(task.state())) } " " (why.sentence) }
         (explained(&why))
-        p { "Of " a href={ "/jobs/" (job_of(&task.id)) } { (job_of(&task.id)) " " (record.spec.name) } }
+        p { "Of " a href={ "/jobs/" (job.id) } { (job.id) " " (name_of(&job)) } }
         dl.facts {
             @if !task.worker.is_empty() { dt { "Worker" } dd { (task.worker) } }
             @if task.attempt > 0 { dt { "Attempt" } dd { (task.attempt) } }
@@ -38,6 +35,7 @@ pub(super) async fn render(web: &Web, asker: &Asker, id: &str) -> Result<Markup,
             @if task.started.is_some() { dt { "Started" } dd { (time(task.started.as_ref())) } }
             @if task.finished.is_some() { dt { "Ended" } dd { (time(task.finished.as_ref())) } }
         }
+        (earlier(&task))
         @if has_ended || !follows(task.state()) {
             (output(&task.id, "Standard error", "stderr", err))
             (output(&task.id, "Standard output", "stdout", out))
@@ -48,12 +46,41 @@ pub(super) async fn render(web: &Web, asker: &Asker, id: &str) -> Result<Markup,
     })
 }
 
+/// The attempts before the last one.
+fn earlier(task: &pb::Task) -> Markup {
+    html! {
+        @if !task.earlier.is_empty() {
+            h2 { "Earlier attempts" }
+            div.wide { table {
+                thead { tr {
+                    th.number scope="col" { "Attempt" } th scope="col" { "What happened" } th scope="col" { "Worker" } th scope="col" { "Started" }
+                    th scope="col" { "Ended" } th scope="col" { "It wrote" }
+                } }
+                tbody { @for it in task.earlier.iter().rev() {
+                    tr {
+                        td.number { (it.attempt) } td { (it.outcome) } td { a href={ "/workers/" (it.worker) } { (it.worker) } }
+                        td { (time(it.started.as_ref())) } td { (time(it.finished.as_ref())) }
+                        td { (written(&task.id, it.attempt, "stderr")) ", " (written(&task.id, it.attempt, "stdout")) }
+                    }
+                } }
+            } }
+        }
+    }
+}
+
+fn written(id: &str, attempt: u32, name: &str) -> Markup {
+    html! {
+        a href={ "/v1/tasks/" (id) "/" (name) "?attempt=" (attempt) } download={ (id) "-" (attempt) "." (name) }
+            aria-label={ (name) " of attempt " (attempt) } { (name) }
+    }
+}
+
 /// The first of a log, and whether there is more; none where it has none.
 async fn log(web: &Web, asker: &Asker, id: &str, stream: Stream, has_ended: bool) -> Result<Option<(String, bool)>, Error> {
     if !has_ended {
         return Ok(None);
     }
-    let request = pb::GetTaskLogRequest { id: id.to_owned(), stream: stream.into() };
+    let request = pb::GetTaskLogRequest { id: id.to_owned(), stream: stream.into(), attempt: 0 };
     let mut pieces = answered(web.jobs.get_task_log(asker.asks(request)).await)?;
     let mut bytes = Vec::new();
     while let Some(piece) = pieces.next().await {

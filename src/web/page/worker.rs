@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::domain::Error;
-use crate::rpc::document::{sandbox_profile, worker_state};
+use crate::rpc::document::{sandbox_profile, worker_record, worker_state};
 use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
 use crate::web::asker::{Asker, answered};
@@ -31,6 +31,7 @@ pub(super) async fn render(web: &Web, asker: &Asker, id: &str) -> Result<Markup,
             @if let Some(sandbox) = &worker.sandbox {
                 dt { "Sandbox" } dd { (sandbox_profile(sandbox.profile())) @for gap in &sandbox.gaps { div.faint { "but " (gap) } } }
             }
+            @if let Some(record) = &worker.record { dt { "Since the head has started" } dd { (worker_record(record)) } }
             dt { "Connected" } dd { (time(worker.attached.as_ref())) " (" (age(worker.attached.as_ref(), " ago")) ")" }
             @if !worker.kept_for.is_empty() { dt { "Kept free for" } dd { a href={ "/jobs/" (worker.kept_for) } { (worker.kept_for) } } }
         }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::domain::Error;
-use crate::rpc::document::worker_state;
+use crate::rpc::document::{worker_record, worker_state};
 use crate::rpc::pb;
 use crate::rpc::pb::cluster_service_server::ClusterService;
 use crate::web::asker::{Asker, answered};
@@ -44,7 +44,7 @@ fn table(workers: &[pb::Worker], caption: &str, steers: bool) -> Markup {
             caption { (caption) }
             thead { tr {
                 th scope="col" { "Worker" } th scope="col" { "State" } th scope="col" { "Slots" } th scope="col" { "In use" }
-                th scope="col" { "Tasks" } th scope="col" { "Since" } @if steers { th scope="col" { "Steer" } }
+                th scope="col" { "Tasks" } th scope="col" { "Record" } th scope="col" { "Since" } @if steers { th scope="col" { "Steer" } }
             } }
             tbody { @for worker in workers { (row(worker, steers)) } }
         } }
@@ -81,6 +81,7 @@ fn row(worker: &pb::Worker, steers: bool) -> Markup {
                 }
                 @if worker.tasks.len() > NAMED_TASKS { " and " (worker.tasks.len() - NAMED_TASKS) " more" }
             }
+            td data-name="Record" { @if let Some(record) = &worker.record { (worker_record(record)) } }
             td data-name="Since" { (age(worker.attached.as_ref(), "")) }
             @if steers {
                 td {
