@@ -100,6 +100,32 @@ fn lines_go_on_over_files_and_starts_and_are_whole() {
 }
 
 #[test]
+fn a_line_is_found_in_a_large_file_without_reading_it_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(super::super::reader::file_name(1));
+    let pad = "x".repeat(500);
+    let line = |seq: u64| format!("{{\"seq\":{seq},\"prev\":\"{:064}\",\"pad\":\"{pad}\"}}\n", 0);
+    let last = 4000;
+    let text: String = (1..=last).map(|seq| if seq == 1500 { format!("damaged {pad}\n") } else { line(seq) }).collect();
+    fs::write(&path, &text).unwrap();
+    let end = Link { seq: last, ..Link::START };
+    for first in [1, 2, 1499, 1500, 1501, 2000, 3999, last] {
+        let mut seen = Vec::new();
+        read(dir.path(), first, end, &mut |line| {
+            seen.push(super::super::chain::numbers(line).map(|(seq, _)| seq));
+            seen.len() < 3
+        })
+        .unwrap();
+        // A line that can't be read comes wherever it is met.
+        seen.retain(Option::is_some);
+        assert_eq!(seen.first(), Some(&Some(if first == 1500 { 1501 } else { first })), "from {first}: {seen:?}");
+        let begin = super::super::reader::not_behind(&path, first).unwrap();
+        let far = text[..begin as usize].lines().count() as u64;
+        assert!(far < first && (first - far) * 600 < 3 * 4 * 16 * 1024, "{first} is read from line {far} on");
+    }
+}
+
+#[test]
 fn a_line_that_was_cut_by_a_crash_goes_and_nothing_is_damaged() {
     let dir = written(5);
     let (_, path) = files(dir.path()).unwrap().pop().unwrap();

@@ -59,6 +59,21 @@ impl Histogram {
 }
 
 impl Buckets {
+    /// What so large a part (0 to 1) of all was at most, as if those of a bucket lay evenly in it; none before the first.
+    pub fn quantile(&self, part: f64) -> Option<f64> {
+        let wanted = part * self.count() as f64;
+        let (mut low, mut before) = (0.0, 0);
+        for (bound, count) in &self.up_to {
+            // Beyond the last bound nothing is known but that.
+            if *count > before && *count as f64 >= wanted {
+                let within = (wanted - before as f64) / (count - before) as f64;
+                return Some(if bound.is_finite() { low + (bound - low) * within } else { low });
+            }
+            (low, before) = (if bound.is_finite() { *bound } else { low }, *count);
+        }
+        None
+    }
+
     /// How many were taken in.
     pub fn count(&self) -> u64 {
         self.up_to.last().map_or(0, |(_, count)| *count)
@@ -80,6 +95,18 @@ mod tests {
         spans.took(Duration::from_millis(1));
         spans.took(Duration::from_millis(2));
         assert_eq!(spans.read(), Buckets { up_to: vec![(0.001, 1), (f64::INFINITY, 2)], sum: 0.003 });
+    }
+
+    #[test]
+    fn a_quantile_lies_in_its_bucket() {
+        let histogram = Histogram::new(&[10, 100], 1);
+        assert_eq!(histogram.read().quantile(0.5), None);
+        (0..10).for_each(|_| histogram.observe(50));
+        let read = histogram.read();
+        assert_eq!([0.0, 0.5, 1.0].map(|part| read.quantile(part)), [Some(10.0), Some(55.0), Some(100.0)]);
+        (0..10).for_each(|_| histogram.observe(1000));
+        let read = histogram.read();
+        assert_eq!([0.25, 0.5, 0.99].map(|part| read.quantile(part)), [Some(55.0), Some(100.0), Some(100.0)]);
     }
 
     #[test]

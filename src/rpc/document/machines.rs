@@ -19,11 +19,25 @@ pub(crate) struct Cluster<'a> {
     started: Option<String>,
     /// Of all jobs together.
     eta_record: Option<EtaRecord>,
+    dispatch: Option<Latency>,
+    journal_sync: Option<Latency>,
+    journal_written_bytes: u64,
+    disk_free_bytes: u64,
+    disk_size_bytes: u64,
+}
+
+/// How long something took.
+#[derive(Serialize)]
+struct Latency {
+    count: u64,
+    p50_seconds: f64,
+    p99_seconds: f64,
 }
 
 impl<'a> Cluster<'a> {
     pub(crate) fn of(cluster: &'a pb::Cluster) -> Self {
-        let pb::Cluster { version: head, epoch, workers, slots, started, eta_score } = cluster;
+        let pb::Cluster { version: head, epoch, workers, slots, started, eta_score, .. } = cluster;
+        let latency = |it: pb::Latency| Latency { count: it.count, p50_seconds: it.p50_seconds, p99_seconds: it.p99_seconds };
         Self {
             version: VERSION,
             head,
@@ -32,6 +46,11 @@ impl<'a> Cluster<'a> {
             slots: *slots,
             started: rfc3339(started.as_ref()),
             eta_record: eta_score.map(EtaRecord::of),
+            dispatch: cluster.dispatch.map(latency),
+            journal_sync: cluster.journal_sync.map(latency),
+            journal_written_bytes: cluster.journal_written_bytes,
+            disk_free_bytes: cluster.disk_free_bytes,
+            disk_size_bytes: cluster.disk_size_bytes,
         }
     }
 }

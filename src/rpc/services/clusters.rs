@@ -15,6 +15,7 @@ use crate::actors::supervisor::WorkerStatus;
 use crate::domain::{Error, JobId, JobSpec, WorkerId};
 use crate::engine::WorkerPhase;
 use crate::engine::access::Access;
+use crate::engine::meters::Histogram;
 use crate::engine::session::LeaseStatus;
 use crate::engine::worker_record::WorkerRecord;
 use crate::limits::CLUSTER_CHANGE_EVERY;
@@ -78,6 +79,12 @@ fn backup_folder(request: &pb::CreateBackupRequest) -> Result<PathBuf, Error> {
         return Err(Error::denied(format!("the head does not find your key in {folder}: make the backup on the head's machine")));
     }
     Ok(folder)
+}
+
+fn latency(histogram: &Histogram) -> Option<pb::Latency> {
+    let read = histogram.read();
+    let (p50_seconds, p99_seconds) = (read.quantile(0.5)?, read.quantile(0.99)?);
+    Some(pb::Latency { count: read.count(), p50_seconds, p99_seconds })
 }
 
 type Records = BTreeMap<WorkerId, WorkerRecord>;
@@ -155,6 +162,7 @@ impl ClusterService for Clusters {
         Who::of(&request, &self.head, method!("GetCluster")).await?;
         let asked = async { Ok((self.head.slots().await?, self.head.eta_score().await?)) };
         let ((workers, slots), eta_score) = asked.await.map_err(|error: Error| to_status(&error))?;
+        let room = self.head.disk.gauge().room;
         Ok(Response::new(pb::Cluster {
             version: env!("CARGO_PKG_VERSION").into(),
             epoch: self.head.epoch.0,
@@ -162,6 +170,11 @@ impl ClusterService for Clusters {
             slots,
             started: Some(time_to_pb(self.head.started)),
             eta_score: eta_score_to_pb(eta_score),
+            dispatch: latency(&self.head.meters.dispatch),
+            journal_sync: latency(&self.head.meters.journal_sync),
+            journal_written_bytes: self.head.meters.journal_written_bytes.get(),
+            disk_free_bytes: room.free,
+            disk_size_bytes: room.total,
         }))
     }
 

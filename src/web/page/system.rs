@@ -40,10 +40,23 @@ pub(super) async fn render(web: &Web, asker: &Asker) -> Result<Markup, Error> {
                 dt { "Ends foretold" } dd { (score.inside) " of " (score.checks) " were right" }
             }
             dt { "Disk" } dd { (web.head.disk.gauge().room) }
+            dt { "Hand-outs" } dd { (latency(cluster.dispatch)) }
+            dt { "Journal" } dd { (latency(cluster.journal_sync)) ", " (short_size(cluster.journal_written_bytes)) " since the start" }
         }
         (owners(&quotas))
         @if let Some(lines) = audit { (changes(&lines)) }
     })
+}
+
+/// From the word that made it possible, or until it was durable.
+fn latency(it: Option<pb::Latency>) -> Markup {
+    let millis = |seconds: f64| format!("{:.3}", seconds * 1000.0).trim_end_matches('0').trim_end_matches('.').to_owned();
+    html! {
+        @match it {
+            Some(it) => { "half within " (millis(it.p50_seconds)) " ms, 99 of 100 within " (millis(it.p99_seconds)) " ms (" (it.count) ")" }
+            None => "none since the start",
+        }
+    }
 }
 
 fn owners(quotas: &[pb::OwnerQuota]) -> Markup {
@@ -83,7 +96,7 @@ async fn last_lines(web: &Web, asker: &Asker) -> Result<Vec<serde_json::Value>, 
     Ok(read)
 }
 
-/// The number of the last line, and the lines from `first` on.
+/// The number of the last line, and the lines from `first` on; of what is behind the last nothing is read.
 async fn read_audit(web: &Web, asker: &Asker, first: u64) -> Result<(u64, Vec<u8>), Error> {
     let mut parts = answered(web.audits.read_audit(asker.asks(pb::ReadAuditRequest { first })).await)?;
     let (mut last, mut lines) = (0, Vec::new());
