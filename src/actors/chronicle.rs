@@ -7,7 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::domain::{JobId, WallTime, WorkerId};
 use crate::engine::timeline::Timeline;
-use crate::engine::worker_record::{Stint, WorkerRecord};
+use crate::engine::worker_record::{Stint, WorkerRecord, WorkerScore};
 use crate::limits::WORKERS_MAX;
 
 /// What it is told and asked.
@@ -26,7 +26,7 @@ pub enum ChronicleMsg {
     /// Who has worked for whom.
     GetTimeline(RpcReplyPort<Timeline>),
     /// How well each worker does, of those that have done anything.
-    GetRecords(RpcReplyPort<BTreeMap<WorkerId, WorkerRecord>>),
+    GetScores(RpcReplyPort<BTreeMap<WorkerId, WorkerScore>>),
 }
 
 /// What is remembered.
@@ -62,8 +62,8 @@ impl Actor for Chronicle {
             ChronicleMsg::GetTimeline(reply) => {
                 let _ = reply.send(state.timeline.clone());
             }
-            ChronicleMsg::GetRecords(reply) => {
-                let _ = reply.send(state.records.clone());
+            ChronicleMsg::GetScores(reply) => {
+                let _ = reply.send(state.records.iter().map(|(worker, record)| (*worker, record.score())).collect());
             }
         }
         Ok(())

@@ -22,7 +22,7 @@ use crate::engine::ledger::DatasetRecord;
 use crate::engine::scale::Load;
 use crate::engine::timeline::Timeline;
 use crate::engine::usage::{StoredRoom, Usage};
-use crate::engine::worker_record::WorkerRecord;
+use crate::engine::worker_record::WorkerScore;
 use crate::engine::{Census, JobFilter, Ledger, Meters};
 use crate::store;
 
@@ -122,8 +122,8 @@ impl Head {
     }
 
     /// How well workers do, of those that have ended an attempt since the head has started.
-    pub async fn worker_records(&self) -> Result<BTreeMap<WorkerId, WorkerRecord>, Error> {
-        ask(&self.chronicle, ChronicleMsg::GetRecords).await
+    pub async fn worker_scores(&self) -> Result<BTreeMap<WorkerId, WorkerScore>, Error> {
+        ask(&self.chronicle, ChronicleMsg::GetScores).await
     }
 
     /// Knows when any job or worker has changed: for whoever shows them.

@@ -1,11 +1,13 @@
 //! How well and how fast a worker does what it is given, since the head has started. It is for looking at, and nothing is decided by it.
 
+use std::collections::VecDeque;
+
 use crate::domain::Outcome;
 
-/// Of so many attempts the pace of a worker is the mean; later on each new one weighs as one of so many.
-const PACE_OVER: u32 = 64;
+/// So many of its latest attempts are compared with others.
+const COMPARED_MAX: usize = 64;
 /// Before so many have been compared nothing is said.
-const COMPARED_MIN: u32 = 8;
+const COMPARED_MIN: usize = 8;
 
 /// An attempt that has ended, as far as it says something about its worker.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,15 +32,23 @@ impl Stint {
 }
 
 /// See the module.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkerRecord {
+    succeeded: u64,
+    failed: u64,
+    /// The medians of their jobs, by its times: of its latest attempts.
+    speeds: VecDeque<f32>,
+}
+
+/// What a record comes to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WorkerScore {
     /// Attempts that went well.
     pub succeeded: u64,
     /// Attempts that did not, nor were stopped.
     pub failed: u64,
-    /// The mean of the logarithms, to base two, of its times by the medians of their jobs.
-    pace: f64,
-    compared: u32,
+    /// How fast it is lately beside the median of the same jobs' tasks: 1 is as fast, 2 twice as fast; none before that means something.
+    pub speed: Option<f64>,
 }
 
 impl WorkerRecord {
@@ -50,16 +60,20 @@ impl WorkerRecord {
             None => {}
         }
         if let Some(median) = stint.median_micros {
-            // The logarithm: twice as slow and twice as fast weigh the same.
-            let pace = (stint.micros.max(1) as f64 / median.max(1) as f64).log2();
-            self.compared = self.compared.saturating_add(1);
-            self.pace += (pace - self.pace) / f64::from(self.compared.min(PACE_OVER));
+            if self.speeds.len() == COMPARED_MAX {
+                self.speeds.pop_front();
+            }
+            self.speeds.push_back((median.max(1) as f64 / stint.micros.max(1) as f64) as f32);
         }
     }
 
-    /// How fast it is beside the median of the same jobs' tasks: 1 is as fast, 2 twice as fast; none before that means something.
-    pub fn speed(&self) -> Option<f64> {
-        (self.compared >= COMPARED_MIN).then(|| (-self.pace).exp2())
+    /// What it comes to now.
+    pub fn score(&self) -> WorkerScore {
+        let mut speeds: Vec<f32> = self.speeds.iter().copied().collect();
+        speeds.sort_unstable_by(f32::total_cmp);
+        // The median of them, too: so one that is alone is as fast as itself, however much its tasks differ.
+        let speed = speeds.get(speeds.len() / 2).filter(|_| speeds.len() >= COMPARED_MIN);
+        WorkerScore { succeeded: self.succeeded, failed: self.failed, speed: speed.map(|speed| f64::from(*speed)) }
     }
 }
 
@@ -79,19 +93,19 @@ mod tests {
     fn what_a_person_stopped_is_no_failure() {
         let outcomes = [DONE, Outcome::Revoked, Outcome::Lost, Outcome::Exited { code: 3 }, Outcome::TimedOut];
         let record = record(outcomes.map(|outcome| Stint::new(5, &outcome, Some(5))));
-        assert_eq!((record.succeeded, record.failed, record.compared), (1, 3, 1));
+        assert_eq!((record.succeeded, record.failed, record.speeds.len()), (1, 3, 1));
     }
 
     #[test]
     fn speed_is_said_beside_the_median_once_that_means_something() {
         let at = |micros| Stint::new(micros, &DONE, Some(1000));
-        assert_eq!(record(vec![at(500); 7]).speed(), None);
-        assert_eq!(record(vec![at(500); 8]).speed(), Some(2.0));
-        assert_eq!(record(vec![Stint::new(500, &DONE, None); 100]).speed(), None);
-        // Once twice as fast, once half as fast, is as fast; and what was long ago is forgotten.
-        assert_eq!(record([at(500), at(2000)].repeat(4)).speed(), Some(1.0));
-        let slower = record([vec![at(1000); 1000], vec![at(4000); 200]].concat()).speed().unwrap();
-        assert!((0.25..0.3).contains(&slower), "{slower}");
-        assert!(record(vec![Stint::new(0, &DONE, Some(0)); 9]).speed().unwrap().is_finite());
+        let speed = |stints: Vec<Stint>| record(stints).score().speed;
+        assert_eq!(speed(vec![at(500); 7]), None);
+        assert_eq!(speed(vec![at(500); 8]), Some(2.0));
+        assert_eq!(speed(vec![Stint::new(500, &DONE, None); 100]), None);
+        // A few that took long say nothing of the worker; what was long ago is forgotten.
+        assert_eq!(speed([vec![at(1000); 9], vec![at(900_000); 8]].concat()), Some(1.0));
+        assert_eq!(speed([vec![at(1000); 1000], vec![at(4000); 64]].concat()), Some(0.25));
+        assert_eq!(speed(vec![Stint::new(0, &DONE, Some(0)); 9]), Some(1.0));
     }
 }

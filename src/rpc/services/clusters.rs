@@ -17,7 +17,7 @@ use crate::engine::WorkerPhase;
 use crate::engine::access::Access;
 use crate::engine::meters::Histogram;
 use crate::engine::session::LeaseStatus;
-use crate::engine::worker_record::WorkerRecord;
+use crate::engine::worker_record::WorkerScore;
 use crate::limits::CLUSTER_CHANGE_EVERY;
 use crate::rpc::convert::{confines_to_pb, eta_score_to_pb, explanation_to_pb, labels_from_pb, quota_from_pb, resources_to_pb, time_to_pb};
 use crate::rpc::pb;
@@ -87,7 +87,7 @@ fn latency(histogram: &Histogram) -> Option<pb::Latency> {
     Some(pb::Latency { count: read.count(), p50_seconds, p99_seconds })
 }
 
-type Records = BTreeMap<WorkerId, WorkerRecord>;
+type Scores = BTreeMap<WorkerId, WorkerScore>;
 
 impl Clusters {
     /// The service of a head.
@@ -96,7 +96,7 @@ impl Clusters {
     }
 
     /// As the caller may see it: of the tasks of others nothing but what they take.
-    async fn message(&self, who: &Who, status: &WorkerStatus, records: &Records) -> pb::Worker {
+    async fn message(&self, who: &Who, status: &WorkerStatus, scores: &Scores) -> pb::Worker {
         let mut specs: BTreeMap<JobId, Option<std::sync::Arc<JobSpec>>> = BTreeMap::new();
         let mut holds = Vec::new();
         for LeaseStatus { lease, started, since } in status.leases.iter().take(TASKS_MAX) {
@@ -136,10 +136,10 @@ impl Clusters {
             kept_since: kept_for.map(|(_, since)| time_to_pb(since)),
             sandbox: status.confines.as_ref().map(confines_to_pb),
             left: status.left,
-            record: records.get(&status.info.id).map(|record| pb::WorkerRecord {
-                succeeded: record.succeeded,
-                failed: record.failed,
-                speed: record.speed(),
+            record: scores.get(&status.info.id).map(|&WorkerScore { succeeded, failed, speed }| pb::WorkerRecord {
+                succeeded,
+                failed,
+                speed,
             }),
         }
     }
@@ -151,8 +151,8 @@ impl Clusters {
             self.head.drain(worker_id(&id)?, drain).await
         };
         let status = who.changes(&self.head, about, drained).await.map_err(|error| to_status(&error))?;
-        let records = self.head.worker_records().await.map_err(|error| to_status(&error))?;
-        Ok(Response::new(self.message(who, &status, &records).await))
+        let scores = self.head.worker_scores().await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(self.message(who, &status, &scores).await))
     }
 }
 
@@ -232,21 +232,21 @@ impl ClusterService for Clusters {
             let more = page.len() > limit;
             page.truncate(limit);
             let next = page.last().filter(|_| more).map(|status| status.info.id.0.to_string()).unwrap_or_default();
-            Ok((page, next, self.head.worker_records().await?))
+            Ok((page, next, self.head.worker_scores().await?))
         };
-        let (page, next_page_token, records) = list.await.map_err(|error: Error| to_status(&error))?;
+        let (page, next_page_token, scores) = list.await.map_err(|error: Error| to_status(&error))?;
         let mut workers = Vec::new();
         for status in &page {
-            workers.push(self.message(&who, status, &records).await);
+            workers.push(self.message(&who, status, &scores).await);
         }
         Ok(Response::new(pb::ListWorkersResponse { workers, next_page_token }))
     }
 
     async fn get_worker(&self, request: Request<pb::GetWorkerRequest>) -> Result<Response<pb::Worker>, Status> {
         let who = Who::of(&request, &self.head, method!("GetWorker")).await?;
-        let get = async { Ok((self.head.worker(worker_id(&request.into_inner().id)?).await?, self.head.worker_records().await?)) };
-        let (status, records) = get.await.map_err(|error: Error| to_status(&error))?;
-        Ok(Response::new(self.message(&who, &status, &records).await))
+        let get = async { Ok((self.head.worker(worker_id(&request.into_inner().id)?).await?, self.head.worker_scores().await?)) };
+        let (status, scores) = get.await.map_err(|error: Error| to_status(&error))?;
+        Ok(Response::new(self.message(&who, &status, &scores).await))
     }
 
     async fn explain_worker(&self, request: Request<pb::ExplainWorkerRequest>) -> Result<Response<pb::Explanation>, Status> {

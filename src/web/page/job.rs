@@ -110,6 +110,7 @@ pub(super) fn verbs(web: &Web, asker: &Asker, job: &pb::Job, all: bool) -> Marku
             }
             @if steers && counts.failed > 0 { (verb("retry", "Retry failed", "")) }
             @if steers && is_final && all { (verb("delete", "Delete", "")) }
+            @if all && may(web, asker, "/millpond.v1.JobService/SubmitJob") { a.button href={ "/new?like=" (job.id) } { "Another like it" } }
             @if (all || is_final) && counts.succeeded + counts.failed > 0 {
                 a.button href=(bundle_path(&job.id)) download { @if is_final { "Download" } @else { "Download so far" } }
             }

@@ -111,7 +111,7 @@ function specOf(form) {
   const value = (name) => form.elements[name].value.trim();
   const spec = { command: words(value("command")) };
   if (!spec.command.length) throw new Error("a command is needed");
-  for (const name of ["name", "mem", "timeout", "keep", "max_failed", "image"]) if (value(name)) spec[name] = value(name);
+  for (const name of ["name", "mem", "timeout", "grace", "retry_delay", "keep", "max_failed", "image"]) if (value(name)) spec[name] = value(name);
   for (const name of ["cpus", "gpus", "retries", "priority", "max_running"]) if (value(name)) spec[name] = Number(value(name));
   if (value("merge")) spec.merge = value("merge");
   if (form.elements.hold.checked) spec.hold = true;
@@ -120,8 +120,11 @@ function specOf(form) {
     spec.dataset = value("dataset");
     if (value("split")) spec.split = value("split");
   } else throw new Error("choose a data set, or state an array");
-  const env = value("env").split("\n").filter(Boolean).map((line) => line.split(/=(.*)/s));
-  if (env.length) spec.env = Object.fromEntries(env.map(([name, text]) => [name.trim(), text ?? ""]));
+  if (value("retry_on")) spec.retry_on = value("retry_on").split(/[\s,]+/).filter(Boolean).map(Number);
+  for (const name of ["env", "labels"]) {
+    const pairs = value(name).split("\n").filter(Boolean).map((line) => line.split(/=(.*)/s));
+    if (pairs.length) spec[name] = Object.fromEntries(pairs.map(([key, text]) => [key.trim(), text ?? ""]));
+  }
   if (withFiles.size) spec.with = [...withFiles].map(([name, digest]) => ({ name, digest }));
   return spec;
 }
@@ -130,14 +133,61 @@ function commandLine(form) {
   const spec = specOf(form);
   const line = ["millpond", "submit"];
   const option = (name, value) => value !== undefined && line.push(`--${name}`, quoted(String(value)));
-  for (const name of ["name", "split", "array", "cpus", "mem", "gpus", "timeout", "retries", "keep", "image", "merge", "priority"]) option(name, spec[name]);
-  option("max-running", spec.max_running);
-  option("max-failed", spec.max_failed);
+  for (const name of ["name", "split", "array", "cpus", "mem", "gpus", "timeout", "grace", "retries", "keep", "image", "merge", "priority"]) option(name, spec[name]);
+  for (const name of ["max_running", "max_failed", "retry_delay"]) option(name.replace("_", "-"), spec[name]);
+  if (spec.retry_on) option("retry-on", spec.retry_on.join(","));
+  for (const [name, value] of Object.entries(spec.labels ?? {})) option("label", `${name}=${value}`);
   if (spec.hold) line.push("--hold");
   for (const [name, value] of Object.entries(spec.env ?? {})) option("env", `${name}=${value}`);
   for (const { name } of spec.with ?? []) option("with", name);
   if (spec.dataset) line.push(quoted(form.elements.dataset.selectedOptions[0].dataset.name));
   return [...line, "--", ...spec.command.map(quoted)].join(" ");
+}
+
+// Files that every task can read: as a list, from which one can be taken out.
+function listWith() {
+  const item = (name) => {
+    const out = make("button", "Leave it out", { type: "button", "aria-label": `Leave out ${name}` });
+    out.addEventListener("click", () => {
+      withFiles.delete(name);
+      listWith();
+    });
+    const line = make("li", `${name}: {with:${name}} `);
+    line.append(out);
+    return line;
+  };
+  $("#with-list").replaceChildren(...[...withFiles.keys()].map(item));
+  jobForm.dispatchEvent(new Event("input"));
+}
+
+// ---- templates: the fields of the form, but for the data, under a name in this browser -----------------------------------------------------
+
+const TEMPLATE = "template:";
+
+function listTemplates(chosen) {
+  const names = Object.keys(localStorage).filter((key) => key.startsWith(TEMPLATE)).map((key) => key.slice(TEMPLATE.length)).sort();
+  const option = (name) => make("option", name, { value: name, ...(name === chosen ? { selected: "" } : {}) });
+  $("#template").replaceChildren(make("option", "nothing", { value: "" }), ...names.map(option));
+  $("#template-forget").hidden = !chosen;
+}
+
+const fieldsOf = (form) => [...form.elements].filter((field) => field.name && field.name !== "dataset");
+
+function keepTemplate(name) {
+  const values = Object.fromEntries(fieldsOf(jobForm).map((field) => [field.name, field.type === "checkbox" ? field.checked : field.value]));
+  localStorage.setItem(TEMPLATE + name, JSON.stringify({ values, files: [...withFiles] }));
+}
+
+function useTemplate(name) {
+  const { values, files } = JSON.parse(localStorage.getItem(TEMPLATE + name));
+  for (const field of fieldsOf(jobForm)) {
+    const value = values[field.name];
+    if (field.type === "checkbox") field.checked = value === true;
+    else field.value = value ?? "";
+  }
+  withFiles.clear();
+  for (const [file, digest] of files) withFiles.set(file, digest);
+  listWith();
 }
 
 function choose(stored) {
@@ -188,9 +238,8 @@ if (jobForm) {
       for (const file of event.target.files) {
         const stored = await bring(file, false);
         withFiles.set(stored.name, stored.digest);
-        $("#with-list").append(make("li", `${stored.name}: {with:${stored.name}}`));
       }
-      line();
+      listWith();
     }),
   );
   const drop = $("#drop");
@@ -202,6 +251,33 @@ if (jobForm) {
     });
   }
   jobForm.addEventListener("input", line);
+  $("#template").addEventListener(
+    "change",
+    trying(async ({ target }) => {
+      if (target.value) useTemplate(target.value);
+      $("#template-forget").hidden = !target.value;
+      jobForm.elements.split.dispatchEvent(new Event("change"));
+    }),
+  );
+  $("#template-keep").addEventListener(
+    "click",
+    trying(async () => {
+      const name = $("#template-name").value.trim();
+      if (!name) throw new Error("say under which name to keep it");
+      keepTemplate(name);
+      listTemplates(name);
+    }),
+  );
+  $("#template-name").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    // It would submit the job.
+    event.preventDefault();
+    $("#template-keep").click();
+  });
+  $("#template-forget").addEventListener("click", () => {
+    localStorage.removeItem(TEMPLATE + $("#template").value);
+    listTemplates("");
+  });
   const split = trying(async () => {
     const box = $("#split-preview");
     const { dataset, split } = jobForm.elements;
@@ -233,5 +309,8 @@ if (jobForm) {
       }
     }),
   );
-  line();
+  for (const { dataset } of $("#with-list").children) withFiles.set(dataset.name, dataset.digest);
+  listWith();
+  listTemplates("");
+  jobForm.elements.split.dispatchEvent(new Event("change"));
 }

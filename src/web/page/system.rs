@@ -32,7 +32,7 @@ pub(super) async fn render(web: &Web, asker: &Asker) -> Result<Markup, Error> {
         h1 { "System" }
         dl.facts {
             dt { "Version" } dd { (cluster.version) }
-            dt { "Started" } dd { (time(cluster.started.as_ref())) " (" (age(cluster.started.as_ref(), " ago")) "), the " (cluster.epoch) ". start" }
+            dt { "Started" } dd { (time(cluster.started.as_ref())) " (" (age(cluster.started.as_ref(), " ago")) "), start number " (cluster.epoch) }
             dt { "Workers" } dd { (cluster.workers) " with " (cluster.slots) " slots" }
             dt { "Slots that would be used now" } dd { (scale.slots_wanted) " (" (scale.tasks_out) " tasks out, " (scale.tasks_waiting) " waiting)" }
             @if scale.tasks_unfit > 0 { dt { "Tasks that fit no worker" } dd { (scale.tasks_unfit) } }
@@ -50,7 +50,7 @@ pub(super) async fn render(web: &Web, asker: &Asker) -> Result<Markup, Error> {
 
 /// From the word that made it possible, or until it was durable.
 fn latency(it: Option<pb::Latency>) -> Markup {
-    let millis = |seconds: f64| format!("{:.3}", seconds * 1000.0).trim_end_matches('0').trim_end_matches('.').to_owned();
+    let millis = |seconds: f64| format!("{:.2}", seconds * 1000.0).trim_end_matches('0').trim_end_matches('.').to_owned();
     html! {
         @match it {
             Some(it) => { "half within " (millis(it.p50_seconds)) " ms, 99 of 100 within " (millis(it.p99_seconds)) " ms (" (it.count) ")" }
