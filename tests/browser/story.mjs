@@ -164,6 +164,40 @@ async function broken(context) {
   server.close();
 }
 
+// A page that is left open: what comes to it for hours, of two jobs by turns, makes neither the page nor the browser's memory grow.
+async function leftOpen(context, one, other) {
+  const page = await open(context, `/jobs/${one}`);
+  const browser = await context.newCDPSession(page);
+  await browser.send('Performance.enable');
+  const holds = async () => {
+    await browser.send('HeapProfiler.collectGarbage');
+    const { metrics } = await browser.send('Performance.getMetrics');
+    const figure = (name) => metrics.find((metric) => metric.name === name).value;
+    return { nodes: figure('Nodes'), listeners: figure('JSEventListeners'), heap: figure('JSHeapUsedSize') };
+  };
+  const comes = (times) => page.evaluate(async ({ paths, times }) => {
+    const first = (path) => new Promise((done) => {
+      const source = new EventSource(path);
+      source.onmessage = ({ data }) => { source.close(); done(data); };
+    });
+    const views = await Promise.all(paths.map(first));
+    for (let n = 0; n < times; n += 1) {
+      stream.onmessage({ data: views[n % 2] });
+      if (n % 100 === 0) await new Promise((done) => setTimeout(done));
+    }
+  }, { paths: [`/live/jobs/${one}`, `/live/jobs/${other}`], times });
+  await comes(200);
+  const before = await holds();
+  await comes(3600);
+  const after = await holds();
+  check(after.nodes <= before.nodes * 1.1 + 50, `a page that is left open does not grow: ${before.nodes} nodes, then ${after.nodes}`);
+  check(after.listeners <= before.listeners + 5, `nor what it listens to: ${before.listeners}, then ${after.listeners}`);
+  check(after.heap <= before.heap + 2e6, `nor its memory: ${before.heap} bytes, then ${after.heap}`);
+  check((await page.locator('h1').textContent()).startsWith(other), 'and it shows what came last');
+  check(page.mistakes.length === 0, `no mistakes on the way ${page.mistakes.join('; ')}`);
+  await page.close();
+}
+
 // A task that runs is followed on its page, which then shows what is kept of it.
 async function follows(context) {
   const gate = join(folder, 'gate');
@@ -205,6 +239,7 @@ try {
   await million(phone);
   await broken(wide);
   await follows(wide);
+  await leftOpen(wide, found, failed);
   const paths = [
     ['jobs', '/'], ['job', `/jobs/${found}`], ['failed-job', `/jobs/${failed}`], ['task', `/tasks/${failed}.3`], ['new', '/new'],
     ['order', '/order'], ['workers', '/workers'], ['worker', '/workers/w1'], ['timeline', '/timeline'], ['data', '/data'], ['system', '/system'], ['login', '/login'],

@@ -204,6 +204,26 @@ fn a_job_that_waits_for_room_is_told_of_and_that_it_goes_on() {
 }
 
 #[test]
+fn a_job_of_which_nothing_moves_has_stalled_until_something_does() {
+    let cluster = Cluster::start(&[1]);
+    let receiver = Receiver::new(0);
+    let gate = cluster.text_path("gate");
+    let shell = format!("until [ -e {gate}-$MILLPOND_INDEX ]; do sleep 0.02; done");
+    let job = cluster.submit_array("1-2", &[], &shell);
+    let notifier = notify(&cluster, "notify.log", &["--stalled-after", "300ms", "--webhook", &receiver.url]);
+    until("it is told that the job has stalled", || receiver.ids() == ["j1-r1-1-stalled"]);
+    let text = receiver.taken()[0]["text"].as_str().unwrap().to_owned();
+    assert!(text.contains("j1 has stalled: for ") && text.contains("no task has started or ended; 1 running"), "{text}");
+    cluster.write("gate-1", "");
+    until("it is told that it goes on", || receiver.ids().get(1).is_some_and(|id| id == "j1-r1-2-resumed"));
+    until("the second task is as slow", || receiver.ids().get(2).is_some_and(|id| id == "j1-r1-3-stalled"));
+    cluster.write("gate-2", "");
+    cluster.ends(&job, 0);
+    until("it is told of the end", || receiver.ids().last().is_some_and(|last| last.ends_with("-succeeded")));
+    is_asked_to_end(notifier);
+}
+
+#[test]
 fn a_submitter_is_told_of_his_own_jobs() {
     let mut cluster = Cluster::with_identity();
     let joins = token(&cluster, &["--role", "worker"]);
