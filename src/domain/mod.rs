@@ -22,6 +22,7 @@ pub mod resources;
 pub mod result;
 pub mod room;
 pub mod sandbox;
+pub mod shell_word;
 pub mod size;
 pub mod split_rule;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use resources::{Resources, Tally};
 pub use result::{EntryKind, Packed, ResultEntry, ResultMeta};
 pub use room::Room;
 pub use sandbox::{Confines, Sandbox};
+pub use shell_word::shell_word;
 pub use size::{DiskRoom, counted, short_size};
 pub use split_rule::{Cut, Record, SplitRule};
 pub use time::{Instant, WallTime, short_span};

@@ -6,6 +6,7 @@
 mod api;
 mod asker;
 mod bundle;
+mod event_stream;
 pub mod exposition;
 mod metrics;
 mod page;

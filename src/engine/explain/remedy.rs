@@ -1,12 +1,6 @@
 //! Remedies as they can be typed.
 
-use crate::domain::{CONTAINERS_LABEL, Quota, Resources};
-
-/// A word of a command line, quoted where a shell would read something else.
-pub fn word(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_.,:/@%+=".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
+use crate::domain::{CONTAINERS_LABEL, Quota, Resources, shell_word};
 
 /// The options of a worker on which tasks of these needs run: ` --cpus 4 --label zone=a`.
 pub fn worker_options(needs: &Resources) -> String {
@@ -14,7 +8,7 @@ pub fn worker_options(needs: &Resources) -> String {
     let amounts = amounts.into_iter().filter(|(_, amount)| *amount > 0).map(|(name, amount)| format!(" --{name} {amount}"));
     let label = |(name, value): (&String, &String)| match name.as_str() {
         CONTAINERS_LABEL => " --containers podman".to_owned(),
-        name => format!(" --label {}", word(&format!("{name}={value}"))),
+        name => format!(" --label {}", shell_word(&format!("{name}={value}"))),
     };
     amounts.chain(needs.labels.iter().map(label)).collect()
 }
@@ -24,17 +18,12 @@ pub fn quota_with_slots(owner: &str, quota: Quota, slots: u32) -> String {
     let Quota { jobs, tasks, stored_bytes, slots: _ } = quota;
     let others = [("jobs", jobs.map(u64::from)), ("tasks", tasks), ("stored", stored_bytes)];
     let others: String = others.into_iter().filter_map(|(name, max)| Some(format!(" --{name} {}", max?))).collect();
-    format!("millpond quota set {} --slots {slots}{others}", word(owner))
+    format!("millpond quota set {} --slots {slots}{others}", shell_word(owner))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_shell_would_read_otherwise_is_quoted() {
-        assert_eq!(["ana", "zone=a", "", "a b", "*", "o'hara"].map(word), ["ana", "zone=a", "''", "'a b'", "'*'", r"'o'\''hara'"]);
-    }
 
     #[test]
     fn a_worker_gets_all_that_is_asked_for() {

@@ -12,9 +12,8 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName};
 use tokio::time::{Instant, interval_at};
 use tokio_stream::StreamExt;
 use tonic::Status;
@@ -29,6 +28,7 @@ use crate::rpc::pb;
 use crate::rpc::pb::job_service_server::JobService;
 use crate::rpc::status::from_status;
 use crate::web::asker::{Asker, answered};
+use crate::web::event_stream::event_stream;
 use crate::web::routes::Web;
 
 /// Sent by a browser that comes again.
@@ -41,9 +41,7 @@ pub(super) async fn follow(State(web): State<Web>, asker: Asker, Id(id): Id, que
     let events = answered(web.jobs.watch_job(asker.asks(pb::WatchJobRequest { id, cursor })).await)?;
     let beats = interval_at(Instant::now() + EVENTS_HEARTBEAT_EVERY, EVENTS_HEARTBEAT_EVERY);
     let texts = events.timeout_repeating(beats).map(|next| Ok::<_, Infallible>(next.map_or(Bytes::from_static(b":\n\n"), text)));
-    let mut response = Response::new(Body::from_stream(texts));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    Ok(response)
+    Ok(event_stream(Body::from_stream(texts)))
 }
 
 /// Of the last event seen. An address stays as it is when a browser comes again, so what it says then counts more.
@@ -74,6 +72,7 @@ pub(super) fn error_event(status: &Status) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     #[test]
     fn an_event_is_lines_that_end_with_an_empty_one() {

@@ -12,9 +12,8 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::HeaderMap;
 use tokio::time::{Instant, interval_at};
 use tokio_stream::StreamExt;
 use tonic::Status;
@@ -30,6 +29,7 @@ use crate::rpc::pb::get_task_log_request::Stream;
 use crate::rpc::pb::job_service_server::JobService;
 use crate::rpc::units::parse_size;
 use crate::web::asker::{Asker, answered};
+use crate::web::event_stream::event_stream;
 use crate::web::routes::Web;
 
 pub(super) const WORDS: &[&str] = &["stream", "tail"];
@@ -47,9 +47,7 @@ pub(super) async fn follow(State(web): State<Web>, asker: Asker, Id(id): Id, que
     let beats = interval_at(Instant::now() + EVENTS_HEARTBEAT_EVERY, EVENTS_HEARTBEAT_EVERY);
     let mut letters = Letters::default();
     let texts = pieces.timeout_repeating(beats).map(move |next| Ok::<_, Infallible>(event(&mut letters, next.ok())));
-    let mut response = Response::new(Body::from_stream(texts));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    Ok(response)
+    Ok(event_stream(Body::from_stream(texts)))
 }
 
 /// The attempt, and the byte behind the last one seen of it; zeros for who has seen nothing.
@@ -138,6 +136,7 @@ mod tests {
 
     use super::*;
     use crate::rpc::status::to_status;
+    use http::HeaderValue;
 
     fn piece(attempt: u32, offset: u64, data: &[u8]) -> pb::LogPiece {
         pb::LogPiece { attempt, offset, data: data.to_vec().into(), ..Default::default() }

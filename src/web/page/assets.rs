@@ -13,12 +13,14 @@ const JS: &str = include_str!("app.js");
 /// Of the page of a new job alone.
 const NEW_JOB_JS: &str = include_str!("new_job.js");
 
-/// The addresses of all, in the order of style, script, and the script of a new job. What is behind another one is another version.
-pub(super) static ADDRESSES: LazyLock<[String; 3]> = LazyLock::new(|| {
-    [("/assets/app.css", CSS), ("/assets/app.js", JS), ("/assets/new_job.js", NEW_JOB_JS)].map(|(path, text)| {
-        let digest = digest_of(text.as_bytes()).to_string();
-        format!("{path}?{}", digest.get(..12).unwrap_or_default())
-    })
+/// The addresses of all, in the order of style, script, the script of a new job, and the icon. What is behind another one is another version.
+pub(super) static ADDRESSES: LazyLock<[String; 4]> = LazyLock::new(|| {
+    [("/assets/app.css", CSS), ("/assets/app.js", JS), ("/assets/new_job.js", NEW_JOB_JS), ("/assets/icon.svg", ICON)].map(
+        |(path, text)| {
+            let digest = digest_of(text.as_bytes()).to_string();
+            format!("{path}?{}", digest.get(..12).unwrap_or_default())
+        },
+    )
 });
 
 pub(super) async fn css() -> Response {

@@ -44,7 +44,7 @@ impl Page {
     /// The document.
     pub fn response(self, web: &Web, asker: &Asker) -> Response {
         let Self { title, place, live, content } = self;
-        let [css, js, new_job_js] = &*ADDRESSES;
+        let [css, js, new_job_js, icon] = &*ADDRESSES;
         let text = html! {
             (DOCTYPE)
             html lang="en" {
@@ -53,7 +53,7 @@ impl Page {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     title { (title) " · Millpond" }
                     link rel="stylesheet" href=(css);
-                    link rel="icon" type="image/svg+xml" href="/assets/icon.svg";
+                    link rel="icon" type="image/svg+xml" href=(icon);
                     script src=(js) defer {}
                     @if place == "/new" { script src=(new_job_js) defer {} }
                 }

@@ -7,13 +7,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{StatusCode, Uri};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::domain::Error;
 use crate::rpc::http::{error_response, error_response_as};
 use crate::web::asker::Asker;
+use crate::web::event_stream::event_stream;
 use crate::web::routes::Web;
 
 use super::layout::is_stranger;
@@ -46,13 +47,7 @@ pub(super) async fn stream(State(web): State<Web>, asker: Asker, uri: Uri) -> Re
         tell(&web, &asker, &view, first, &events).await;
         drop(place);
     });
-    let mut response = Response::new(Body::from_stream(ReceiverStream::new(body)));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // For proxies that would gather it.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    event_stream(Body::from_stream(ReceiverStream::new(body)))
 }
 
 async fn tell(web: &Web, asker: &Asker, view: &View, first: String, events: &mpsc::Sender<Result<Bytes, Infallible>>) {

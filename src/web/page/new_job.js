@@ -102,7 +102,9 @@ function words(line) {
   return found;
 }
 
-const quoted = (word) => (/^[\w@%+=:,./{}-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+// Braces with a comma or two dots are what bash would expand.
+const isPlain = (word) => /^[\w@%+=:,./{}-]+$/.test(word) && !(word.includes("{") && /,|\.\./.test(word));
+const quoted = (word) => (isPlain(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 const jobForm = $("#new-job");
 const withFiles = new Map();

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::domain::shell_word;
 use crate::rpc::pb;
 
 pub(super) use crate::domain::{counted, short_size, short_span};
@@ -45,11 +46,7 @@ pub(super) fn job_of(task: &str) -> &str {
 
 /// A command as it would be typed.
 pub(super) fn command_line(command: &[String]) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "_@%+=:,./{}-".contains(c);
-    let quoted = |word: &String| {
-        if !word.is_empty() && word.chars().all(is_plain) { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) }
-    };
-    command.iter().map(quoted).collect::<Vec<_>>().join(" ")
+    command.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
