@@ -249,6 +249,24 @@ pub const JOB_RANGES_MAX: usize = 1000;
 pub const SESSION_QUEUE_MAX: usize = 1024;
 /// Events that a watcher may be behind before it is cut.
 pub const WATCH_QUEUE_MAX: usize = 256;
+/// Spans that wait for the collector of traces; what comes while so many do is dropped, and counted.
+pub const TRACE_QUEUE_SPANS_MAX: usize = 8192;
+/// Spans of one message to it.
+pub const TRACE_BATCH_SPANS_MAX: usize = 512;
+/// It gets no more than one message in such a time: 5,000 spans a second.
+pub const TRACE_BATCH_EVERY: Duration = Duration::from_millis(100);
+/// Spans gather for so long before they go to it.
+pub const TRACE_GATHER_FOR: Duration = Duration::from_secs(1);
+/// How long it may take to answer.
+pub const TRACE_ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a head that ends tells it what is left.
+pub const TRACE_FLUSH_WITHIN: Duration = Duration::from_secs(1);
+/// Tasks of a job that have come back from a worker of which is remembered since when they wait.
+pub const TRAIL_WAITING_MAX: usize = 10_000;
+/// Rounds of a job of which is remembered when they began.
+pub const TRAIL_ROUNDS_MAX: usize = 64;
+/// What a span says of why something failed.
+pub const TRACE_TEXT_MAX_CHARS: usize = 256;
 /// The window that compressed data may ask for while it is unpacked: that of `zstd -19`. As many may be unpacked at once as are transferred.
 pub const UNPACK_WINDOW_MAX_BYTES: u64 = 8 << 20;
 /// Connections that the head's port holds at once: two of each worker, and those of clients.

@@ -29,6 +29,7 @@ use super::job_store::JobStore;
 use super::journal::{self, Journal, JournalArgs, JournalRef, Replayed};
 use super::registrar::{self, Registrar};
 use super::supervisor::{JobSupervisor, SupervisorArgs};
+use super::tracer::{Tracer, Traces};
 use super::turns::Turns;
 use super::watch::{Watch, WatchArgs};
 
@@ -49,6 +50,8 @@ pub struct HeadOptions {
     pub upload_silence: Duration,
     /// Under which names and addresses browsers know it, beside the one that all clients of ours ask for.
     pub names: Vec<String>,
+    /// Where the ways of tasks go, if somebody wants to follow them.
+    pub traces: Option<Traces>,
 }
 
 /// The root's state: only its children.
@@ -168,6 +171,7 @@ impl Actor for HeadRoot {
             reserve_after: options.reserve_after,
             disk: disk.clone(),
             meters: meters.clone(),
+            tracer: options.traces.map(|traces| Tracer::new(traces, meters.clone())),
         };
         let (supervisor, _) = JobSupervisor::spawn_linked(None, JobSupervisor, args, cell).await?;
         let _ = late.set(supervisor.clone());

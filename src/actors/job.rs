@@ -27,6 +27,7 @@ use super::journal::JournalRef;
 use super::proxy::ProxyMsg;
 use super::room_report::RoomBehind;
 use super::supervisor::SupervisorMsg;
+use super::tracer::{Follower, Tracer};
 use super::watch::WatchMsg;
 
 pub use super::job_snapshot::{JobSnapshot, OutTask};
@@ -119,6 +120,8 @@ pub struct JobArgs {
     pub chronicle: ActorRef<ChronicleMsg>,
     /// The process's clocks.
     pub clock: Clock,
+    /// Follows its tasks, where somebody wants that.
+    pub tracer: Option<Tracer>,
 }
 
 /// A job's state.
@@ -146,6 +149,7 @@ pub struct JobActorState {
     /// The supervisor knows of the end.
     retired: bool,
     pulse: Box<Pulse>,
+    follower: Option<Follower>,
 }
 
 /// Effects that are performed together.
@@ -165,6 +169,7 @@ impl Actor for JobActor {
 
     async fn pre_start(&self, _: ActorRef<JobMsg>, args: JobArgs) -> Result<JobActorState, ActorProcessingErr> {
         Ok(JobActorState {
+            follower: args.tracer.map(|tracer| tracer.follow(args.machine.record())),
             id: args.machine.record().id,
             epoch: args.epoch,
             machine: args.machine,
@@ -260,8 +265,17 @@ impl JobActorState {
         }
     }
 
+    /// Tells the machine something.
+    fn tell(&mut self, event: JobEvent) -> Vec<JobEffect> {
+        let now = self.clock.now();
+        match &mut self.follower {
+            None => self.machine.on_event(event, now),
+            Some(follower) => follower.tell(&mut self.machine, event, now),
+        }
+    }
+
     fn event(&mut self, myself: &ActorRef<JobMsg>, event: JobEvent) -> Result<(), ActorProcessingErr> {
-        let effects = self.machine.on_event(event, self.clock.now());
+        let effects = self.tell(event);
         self.perform_all(myself, effects)?;
         self.tell_supervisor(myself);
         Ok(())
@@ -325,7 +339,7 @@ impl JobActorState {
                     }
                 },
             };
-            effects.extend(self.machine.on_event(event, self.clock.now()));
+            effects.extend(self.tell(event));
         }
         if !used.is_empty() {
             let _ = self.chronicle.cast(ChronicleMsg::Ended { worker, job: self.id, now: self.clock.now().wall, stints: used });

@@ -48,6 +48,7 @@ mod small_file;
 mod speaker;
 pub mod supervisor;
 pub mod task_result;
+pub mod tracer;
 mod turns;
 pub mod watch;
 pub mod worker;

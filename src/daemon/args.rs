@@ -14,6 +14,7 @@ use crate::exec::{ContainerChoice, SandboxOptions, UidRange};
 use crate::limits::{REATTACH_WINDOW, TASK_MEM_MIN_BYTES, TASK_PROCESSES_MAX, WORKER_GPUS_MAX, WORKER_SLOTS_MAX};
 
 use super::logging::LogFormat;
+use super::traces::TraceArgs;
 
 /// The daemon that owns jobs: splits data sets, holds tasks until a worker has a free slot, keeps results.
 #[derive(Debug, Parser)]
@@ -52,6 +53,8 @@ pub struct HeadArgs {
     /// A name or an address that browsers know it by, for its certificate; without an identity, a name with a dot in it by which it may be asked for; may be repeated
     #[arg(long = "name", value_name = "HOST")]
     pub names: Vec<String>,
+    #[command(flatten)]
+    pub traces: TraceArgs,
     /// How log lines look, on standard error; RUST_LOG says which there are, as info or debug
     #[arg(long, value_name = "FORMAT", env = "MILLPOND_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,

@@ -48,6 +48,7 @@ async fn start(options: EmbeddedOptions) -> Result<Cluster, Error> {
         watermarks: Watermarks::default(),
         upload_silence: UPLOAD_SILENCE_MAX,
         names: Vec::new(),
+        traces: None,
     };
     let head = Serving::start(listen, head_options).await?;
     let mut workers = Vec::new();

@@ -50,10 +50,16 @@ async fn run(args: HeadArgs) -> Result<(), Error> {
     check_listen(args.listen, args.insecure, IdentityFolder::is_in(&data_dir))?;
     let watermarks = Watermarks::new(args.disk_yellow, args.disk_red)?;
     let (reserve_after, keep, upload_silence) = (args.reserve_after, args.keep, args.upload_silence);
-    let options = HeadOptions { data_dir, reattach, reserve_after, keep, watermarks, upload_silence, names: args.names };
+    let (traces, sending) = args.traces.open()?.unzip();
+    let options = HeadOptions { data_dir, reattach, reserve_after, keep, watermarks, upload_silence, names: args.names, traces };
     let head = Serving::start(args.listen, options).await?;
+    let sending = sending.map(|sending| sending.start(&head.running.head));
     say(&format!("listening on {}", head.url))?;
-    head.until(signals.next()).await
+    let ended = head.until(signals.next()).await;
+    if let Some(sending) = sending {
+        sending.stop().await;
+    }
+    ended
 }
 
 /// Until it has an identity, only this machine may connect.

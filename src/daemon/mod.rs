@@ -9,6 +9,7 @@ mod init;
 mod logging;
 mod process;
 mod signals;
+mod traces;
 mod worker;
 
 pub use args::commands;

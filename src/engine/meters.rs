@@ -61,6 +61,10 @@ pub struct Meters {
     pub connections_refused: Counter,
     /// Calls of methods and pages.
     pub calls: Calls,
+    /// Spans that the collector of traces has taken.
+    pub spans_sent: Counter,
+    /// Spans that it has not got: there were too many, or it did not want them.
+    pub spans_dropped: Counter,
 }
 
 impl Default for Meters {
@@ -75,6 +79,8 @@ impl Default for Meters {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             calls: Calls::default(),
+            spans_sent: Counter::default(),
+            spans_dropped: Counter::default(),
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod address;
 mod batches;
 pub mod client;
+pub mod collector;
 pub mod convert;
 pub mod data_client;
 pub(crate) mod document;
@@ -26,6 +27,11 @@ pub mod tls;
 pub(crate) mod units;
 mod upload_call;
 pub mod webhook;
+
+#[expect(missing_docs, clippy::all, reason = "generated; the documentation is in proto/otlp/")]
+pub mod otlp {
+    tonic::include_proto!("opentelemetry.proto.collector.trace.v1");
+}
 
 #[expect(missing_docs, clippy::all, reason = "generated; the documentation is in proto/")]
 pub mod pb {

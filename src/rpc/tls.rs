@@ -141,13 +141,13 @@ impl Keys {
     }
 }
 
-/// For servers of others, by authorities of the caller's, over HTTP/1.1; nothing is shown to them.
+/// For servers of others, by authorities of the caller's; nothing is shown to them.
 ///
 /// # Errors
 /// `Internal`.
-pub(super) fn public_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, Error> {
+pub(super) fn public_config(roots: RootCertStore, speaks: Speaks) -> Result<Arc<ClientConfig>, Error> {
     let mut config = builder()?.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = Speaks::Http1.alpn();
+    config.alpn_protocols = speaks.alpn();
     Ok(Arc::new(config))
 }
 

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::tls::public_config;
+use super::tls::{Speaks, public_config};
 use crate::domain::Error;
 
 /// Of the body, by the shared secret: `sha256=` and 64 hexadecimal digits.
@@ -73,7 +73,7 @@ impl Webhook {
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = authority.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-        let tls = if is_https { Some(public_config(read_authorities(authorities)?)?) } else { None };
+        let tls = if is_https { Some(public_config(read_authorities(authorities, "--webhook-ca")?, Speaks::Http1)?) } else { None };
         let secret = secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret));
         Ok(Self { url: uri, host, port, tls, secret })
     }
@@ -129,12 +129,14 @@ fn signature(secret: &hmac::Key, body: &[u8]) -> String {
     tag.as_ref().iter().fold("sha256=".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// Certificates that the machine trusts, or those of a file.
-fn read_authorities(file: Option<&Path>) -> Result<RootCertStore, Error> {
+/// Certificates that the machine trusts, or those of the file that an option names.
+pub(super) fn read_authorities(file: Option<&Path>, option: &str) -> Result<RootCertStore, Error> {
     let file = match file {
         Some(file) => file.to_owned(),
         None => AUTHORITIES.iter().map(PathBuf::from).find(|file| file.exists()).ok_or_else(|| {
-            Error::not_found("no authorities are known on this machine: install ca-certificates, or name a file of them with --webhook-ca")
+            Error::not_found(format!(
+                "no authorities are known on this machine: install ca-certificates, or name a file of them with {option}"
+            ))
         })?,
     };
     let text = std::fs::read(&file).map_err(|error| Error::io(&file, &error))?;

@@ -81,6 +81,7 @@ impl Figures {
         );
         self.storage(meters, &mut page);
         connections(meters, &mut page);
+        traces(meters, &mut page);
         self.process(&mut page);
         page
     }
@@ -169,6 +170,14 @@ fn connections(meters: &Meters, page: &mut Exposition) {
     for (method, ended, count) in meters.calls.read() {
         family.sample(&[("method", method), ("outcome", ended.name())], count as f64);
     }
+}
+
+fn traces(meters: &Meters, page: &mut Exposition) {
+    let help =
+        "Spans of tasks' ways, where the head is told to send them: those that the collector has taken, and those that it has not got.";
+    let mut family = page.family("millpond_trace_spans_total", Kind::Counter, help);
+    family.sample(&[("outcome", "sent")], meters.spans_sent.get() as f64);
+    family.sample(&[("outcome", "dropped")], meters.spans_dropped.get() as f64);
 }
 
 /// Slots of connected workers. What is sent to a worker takes a slot there, also before it has started; what waits behind its slots takes none.

@@ -131,6 +131,10 @@ pub fn command(folder: &Path, program: &str) -> Command {
         "XDG_STATE_HOME",
         "XDG_CONFIG_HOME",
         "RUST_LOG",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "OTEL_TRACES_SAMPLER_ARG",
+        "OTEL_SERVICE_NAME",
     ] {
         command.env_remove(name);
     }

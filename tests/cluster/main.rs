@@ -65,6 +65,7 @@ mod stopped_worker;
 mod storm;
 mod suspicion;
 mod top;
+mod traces;
 mod upgrade;
 mod uploads;
 mod uploads_last;

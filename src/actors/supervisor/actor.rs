@@ -18,6 +18,7 @@ use crate::actors::job_store::JobStore;
 use crate::actors::journal::JournalRef;
 use crate::actors::proxy::ProxyMsg;
 use crate::actors::room_report::RoomReport;
+use crate::actors::tracer::Tracer;
 use crate::actors::watch::WatchMsg;
 use crate::blobs::Segment;
 use crate::domain::{Confines, Epoch, Error, Instant, JobId, Keep, SessionId, WallTime, WorkerId, WorkerInfo};
@@ -73,6 +74,8 @@ pub struct SupervisorArgs {
     pub disk: Disk,
     /// What proxies count in.
     pub meters: Arc<Meters>,
+    /// Follows tasks, where somebody wants that.
+    pub tracer: Option<Tracer>,
 }
 
 /// A connected worker.
@@ -143,6 +146,7 @@ pub struct SupervisorState {
     pub(super) reattach: Duration,
     pub(super) disk: Disk,
     pub(super) meters: Arc<Meters>,
+    pub(super) tracer: Option<Tracer>,
     /// When the worker's room was known that is taken in next.
     known: Option<std::time::Instant>,
     /// What was said of when jobs end.
@@ -196,6 +200,7 @@ impl Actor for JobSupervisor {
             reattach: args.reattach,
             disk: args.disk,
             meters: args.meters,
+            tracer: args.tracer,
             known: None,
             foresight: Foresight::default(),
             away_since: BTreeMap::new(),

@@ -149,6 +149,7 @@ impl SupervisorState {
             watch: self.watch.clone(),
             chronicle: self.chronicle.clone(),
             clock: self.clock,
+            tracer: self.tracer.clone(),
         };
         let (actor, _) = JobActor::spawn_linked(None, JobActor, args, myself.get_cell()).await?;
         match &spec.input {

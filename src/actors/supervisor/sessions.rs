@@ -29,6 +29,9 @@ impl SupervisorState {
         }
         let info = WorkerInfo { id, key: hello.key.clone(), host: hello.host.clone(), slots: hello.slots, total: hello.total.clone() };
         self.workers.insert(id, info.clone());
+        if let Some(tracer) = &self.tracer {
+            tracer.hosts().learn(id, &info.host);
+        }
         self.attaching.insert(id);
         self.left.remove(&id);
         let myself = myself.clone();

@@ -8,6 +8,7 @@ use crate::domain::{Attempt, IndexSet, Instant, Outcome, ResultRef, TaskEnd, Tas
 use crate::engine::fault::Fault;
 use crate::engine::now::Now;
 use crate::engine::record::Losses;
+use crate::engine::spread::spread;
 use crate::limits;
 
 use super::event::JobEffect;
@@ -51,14 +52,6 @@ impl Delayed {
     pub fn len(&self) -> u32 {
         self.of.len() as u32
     }
-}
-
-/// A number that looks random and is the same each time: SplitMix64's finalizer (Steele, Lea, Flood 2014).
-fn spread(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 impl JobMachine {

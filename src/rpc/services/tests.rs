@@ -41,6 +41,7 @@ async fn start(dir: &std::path::Path) -> RunningHead {
         watermarks: Watermarks::new(Some(2), Some(1)).unwrap(),
         upload_silence: Duration::from_secs(60),
         names: Vec::new(),
+        traces: None,
     };
     HeadRoot::start(options).await.unwrap()
 }
@@ -250,6 +251,7 @@ async fn keys_that_are_gone_do_not_open_a_head_to_everybody() {
         watermarks: Watermarks::default(),
         upload_silence: Duration::from_secs(60),
         names: Vec::new(),
+        traces: None,
     };
     let error = HeadRoot::start(options).await.err().unwrap();
     assert!(error.message.contains("`identity` is gone: put it back"), "{error}");
