@@ -54,7 +54,7 @@ pub const TASK_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 pub const GRACE_MAX: Duration = Duration::from_secs(3600);
 /// Failed attempts of one task that are tried again.
 pub const RETRIES_MAX: u32 = 1000;
-/// Attempts of a job that ended otherwise than well, of which it is kept where they lie: 24 bytes each.
+/// Attempts of a job that ended otherwise than well, of which it is kept where they lie, 24 bytes each: the first ones.
 pub const ATTEMPTS_KEPT_MAX: u64 = 1 << 20;
 /// Of one task, the latest are shown.
 pub const ATTEMPTS_SHOWN_MAX: usize = 100;

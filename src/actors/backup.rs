@@ -150,6 +150,7 @@ mod tests {
         // Of a task that ended after the moment of the backup.
         let later = store.segment.append(&ResultMeta { no: TaskNo(2), ..meta }, b"").unwrap();
         store.note(&[&TaskEnd { no: TaskNo(2), result: later, ..end.clone() }]).unwrap();
+        store.attempts.note(&[(TaskNo(1), result), (TaskNo(2), later)]).unwrap();
         let mut ledger = Ledger::default();
         ledger.apply(&Entry::accepted(submitted));
         for entry in [JobEntry::Split { total: 4 }, JobEntry::Marked { mark: 2 }, JobEntry::TaskEnded(end)] {
@@ -173,6 +174,7 @@ mod tests {
         let result = stored.find(TaskNo(1)).unwrap().unwrap().result;
         stored.check(TaskNo(1), result).unwrap();
         assert_eq!(stored.find(TaskNo(2)).unwrap(), None);
+        assert_eq!(JobStore::open(to.path(), JobId(1)).unwrap().attempts.all().unwrap(), [(TaskNo(1), result)]);
         assert_eq!(result.offset + result.len, made.bytes);
         use crate::store::Store;
         assert!(store.acquire("test").unwrap() > Epoch(1 << 32));

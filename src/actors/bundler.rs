@@ -42,7 +42,7 @@ impl Bundle {
 }
 
 /// What a layout depends on: while it is the same, so is the layout.
-type Version = (JobId, u32, u32, u32, JobState, i32);
+type Version = (JobId, u32, u32, u32, u32, JobState, i32);
 
 /// What the Bundler is told.
 pub enum BundlerMsg {
@@ -132,7 +132,11 @@ impl Actor for Bundler {
 }
 
 fn version(job: &JobSnapshot) -> Version {
-    (job.record.id, job.view.round, job.record.succeeded.len(), job.record.failed.len(), job.view.state, job.record.priority)
+    let record = &job.record;
+    // Of tasks that go on: what ends changes the other counts.
+    let tries = record.failures.values().map(|failures| failures.count).sum::<u32>()
+        + record.losses.values().map(|losses| losses.count).sum::<u32>();
+    (record.id, job.view.round, record.succeeded.len(), record.failed.len(), tries, job.view.state, record.priority)
 }
 
 /// The files of a job, of its actor or opened for now.
@@ -207,7 +211,7 @@ fn task(job: &JobSnapshot, files: &JobStore, chunks: Option<&ChunkIndex>, noted:
     };
     let chunk = chunks.map(|chunks| chunks.get(no)).transpose()?;
     let last = meta.as_ref().map(|meta| meta.attempt);
-    let earlier = files.attempts_at(noted, no).into_iter().map(|(meta, _)| meta).filter(|meta| Some(meta.attempt) != last).collect();
+    let earlier = files.attempts_at(noted, no, last);
     Ok(BundleTask { no, index: record.spec.index_of(no), chunk, state, meta, earlier, data_offset })
 }
 

@@ -25,8 +25,8 @@ pub enum ChronicleMsg {
     },
     /// Who has worked for whom.
     GetTimeline(RpcReplyPort<Timeline>),
-    /// How well each worker does, of those that have done anything.
-    GetScores(RpcReplyPort<BTreeMap<WorkerId, WorkerScore>>),
+    /// How well these workers do, of those that have done anything.
+    GetScores(Vec<WorkerId>, RpcReplyPort<BTreeMap<WorkerId, WorkerScore>>),
 }
 
 /// What is remembered.
@@ -62,8 +62,9 @@ impl Actor for Chronicle {
             ChronicleMsg::GetTimeline(reply) => {
                 let _ = reply.send(state.timeline.clone());
             }
-            ChronicleMsg::GetScores(reply) => {
-                let _ = reply.send(state.records.iter().map(|(worker, record)| (*worker, record.score())).collect());
+            ChronicleMsg::GetScores(workers, reply) => {
+                let score = |worker| Some((worker, state.records.get(&worker)?.score()));
+                let _ = reply.send(workers.into_iter().filter_map(score).collect());
             }
         }
         Ok(())

@@ -121,9 +121,9 @@ impl Head {
         ask(&self.chronicle, ChronicleMsg::GetTimeline).await
     }
 
-    /// How well workers do, of those that have ended an attempt since the head has started.
-    pub async fn worker_scores(&self) -> Result<BTreeMap<WorkerId, WorkerScore>, Error> {
-        ask(&self.chronicle, ChronicleMsg::GetScores).await
+    /// How well these workers do, of those that have ended an attempt since the head has started; nothing if nobody can say.
+    pub async fn worker_scores(&self, workers: Vec<WorkerId>) -> BTreeMap<WorkerId, WorkerScore> {
+        ask(&self.chronicle, |reply| ChronicleMsg::GetScores(workers, reply)).await.unwrap_or_default()
     }
 
     /// Knows when any job or worker has changed: for whoever shows them.

@@ -318,7 +318,7 @@ impl JobActorState {
     ) -> Result<(), ActorProcessingErr> {
         let finished = news.iter().filter_map(|news| if let News::Finished(finished) = news { Some(finished.as_ref()) } else { None });
         let mut stored = self.files.store(worker, &finished.collect::<Vec<_>>()).into_iter();
-        let (mut effects, mut used) = (Vec::new(), Vec::new());
+        let (mut effects, mut used, median) = (Vec::new(), Vec::new(), self.pulse.median_micros());
         for news in news {
             let event = match news {
                 News::Started(leases) => JobEvent::Started(session, leases),
@@ -329,7 +329,7 @@ impl JobActorState {
                         let (lease, timing) = (finished.lease, finished.timing);
                         let (no, attempt, is_success) = (lease.no, lease.attempt, outcome.is_success());
                         let past = Past { no, attempt, worker, is_success, timing };
-                        used.push(Stint::new(past.micros(), &outcome, self.pulse.median_micros()));
+                        used.push(Stint::new(past.micros(), &outcome, median));
                         self.pulse.ended(past, &outcome, self.clock.now().wall);
                         JobEvent::Finished { session, worker, lease, outcome, timing, result }
                     }
@@ -341,12 +341,16 @@ impl JobActorState {
             };
             effects.extend(self.tell(event));
         }
-        if !used.is_empty() {
-            let _ = self.chronicle.cast(ChronicleMsg::Ended { worker, job: self.id, now: self.clock.now().wall, stints: used });
-        }
+        self.tell_chronicle(worker, used);
         self.perform_all(myself, effects)?;
         self.tell_supervisor(myself);
         Ok(())
+    }
+
+    fn tell_chronicle(&self, worker: WorkerId, stints: Vec<Stint>) {
+        if !stints.is_empty() {
+            let _ = self.chronicle.cast(ChronicleMsg::Ended { worker, job: self.id, now: self.clock.now().wall, stints });
+        }
     }
 
     /// Not acknowledged: the worker keeps the result, and offers it again when it reconnects, should this head end before there is room.
@@ -410,7 +414,9 @@ impl JobActorState {
             JobEffect::Poison { no, attempt, worker, workers } => self.poison(myself, no, attempt, worker, workers)?,
             JobEffect::NoteLost { no, attempt, worker, began } => {
                 let now = self.clock.now().wall;
-                self.files.note_lost(no, attempt, worker, Timing { started: began.unwrap_or(now), ended: now });
+                let timing = Timing { started: began.unwrap_or(now), ended: now };
+                self.files.note_lost(no, attempt, worker, timing);
+                self.tell_chronicle(worker, vec![Stint::new(timing.micros(), &Outcome::Lost, None)]);
             }
             JobEffect::Verdict(session, lease, Verdict::Stop) => self.pass(session, ToWorker::Verdict(lease, Verdict::Stop)),
             JobEffect::Verdict(session, lease, verdict) => {

@@ -103,26 +103,29 @@ impl JobStore {
         tracing::warn!(job = %self.job, %error, "what became of an attempt could not be noted");
     }
 
-    /// The attempts of a task that ended otherwise than well, and where the packed bytes of each begin; the earliest first, the latest
+    /// The attempts of a task before this one, or all, that ended otherwise than well, by where they were noted; the earliest first, the latest
     /// [`ATTEMPTS_SHOWN_MAX`]. One of which nothing can be read any more is left out.
-    pub fn attempts_of(&self, no: TaskNo) -> Result<Vec<(ResultMeta, u64)>, Error> {
-        Ok(self.attempts_at(&self.attempts.of(no)?, no))
-    }
-
-    /// The same, of what was noted. A worker that comes back may tell of an attempt again.
-    pub fn attempts_at(&self, noted: &[ResultRef], no: TaskNo) -> Vec<(ResultMeta, u64)> {
+    pub fn attempts_at(&self, noted: &[ResultRef], no: TaskNo, before: Option<Attempt>) -> Vec<ResultMeta> {
         let mut attempts = BTreeMap::new();
-        for result in noted.iter().rev() {
+        for (meta, _) in self.noted(noted, no).filter(|(meta, _)| before.is_none_or(|before| meta.attempt < before)) {
+            // A worker that comes back may tell of one again.
+            attempts.entry(meta.attempt).or_insert(meta);
             if attempts.len() == ATTEMPTS_SHOWN_MAX {
                 break;
             }
-            if let Ok((meta, data_offset)) = self.segment.read_meta(*result)
-                && meta.no == no
-            {
-                attempts.entry(meta.attempt).or_insert((meta, data_offset));
-            }
         }
         attempts.into_values().collect()
+    }
+
+    /// One of them, and where its packed bytes begin. Reads the whole log.
+    pub fn attempt(&self, no: TaskNo, attempt: Attempt) -> Result<Option<(ResultMeta, u64)>, Error> {
+        let noted = self.attempts.of(no)?;
+        Ok(self.noted(&noted, no).find(|(meta, _)| meta.attempt == attempt))
+    }
+
+    /// The descriptions of what was noted, the latest first.
+    fn noted<'a>(&'a self, noted: &'a [ResultRef], no: TaskNo) -> impl Iterator<Item = (ResultMeta, u64)> + 'a {
+        noted.iter().rev().filter_map(move |result| self.segment.read_meta(*result).ok().filter(|(meta, _)| meta.no == no))
     }
 
     /// Where the result of a task lies.

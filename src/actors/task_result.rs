@@ -37,16 +37,31 @@ impl Head {
         Ok(Some(TaskResult { meta, data_offset, files }))
     }
 
-    /// The attempts of a task before its last that ended otherwise than well, the earliest first.
-    pub fn earlier_attempts(&self, job: &JobSnapshot, no: TaskNo, last: Option<Attempt>) -> Result<Vec<ResultMeta>, Error> {
-        let attempts = bundler::files_of(&self.data_dir, job)?.attempts_of(no)?;
-        Ok(attempts.into_iter().map(|(meta, _)| meta).filter(|meta| Some(meta.attempt) != last).collect())
+    /// The attempts of a task before this one, or all, that ended otherwise than well, the earliest first.
+    ///
+    /// # Errors
+    /// If the log of them can't be read.
+    pub async fn earlier_attempts(&self, job: &JobSnapshot, no: TaskNo, before: Option<Attempt>) -> Result<Vec<ResultMeta>, Error> {
+        let files = bundler::files_of(&self.data_dir, job)?;
+        aside(move || Ok(files.attempts_at(&files.attempts.of(no)?, no, before))).await
     }
 
-    /// What one attempt left that ended otherwise than well; none if there was no such one.
-    pub fn earlier_result(&self, job: &JobSnapshot, no: TaskNo, attempt: Attempt) -> Result<Option<TaskResult>, Error> {
+    /// What one attempt left that ended otherwise than well; none if nothing is kept of such a one.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn earlier_result(&self, job: &JobSnapshot, no: TaskNo, attempt: Attempt) -> Result<Option<TaskResult>, Error> {
         let files = bundler::files_of(&self.data_dir, job)?;
-        let found = files.attempts_of(no)?.into_iter().find(|(meta, _)| meta.attempt == attempt);
-        Ok(found.map(|(meta, data_offset)| TaskResult { meta, data_offset, files }))
+        aside(move || {
+            let found = files.attempt(no, attempt)?;
+            Ok(found.map(|(meta, data_offset)| TaskResult { meta, data_offset, files }))
+        })
+        .await
     }
+}
+
+/// A look at a long file, where nobody waits for it but whoever asked.
+async fn aside<T: Send + 'static>(look: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let looked = tokio::task::spawn_blocking(look).await;
+    looked.map_err(|error| Error::internal(format!("the look at a task's attempts broke off: {error}")))?
 }

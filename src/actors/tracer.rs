@@ -9,16 +9,20 @@ use tokio::sync::mpsc;
 use crate::domain::WorkerId;
 use crate::engine::trail::{Share, Span};
 use crate::engine::{JobEffect, JobEvent, JobMachine, JobRecord, Meters, Now, Trail};
-use crate::limits::TRACE_QUEUE_SPANS_MAX;
+use crate::limits::{TRACE_QUEUE_SPANS_MAX, WORKERS_MAX};
 
-/// Hosts of workers that have attached since the head's start.
+/// Hosts of workers that have attached since the head's start, the newest [`WORKERS_MAX`].
 #[derive(Clone, Debug, Default)]
 pub struct Hosts(Arc<RwLock<BTreeMap<WorkerId, Arc<str>>>>);
 
 impl Hosts {
     /// A worker has attached.
     pub fn learn(&self, worker: WorkerId, host: &str) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(worker, host.into());
+        let mut hosts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        hosts.insert(worker, host.into());
+        if hosts.len() > WORKERS_MAX {
+            hosts.pop_first();
+        }
     }
 
     /// Where it is.

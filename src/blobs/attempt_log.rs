@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::folder;
 use super::sync_mark::SyncMark;
@@ -17,13 +17,15 @@ use crate::domain::{Error, ResultRef, TaskNo};
 use crate::limits::ATTEMPTS_KEPT_MAX;
 
 const RECORD_BYTES: usize = 24;
+/// Read at once: whole records.
+const READ_BYTES: usize = 2730 * RECORD_BYTES;
 
 /// A job's log of attempts. Shared by threads; one at a time of a file that is written to.
 #[derive(Debug)]
 pub struct AttemptLog {
     path: PathBuf,
     /// Open to append, once there was something; and how many records it has.
-    file: Mutex<Option<(File, u64)>>,
+    file: Mutex<Option<(Arc<File>, u64)>>,
     mark: SyncMark,
 }
 
@@ -33,7 +35,7 @@ impl AttemptLog {
         Self { path: path.to_owned(), file: Mutex::default(), mark: SyncMark::default() }
     }
 
-    /// Notes attempts, in their order; durable after the next [`Self::sync`]. Those beyond [`ATTEMPTS_KEPT_MAX`] are not.
+    /// Notes attempts, in their order; durable after the next [`Self::sync`]. Those beyond the first [`ATTEMPTS_KEPT_MAX`] are not.
     pub fn note(&self, attempts: &[(TaskNo, ResultRef)]) -> Result<(), Error> {
         if attempts.is_empty() {
             return Ok(());
@@ -42,10 +44,14 @@ impl AttemptLog {
         if file.is_none() {
             *file = Some(open(&self.path)?);
         }
-        let Some((file, count)) = file.as_mut() else { return Ok(()) };
+        let Some((open, count)) = file.as_mut() else { return Ok(()) };
         let room = ATTEMPTS_KEPT_MAX.saturating_sub(*count).min(attempts.len() as u64);
         let records: Vec<[u8; RECORD_BYTES]> = attempts.iter().take(room as usize).map(|(no, result)| to_bytes(*no, *result)).collect();
-        file.write_all(records.as_flattened()).map_err(|error| Error::io(&self.path, &error))?;
+        if let Err(error) = (&**open).write_all(records.as_flattened()) {
+            // Behind a record that was cut none would be in its place: opened anew, the file ends with the last whole one.
+            *file = None;
+            return Err(Error::io(&self.path, &error));
+        }
         *count += room;
         self.mark.written();
         Ok(())
@@ -53,40 +59,61 @@ impl AttemptLog {
 
     /// All of them, in the order in which they were noted.
     pub fn all(&self) -> Result<Vec<(TaskNo, ResultRef)>, Error> {
+        let mut all = Vec::new();
+        self.each(|record| all.extend(from_bytes(record)))?;
+        Ok(all)
+    }
+
+    /// Those of one task. Reads the whole file.
+    pub fn of(&self, no: TaskNo) -> Result<Vec<ResultRef>, Error> {
+        let (mut found, wanted) = (Vec::new(), no.0.to_le_bytes());
+        self.each(|record| {
+            if record.starts_with(&wanted) {
+                found.extend(from_bytes(record).map(|(_, result)| result));
+            }
+        })?;
+        Ok(found)
+    }
+
+    fn each(&self, mut look: impl FnMut(&[u8; RECORD_BYTES])) -> Result<(), Error> {
         let io = |error| Error::io(&self.path, &error);
         let file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(io(error)),
         };
-        let mut bytes = Vec::new();
-        file.take(ATTEMPTS_KEPT_MAX * RECORD_BYTES as u64).read_to_end(&mut bytes).map_err(io)?;
-        Ok(bytes.as_chunks::<RECORD_BYTES>().0.iter().filter_map(from_bytes).collect())
-    }
-
-    /// Those of one task.
-    pub fn of(&self, no: TaskNo) -> Result<Vec<ResultRef>, Error> {
-        Ok(self.all()?.into_iter().filter(|(of, _)| *of == no).map(|(_, result)| result).collect())
+        let mut left = file.take(ATTEMPTS_KEPT_MAX * RECORD_BYTES as u64);
+        let mut window = Vec::with_capacity(READ_BYTES);
+        loop {
+            window.clear();
+            let read = left.by_ref().take(READ_BYTES as u64).read_to_end(&mut window).map_err(io)?;
+            window.as_chunks::<RECORD_BYTES>().0.iter().for_each(&mut look);
+            if read < READ_BYTES {
+                return Ok(());
+            }
+        }
     }
 
     /// Makes everything that was noted before this call durable. A failure is for good.
     pub fn sync(&self) -> Result<(), Error> {
-        self.file().as_ref().map_or(Ok(()), |(file, _)| self.mark.sync(file, &self.path))
+        // Whoever notes more meanwhile does not wait for the disk.
+        let file = self.file().as_ref().map(|(file, _)| file.clone());
+        file.map_or(Ok(()), |file| self.mark.sync(&file, &self.path))
     }
 
-    fn file(&self) -> MutexGuard<'_, Option<(File, u64)>> {
+    fn file(&self) -> MutexGuard<'_, Option<(Arc<File>, u64)>> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Opens the file to append, or makes it, durably; and how many records it has. What a crash has cut goes, so that the next is in its place.
-fn open(path: &Path) -> Result<(File, u64), Error> {
+fn open(path: &Path) -> Result<(Arc<File>, u64), Error> {
     folder::open_or_create(path)?;
     let io = |error| Error::io(path, &error);
     let file = File::options().append(true).open(path).map_err(io)?;
     let count = file.metadata().map_err(io)?.len() / RECORD_BYTES as u64;
     file.set_len(count * RECORD_BYTES as u64).map_err(io)?;
-    Ok((file, count))
+    Ok((Arc::new(file), count))
 }
 
 fn to_bytes(no: TaskNo, result: ResultRef) -> [u8; RECORD_BYTES] {
@@ -137,6 +164,9 @@ mod tests {
         log.sync().unwrap();
         let of = |no| log.of(TaskNo(no)).unwrap().iter().map(|result| result.offset).collect::<Vec<_>>();
         assert_eq!((of(3), of(4), of(5)), (vec![0, 14], vec![7], vec![]));
+        let many: Vec<_> = (0..10_000).map(|at| self::at(9, at)).collect();
+        log.note(&many).unwrap();
+        assert_eq!((of(9), log.all().unwrap().len()), ((0..10_000).collect(), 10_003));
     }
 
     #[test]

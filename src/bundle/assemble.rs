@@ -291,6 +291,39 @@ mod tests {
     }
 
     #[test]
+    fn what_became_of_each_attempt_is_said() {
+        let mut cluster = Cluster { worker: 1, ..Cluster::default() };
+        let mut tasks = unlike_tasks(&mut cluster);
+        let attempt = |attempt: u32, no: u32| {
+            let timing = Timing { started: WallTime(7), ended: WallTime(9) };
+            ResultMeta {
+                no: TaskNo(no),
+                attempt: Attempt(attempt),
+                worker: WorkerId(2),
+                outcome: Outcome::Lost,
+                timing,
+                packed: Packed::default(),
+            }
+        };
+        tasks[1].earlier = vec![attempt(1, 1), attempt(2, 1)];
+        // It waits for its next one.
+        tasks[4].earlier = vec![attempt(1, 4), attempt(2, 4)];
+        let (_, archive) = cluster.bundle(&spec(dataset(), Merge::None), tasks).unwrap();
+        let run: serde_json::Value = serde_json::from_str(&text(&archive, "run.json")).unwrap();
+        let said = |line: &serde_json::Value| {
+            let earlier =
+                line["earlier"].as_array().into_iter().flatten().map(|earlier| earlier["attempt"].as_u64().unwrap()).collect::<Vec<_>>();
+            (line["index"].as_u64().unwrap(), line["outcome"].as_str().unwrap().to_owned(), earlier)
+        };
+        let lines: Vec<_> = run["tasks"].as_array().unwrap().iter().map(said).collect();
+        assert_eq!(lines[1], (1, "exit code 3".into(), vec![1, 2]));
+        assert_eq!(lines[4], (4, "its worker went away".into(), vec![1]));
+        assert_eq!((lines.len(), lines[0].2.len()), (5, 0));
+        let lost = &run["tasks"][1]["earlier"][0];
+        assert_eq!((lost["worker"].as_str(), lost["ended"].as_str()), (Some("w2"), Some("1970-01-01T00:00:00.000009Z")), "{lost}");
+    }
+
+    #[test]
     fn a_bundle_has_results_and_the_last_words_of_failed_tasks() {
         let mut cluster = Cluster { worker: 1, ..Cluster::default() };
         let tasks = unlike_tasks(&mut cluster);

@@ -39,6 +39,11 @@ pub(crate) async fn run(args: LogsArgs, client: &Client, ui: &mut Ui) -> Ending 
     if args.follow {
         return log_follow::run(args.task, &streams, args.tail, client, ui).await;
     }
+    if args.attempt.is_some() {
+        // A head that knows no attempts would take the last one for it.
+        let request = pb::GetTaskRequest { id: args.task.to_string() };
+        client.repeat(async || client.jobs().get_task(request.clone()).await).await?;
+    }
     for stream in streams {
         match stream {
             Stream::Stderr => copy(&args, stream, client, &mut ui.err).await?,

@@ -50,7 +50,7 @@ async fn run(args: HeadArgs) -> Result<(), Error> {
     check_listen(args.listen, args.insecure, IdentityFolder::is_in(&data_dir))?;
     let watermarks = Watermarks::new(args.disk_yellow, args.disk_red)?;
     let (reserve_after, keep, upload_silence) = (args.reserve_after, args.keep, args.upload_silence);
-    let (traces, sending) = args.traces.open()?.unzip();
+    let (traces, sending) = args.traces.open(|name| std::env::var_os(name))?.unzip();
     let options = HeadOptions { data_dir, reattach, reserve_after, keep, watermarks, upload_silence, names: args.names, traces };
     let head = Serving::start(args.listen, options).await?;
     let sending = sending.map(|sending| sending.start(&head.running.head));

@@ -109,6 +109,13 @@ pub struct Timing {
     pub ended: WallTime,
 }
 
+impl Timing {
+    /// How long it took, in microseconds; nothing where the clock was set back meanwhile.
+    pub fn micros(&self) -> u64 {
+        u64::try_from(self.ended.0.saturating_sub(self.started.0)).unwrap_or(0)
+    }
+}
+
 /// Where a task's result record lies in its job's segment file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultRef {

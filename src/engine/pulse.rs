@@ -61,7 +61,7 @@ pub struct Past {
 impl Past {
     /// How long it took, in microseconds.
     pub fn micros(&self) -> u64 {
-        u64::try_from(self.timing.ended.0.saturating_sub(self.timing.started.0)).unwrap_or(0)
+        self.timing.micros()
     }
 }
 

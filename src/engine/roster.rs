@@ -21,6 +21,7 @@ use super::view::JobView;
 
 use candidate::Candidate;
 use line::Line;
+use order::Seen;
 use reserve::Kept;
 use seat::Seat;
 
@@ -126,6 +127,8 @@ pub struct Roster {
     /// Set while nothing is granted.
     disk_full: Option<DiskRoom>,
     quotas: Quotas,
+    /// The order as people see it, if somebody has asked since the last event: a list of jobs asks once for each.
+    seen: Seen,
     /// If not [`RESERVE_AFTER`](crate::limits::RESERVE_AFTER).
     reserve_after: Option<Duration>,
     fault: Option<Fault>,
@@ -144,6 +147,7 @@ impl Roster {
 
     /// Takes one event in, and grants what can be granted.
     pub fn on_event(&mut self, event: RosterEvent) -> Vec<RosterEffect> {
+        self.seen = Seen::default();
         match event {
             RosterEvent::Job(view) => {
                 let newcomer = self.job_changed(*view);

@@ -45,7 +45,7 @@ fn each_attempt_of_a_task_is_known_with_what_it_wrote() {
         let fetched = ask(&cluster.url, "GET", &format!("/v1/tasks/{task}/stderr?attempt={attempt}"), &[]);
         assert_eq!((fetched.status, fetched.body), (200, format!("err-{attempt}\n").into_bytes()));
     }
-    cluster.millpond(&["logs", &task, "--attempt", "4"]).refused(3, &["no attempt 4 of ", "`millpond show "]);
+    cluster.millpond(&["logs", &task, "--attempt", "4"]).refused(3, &["nothing is kept of an attempt 4 of ", "`millpond show "]);
     assert_eq!(ask(&cluster.url, "GET", &format!("/v1/tasks/{task}/stderr?attempt=0"), &[]).status, 400);
     let page = String::from_utf8(ask(&cluster.url, "GET", &format!("/tasks/{task}"), &[]).body).unwrap();
     assert!(page.contains("Earlier attempts") && page.contains(&format!("/v1/tasks/{task}/stderr?attempt=1")), "{page}");

@@ -9,6 +9,7 @@ use millpond::rpc::otlp::any_value::Value;
 use millpond::rpc::otlp::trace_service_server::{TraceService, TraceServiceServer};
 use millpond::rpc::otlp::{ExportTraceServiceRequest, ExportTraceServiceResponse, KeyValue, StatusCode};
 use rustix::process::Signal;
+use tokio::net::TcpSocket;
 use tonic::{Request, Response, Status};
 
 use super::cluster::Cluster;
@@ -60,23 +61,29 @@ impl TraceService for Collector {
     }
 }
 
+/// A port of the system's choice, and its address; nobody listens there yet.
+fn port() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((std::net::Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
+}
+
 impl Collector {
     /// One that listens; its address.
     fn start() -> (Self, String) {
         let collector = Self::default();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        collector.serve(listener);
+        let (socket, url) = port();
+        collector.serve(socket);
         (collector, url)
     }
 
-    fn serve(&self, listener: TcpListener) {
+    fn serve(&self, socket: TcpSocket) {
         let service = TraceServiceServer::new(self.clone());
-        listener.set_nonblocking(true).unwrap();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let listener = tokio_stream::wrappers::TcpListenerStream::new(tokio::net::TcpListener::from_std(listener).unwrap());
+                let listener = tokio_stream::wrappers::TcpListenerStream::new(socket.listen(64).unwrap());
                 tonic::transport::Server::builder().add_service(service).serve_with_incoming(listener).await.unwrap();
             });
         });
@@ -201,19 +208,17 @@ fn a_collector_that_never_answers_holds_nothing_up() {
 
 #[test]
 fn a_collector_that_comes_late_gets_what_has_gathered() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // It has its port already, and does not listen there.
+    let (socket, url) = port();
     let mut cluster = Cluster::without_head(&[]);
-    cluster.head_env =
-        vec![("OTEL_EXPORTER_OTLP_ENDPOINT".into(), format!("http://{address}")), ("OTEL_SERVICE_NAME".into(), "pond".into())];
+    cluster.head_env = vec![("OTEL_EXPORTER_OTLP_ENDPOINT".into(), url), ("OTEL_SERVICE_NAME".into(), "pond".into())];
     cluster.head_starts_at("127.0.0.1:0");
     cluster.add_worker(1, &[]);
     let job = cluster.submit_array("1-2", &[], "true");
     cluster.ends(&job, 0);
     until("it is missed", || cluster.tail("head.log").contains("does not take them"));
     let collector = Collector::default();
-    collector.serve(TcpListener::bind(address).unwrap());
+    collector.serve(socket);
     for no in [1, 2] {
         assert_eq!(collector.has_all_of(&format!("{job}.{no}"))[0].said["service.name"], "pond");
     }

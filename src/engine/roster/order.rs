@@ -1,6 +1,9 @@
 //! The order as people see it: places, what would change them, and the hand-outs to come. Nothing here changes anything.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::OnceLock;
 
 use super::{Candidate, Roster};
 use crate::domain::JobId;
@@ -66,6 +69,17 @@ pub struct Order {
     pub unfit: Vec<JobId>,
 }
 
+/// The order, once somebody has asked for it.
+#[derive(Clone, Default)]
+pub(super) struct Seen(OnceLock<Vec<(Key, JobId)>>);
+
+/// It is no state: it follows from the rest.
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seen")
+    }
+}
+
 /// A job that is handed out in thought.
 struct Thought {
     view: JobView,
@@ -103,10 +117,11 @@ impl Roster {
     }
 
     /// The same without those whose tasks fit no worker, where any is connected: they hold nobody up, so they stand before nobody.
-    fn in_order(&self, what_if: Option<(JobId, i32)>) -> Vec<(Key, JobId)> {
+    fn in_order(&self, what_if: Option<(JobId, i32)>) -> Cow<'_, [(Key, JobId)]> {
         let is_empty = self.slots() == 0;
         let fits = |job: &JobId| is_empty || self.jobs.get(job).is_some_and(|job| self.fits_somewhere(&job.view.spec.needs));
-        self.standings(what_if).into_iter().filter(|(_, job)| fits(job)).collect()
+        let order = || self.standings(what_if).into_iter().filter(|(_, job)| fits(job)).collect();
+        if what_if.is_some() { Cow::Owned(order()) } else { Cow::Borrowed(self.seen.0.get_or_init(order)) }
     }
 
     /// The lowest priority that puts a job as far ahead as any does: asked of the order itself.

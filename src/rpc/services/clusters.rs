@@ -151,7 +151,7 @@ impl Clusters {
             self.head.drain(worker_id(&id)?, drain).await
         };
         let status = who.changes(&self.head, about, drained).await.map_err(|error| to_status(&error))?;
-        let scores = self.head.worker_scores().await.map_err(|error| to_status(&error))?;
+        let scores = self.head.worker_scores(vec![status.info.id]).await;
         Ok(Response::new(self.message(who, &status, &scores).await))
     }
 }
@@ -232,9 +232,10 @@ impl ClusterService for Clusters {
             let more = page.len() > limit;
             page.truncate(limit);
             let next = page.last().filter(|_| more).map(|status| status.info.id.0.to_string()).unwrap_or_default();
-            Ok((page, next, self.head.worker_scores().await?))
+            Ok((page, next))
         };
-        let (page, next_page_token, scores) = list.await.map_err(|error: Error| to_status(&error))?;
+        let (page, next_page_token) = list.await.map_err(|error: Error| to_status(&error))?;
+        let scores = self.head.worker_scores(page.iter().map(|status| status.info.id).collect()).await;
         let mut workers = Vec::new();
         for status in &page {
             workers.push(self.message(&who, status, &scores).await);
@@ -244,8 +245,9 @@ impl ClusterService for Clusters {
 
     async fn get_worker(&self, request: Request<pb::GetWorkerRequest>) -> Result<Response<pb::Worker>, Status> {
         let who = Who::of(&request, &self.head, method!("GetWorker")).await?;
-        let get = async { Ok((self.head.worker(worker_id(&request.into_inner().id)?).await?, self.head.worker_scores().await?)) };
-        let (status, scores) = get.await.map_err(|error: Error| to_status(&error))?;
+        let get = async { self.head.worker(worker_id(&request.into_inner().id)?).await };
+        let status = get.await.map_err(|error| to_status(&error))?;
+        let scores = self.head.worker_scores(vec![status.info.id]).await;
         Ok(Response::new(self.message(&who, &status, &scores).await))
     }
 

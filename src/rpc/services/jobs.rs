@@ -210,9 +210,9 @@ impl Jobs {
             }),
             attempt => match last.filter(|last| last.meta.attempt == attempt) {
                 Some(last) => Ok(last),
-                None => self.head.earlier_result(&snapshot, no, attempt)?.ok_or_else(|| {
-                    let show = format!("`millpond show {job}.{index}` lists those that there were");
-                    Error::not_found(format!("no attempt {} of {job}.{index} has ended: {show}", attempt.0))
+                None => self.head.earlier_result(&snapshot, no, attempt).await?.ok_or_else(|| {
+                    let show = format!("`millpond show {job}.{index}` lists those that did not go well, and the last");
+                    Error::not_found(format!("nothing is kept of an attempt {} of {job}.{index}: {show}", attempt.0))
                 }),
             },
         };

@@ -63,7 +63,7 @@ pub async fn one(head: &Head, job: &JobSnapshot, no: TaskNo) -> Result<pb::Task,
 pub async fn with_attempts(head: &Head, job: &JobSnapshot, no: TaskNo) -> Result<pb::Task, Error> {
     let mut task = one(head, job, no).await?;
     let last = (task.attempt > 0).then_some(Attempt(task.attempt));
-    task.earlier = head.earlier_attempts(job, no, last)?.iter().map(attempt).collect();
+    task.earlier = head.earlier_attempts(job, no, last).await?.iter().map(attempt).collect();
     Ok(task)
 }
 

@@ -124,7 +124,7 @@ function specOf(form) {
   } else throw new Error("choose a data set, or state an array");
   if (value("retry_on")) spec.retry_on = value("retry_on").split(/[\s,]+/).filter(Boolean).map(Number);
   for (const name of ["env", "labels"]) {
-    const pairs = value(name).split("\n").filter(Boolean).map((line) => line.split(/=(.*)/s));
+    const pairs = form.elements[name].value.split("\n").filter((line) => line.trim()).map((line) => line.split(/=(.*)/s));
     if (pairs.length) spec[name] = Object.fromEntries(pairs.map(([key, text]) => [key.trim(), text ?? ""]));
   }
   if (withFiles.size) spec.with = [...withFiles].map(([name, digest]) => ({ name, digest }));
@@ -149,10 +149,11 @@ function commandLine(form) {
 // Files that every task can read: as a list, from which one can be taken out.
 function listWith() {
   const item = (name) => {
-    const out = make("button", "Leave it out", { type: "button", "aria-label": `Leave out ${name}` });
+    const out = make("button", "Leave it out", { type: "button", "aria-label": `Leave it out: ${name}` });
     out.addEventListener("click", () => {
       withFiles.delete(name);
       listWith();
+      $("#with-file").focus();
     });
     const line = make("li", `${name}: {with:${name}} `);
     line.append(out);
@@ -181,14 +182,20 @@ function keepTemplate(name) {
 }
 
 function useTemplate(name) {
-  const { values, files } = JSON.parse(localStorage.getItem(TEMPLATE + name));
+  let kept;
+  try {
+    const { values, files } = JSON.parse(localStorage.getItem(TEMPLATE + name));
+    kept = { values: { ...values }, files: new Map(files) };
+  } catch {
+    throw new Error(`the template ${name} is damaged: forget it`);
+  }
   for (const field of fieldsOf(jobForm)) {
-    const value = values[field.name];
+    const value = kept.values[field.name];
     if (field.type === "checkbox") field.checked = value === true;
     else field.value = value ?? "";
   }
   withFiles.clear();
-  for (const [file, digest] of files) withFiles.set(file, digest);
+  for (const [file, digest] of kept.files) withFiles.set(file, digest);
   listWith();
 }
 
@@ -256,8 +263,8 @@ if (jobForm) {
   $("#template").addEventListener(
     "change",
     trying(async ({ target }) => {
-      if (target.value) useTemplate(target.value);
       $("#template-forget").hidden = !target.value;
+      if (target.value) useTemplate(target.value);
       jobForm.elements.split.dispatchEvent(new Event("change"));
     }),
   );
@@ -279,6 +286,7 @@ if (jobForm) {
   $("#template-forget").addEventListener("click", () => {
     localStorage.removeItem(TEMPLATE + $("#template").value);
     listTemplates("");
+    $("#template").focus();
   });
   const split = trying(async () => {
     const box = $("#split-preview");
@@ -313,6 +321,11 @@ if (jobForm) {
   );
   for (const { dataset } of $("#with-list").children) withFiles.set(dataset.name, dataset.digest);
   listWith();
-  listTemplates("");
   jobForm.elements.split.dispatchEvent(new Event("change"));
+  try {
+    listTemplates("");
+  } catch {
+    // This browser keeps nothing.
+    $("#templates").hidden = true;
+  }
 }

@@ -57,6 +57,9 @@ async fn content(web: &Web, asker: &Asker, query: &str) -> Result<Markup, Error>
                 p.faint { "It is no shell: for pipes and variables write sh -c '…'. A command that names no {input} gets the chunk on its standard input." }
                 label { "Shared files, read by every task as {with:NAME}" input #with-file type="file" multiple; }
                 ul #with-list { @for file in &filled.with { li data-name=(file.name) data-digest=(file.digest) { (file.name) } } }
+                @if !filled.left_out.is_empty() {
+                    p.notice.bad { "Left out, as their values have several lines: " (filled.left_out.join(", ")) ". The command line takes them." }
+                }
                 label { "Environment, a NAME=VALUE a line" textarea name="env" spellcheck="false" { (filled.text("env")) } }
             }
             (options(&filled))
@@ -76,6 +79,8 @@ struct Filled {
     /// The data set's name.
     dataset_name: String,
     with: Vec<pb::SharedFile>,
+    /// Variables that can't be typed into the form.
+    left_out: Vec<String>,
 }
 
 impl Filled {
@@ -89,10 +94,13 @@ impl Filled {
         // A job has those also where nobody has stated them.
         let unless = |usual: Duration, stated: Option<prost_types::Duration>| span(stated.filter(|span| *span != wire_duration(usual)));
         let labels: BTreeMap<String, String> = needs.labels.into_iter().collect();
+        // In a field of lines one of several would become several variables.
+        let (typed, left_out): (Vec<_>, Vec<_>) = spec.env.into_iter().partition(|pair| !pair.value.contains(['\n', '\r']));
+        let left_out = left_out.into_iter().map(|pair| pair.name).collect();
         let mut texts = BTreeMap::from([
             ("command", command_line(&spec.command)),
             ("name", spec.name),
-            ("env", lines(spec.env.into_iter().map(|pair| (pair.name, pair.value)).collect())),
+            ("env", lines(typed.into_iter().map(|pair| (pair.name, pair.value)).collect())),
             ("labels", lines(labels.into_iter().collect())),
             ("priority", if job.priority == 0 { String::new() } else { job.priority.to_string() }),
             ("max_running", number(job.max_running)),
@@ -121,7 +129,7 @@ impl Filled {
             }
             None => {}
         }
-        Self { texts, dataset_name, with: spec.shared_files }
+        Self { texts, dataset_name, with: spec.shared_files, left_out }
     }
 
     fn text(&self, name: &str) -> &str {
@@ -151,7 +159,7 @@ fn exact_size(bytes: u64) -> String {
 /// Options that are kept under a name, in the browser: the script fills the list.
 fn templates() -> Markup {
     html! {
-        fieldset.all {
+        fieldset.all #templates {
             legend { "Templates" }
             div.verbs {
                 label { "Begin with" select #template { option value="" { "nothing" } } }
@@ -237,7 +245,7 @@ mod tests {
                 split: "mgf:200".into(),
                 name: "a.mgf".into(),
             })),
-            env: vec![pb::EnvVar { name: "A".into(), value: "1=2".into() }],
+            env: [("A", "1=2"), ("TEXT", "x\nB=2")].map(|(name, value)| pb::EnvVar { name: name.into(), value: value.into() }).into(),
             needs: Some(pb::Resources {
                 mem_bytes: 3 << 30,
                 labels: [pair("zone", "b"), pair("disk", "ssd")].into(),
@@ -271,6 +279,7 @@ mod tests {
         ] {
             assert_eq!(filled.text(name), text, "{name}");
         }
+        assert_eq!(filled.left_out, ["TEXT"]);
         let page = data(&[], &filled).into_string() + &options(&filled).into_string();
         assert!(page.contains(r#"<option value="ab" data-name="a.mgf" selected>"#) && page.contains(r#"value="&lt;b&gt;""#), "{page}");
         let array = pb::job_spec::Input::Array(pb::ArrayInput { first: 1, last: 9, step: 2 });
