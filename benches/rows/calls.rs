@@ -75,11 +75,7 @@ pub fn busy(bench: &Bench) -> Result<Vec<Line>> {
         until("the job runs", is_running)?;
         ask_all(&cluster, &job, asked, &mut loaded)?;
         ensure!(bench.is_smoke() || cluster.show(&job)?.finished.is_none(), "the job was over before all was asked");
-        if cluster.show(&job)?.finished.is_none() {
-            cluster.clear(&job)?
-        } else {
-            cluster.delete(&job)?
-        }
+        cluster.clear(&job)?;
         cluster.delete(&rest.id)
     })?;
     let lines = QUESTIONS.iter().zip(loaded.iter().zip(&idle)).map(|((_, name), (loaded, idle))| {

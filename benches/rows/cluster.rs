@@ -244,10 +244,13 @@ impl Cluster {
         self.call(async |client| Ok(client.jobs().delete_job(request).await.map(drop)?))
     }
 
-    /// Kills a job, its running tasks too, waits for its end, and removes it.
+    /// Kills a job, its running tasks too, unless it ends just now; waits for its end, and removes it.
     pub fn clear(&self, id: &str) -> Result<()> {
-        self.call(async |client| Ok(client.jobs().kill_job(kill_request(id)).await.map(drop)?))?;
-        until("a killed job has ended", || Ok(self.show(id)?.finished.map(drop)))?;
+        self.call(async |client| match client.jobs().kill_job(kill_request(id)).await {
+            Err(status) if status.code() == tonic::Code::FailedPrecondition => Ok(()),
+            killed => Ok(killed.map(drop)?),
+        })?;
+        until("a job that was killed has ended", || Ok(self.show(id)?.finished.map(drop)))?;
         self.delete(id)
     }
 
