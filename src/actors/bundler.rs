@@ -177,10 +177,9 @@ fn make(data_dir: &Path, job: JobSnapshot, workers: &BTreeMap<WorkerId, String>)
         finished: record.ended.as_ref().map(|ended| ended.at),
         workers,
     };
-    let mut unwell = files.attempts.all()?;
+    let mut unwell = files.attempts.all_if_readable();
     unwell.sort_by_key(|(no, _)| *no);
-    let unwell = unwell.chunk_by(|(one, _), (other, _)| one == other);
-    let mut unwell = unwell.peekable();
+    let mut unwell = unwell.chunk_by(|(one, _), (other, _)| one == other).peekable();
     let tasks = (0..record.total.unwrap_or(0)).map(TaskNo).map(|no| {
         let of_task = |run: &&[(TaskNo, ResultRef)]| run.first().is_some_and(|(of, _)| *of == no);
         let noted: Vec<ResultRef> = unwell.next_if(of_task).into_iter().flatten().map(|(_, result)| *result).collect();

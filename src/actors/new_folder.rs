@@ -40,12 +40,7 @@ impl NewFolder<'_> {
         let indexed = |(no, result): &(TaskNo, ResultRef)| (*no, IndexedResult { result: *result, success: job.succeeded.contains(*no) });
         index.put_all(results.iter().map(indexed).collect())?;
         index.sync()?;
-        // For looking at: one that can't be read is no reason to lose all else.
-        let read = AttemptLog::new(&JobFiles::new(self.from, job.id).attempts()).all();
-        let mut attempts = read.unwrap_or_else(|error| {
-            tracing::warn!(%error, "what became of earlier attempts is not copied");
-            Vec::new()
-        });
+        let mut attempts = AttemptLog::new(&JobFiles::new(self.from, job.id).attempts()).all_if_readable();
         attempts.retain(|(_, result)| result.offset.saturating_add(result.len) <= len);
         let copy = AttemptLog::new(&files.attempts());
         copy.note(&attempts)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Attempt, Error, ResultMeta, TaskNo};
+use crate::domain::{Attempt, Error, ErrorKind, ResultMeta, TaskNo};
 
 use super::bundler;
 use super::head::Head;
@@ -42,7 +42,11 @@ impl Head {
     /// # Errors
     /// If the log of them can't be read.
     pub async fn earlier_attempts(&self, job: &JobSnapshot, no: TaskNo, before: Option<Attempt>) -> Result<Vec<ResultMeta>, Error> {
-        let files = bundler::files_of(&self.data_dir, job)?;
+        let files = match bundler::files_of(&self.data_dir, job) {
+            // Of a job that was killed before it had a result a backup copies no folder.
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(Vec::new()),
+            files => files?,
+        };
         aside(move || Ok(files.attempts_at(&files.attempts.of(no)?, no, before))).await
     }
 

@@ -64,6 +64,14 @@ impl AttemptLog {
         Ok(all)
     }
 
+    /// The same for whoever can do without: a log that can't be read is no reason to lose all else, and is said in the log of the program.
+    pub fn all_if_readable(&self) -> Vec<(TaskNo, ResultRef)> {
+        self.all().unwrap_or_else(|error| {
+            tracing::warn!(%error, "what became of earlier attempts can't be read");
+            Vec::new()
+        })
+    }
+
     /// Those of one task. Reads the whole file.
     pub fn of(&self, no: TaskNo) -> Result<Vec<ResultRef>, Error> {
         let (mut found, wanted) = (Vec::new(), no.0.to_le_bytes());
@@ -180,6 +188,13 @@ mod tests {
         log.note(&[at(3, 14)]).unwrap();
         assert_eq!(full.metadata().unwrap().len(), ATTEMPTS_KEPT_MAX * RECORD_BYTES as u64);
         assert_eq!(log.all().unwrap().last(), Some(&at(1, 0)));
+    }
+
+    #[test]
+    fn one_that_can_t_be_read_is_none_for_whoever_can_do_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AttemptLog::new(folder.path());
+        assert!(log.all().is_err() && log.all_if_readable().is_empty());
     }
 
     proptest! {

@@ -93,3 +93,17 @@ fn how_a_worker_does_is_counted_and_compared() {
     let text = cluster.ok(&["worker", "show", "w1"]);
     assert!(text.contains("25 succeeded, 5 failed, ") && text.contains(" times the median speed"), "{text}");
 }
+
+/// As a backup has it: a job that was killed before it had a result has no folder there.
+#[test]
+fn a_task_of_a_job_without_a_folder_is_shown_all_the_same() {
+    let mut cluster = Cluster::start(&[]);
+    let job = cluster.submit_array("0-1", &["--hold"], "true");
+    cluster.ok(&["kill", &job]);
+    cluster.ends(&job, 11);
+    cluster.head_dies();
+    std::fs::remove_dir_all(cluster.path(&format!("head/jobs/{job}"))).unwrap();
+    cluster.head_starts_again();
+    let shown = cluster.json(&["show", &format!("{job}.1")]);
+    assert_eq!((&shown["state"], &shown["earlier"]), (&json!("killed"), &json!([])), "{shown}");
+}
